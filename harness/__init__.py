@@ -1,0 +1,1 @@
+"""A harness that proves, before release, that an over-the-air update cannot brick a device."""

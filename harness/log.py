@@ -1,0 +1,75 @@
+"""Timed steps: shown to a person as progress, written for a machine as JSON lines.
+
+`with step("flash", board="gateway-qemu"):` is all the rest of the harness uses. The command line
+installs a sink or two; without one, steps only go to Python's logging.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+_sinks: list[Callable[[Event], None]] = []
+_lock = threading.Lock()
+
+
+def emit(event: str, **fields: Any) -> None:
+    """Send one event to all sinks; `fields` must be JSON values and hold no secret."""
+    record: Event = {"time": time.time(), "event": event, **fields}
+    with _lock:
+        for sink in _sinks:
+            sink(record)
+    logger.debug("%s %s", event, fields)
+
+
+@contextlib.contextmanager
+def step(name: str, **fields: Any) -> Iterator[None]:
+    """A timed step: emits `begin` and then `end` (or `failed`, with the error) with seconds."""
+    emit("begin", step=name, **fields)
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        seconds = round(time.monotonic() - began, 3)
+        emit(
+            "failed", step=name, seconds=seconds, error=str(error) or type(error).__name__, **fields
+        )
+        raise
+    emit("end", step=name, seconds=round(time.monotonic() - began, 3), **fields)
+
+
+def progress(name: str, done: int, total: int, **fields: Any) -> None:
+    """Report `done` of `total` units of the step called `name`."""
+    emit("progress", step=name, done=done, total=total, **fields)
+
+
+@contextlib.contextmanager
+def sink(receive: Callable[[Event], None]) -> Iterator[None]:
+    """Deliver all events to `receive` for the length of the block."""
+    with _lock:
+        _sinks.append(receive)
+    try:
+        yield
+    finally:
+        with _lock:
+            _sinks.remove(receive)
+
+
+@contextlib.contextmanager
+def json_lines(path: Path) -> Iterator[None]:
+    """Append every event of the block to `path`, one JSON object a line."""
+    with path.open("a", encoding="utf-8") as stream:
+
+        def write(record: Event) -> None:
+            stream.write(json.dumps(record, default=str) + "\n")
+            stream.flush()
+
+        with sink(write):
+            yield

@@ -1,0 +1,23 @@
+"""Where the harness keeps things: the one module that knows.
+
+`home` holds what must not be lost (keys, evidence), `cache` what can be made again.
+"""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """Folder of keys and evidence: $HARNESS_HOME or ~/.local/share/harness; made when missing."""
+    return _folder("HARNESS_HOME", Path.home() / ".local/share/harness")
+
+
+def cache() -> Path:
+    """Folder of bases, releases and runs: $HARNESS_CACHE or ~/.cache/harness; made when missing."""
+    return _folder("HARNESS_CACHE", Path.home() / ".cache/harness")
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable) or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

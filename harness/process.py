@@ -1,0 +1,156 @@
+"""The only module that starts processes.
+
+Every process gets an argument list, closed standard input, its own process group and a deadline;
+on timeout or Ctrl-C the whole group is killed and reaped. A child also dies with the harness
+itself (`setpriv --pdeathsig`, see prctl(2)), so that not even a killed harness leaves a QEMU
+behind.
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError, LabError
+
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a finished command printed; `stdout` is empty when it went to a log file."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout: float,
+    error: type[HarnessError] = LabError,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run `argv` to its end within `timeout` seconds and return what it printed.
+
+    With `log`, both streams are appended to that file instead. `env` is added to the harness's
+    own environment. Raises `error` (the kind says whose fault a failure is) with the command in a
+    form that can be pasted into a shell, its last lines, and where the whole log is.
+    """
+    words = [str(word) for word in argv]
+    sink = log.open("ab") if log else subprocess.PIPE
+    try:
+        process = subprocess.Popen(
+            _prepared(words, error),
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT if log else subprocess.PIPE,
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(stdin.encode() if stdin else None, timeout=timeout)
+        except BaseException as interruption:
+            kill_group(process)
+            if not isinstance(interruption, subprocess.TimeoutExpired):
+                raise
+            raise _failure(error, words, f"took longer than {timeout:g} s", log, "") from None
+    finally:
+        if log:
+            sink.close()  # type: ignore[union-attr]
+    done = Completed(
+        stdout=(out or b"").decode(errors="replace"),
+        stderr=(err or b"").decode(errors="replace"),
+        returncode=process.returncode,
+    )
+    if check and done.returncode != 0:
+        raise _failure(
+            error, words, f"exit code {done.returncode}", log, done.stderr or done.stdout
+        )
+    return done
+
+
+@contextlib.contextmanager
+def background(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server for the length of a `with` block; killed with its group and reaped at the end."""
+    process = start(argv, log=log, env=env)
+    try:
+        yield process
+    finally:
+        kill_group(process)
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a server that the caller owns and must end with `kill_group`; output goes to `log`.
+
+    Raises LabError when the program is missing. Must be called from a thread that outlives the
+    server: PR_SET_PDEATHSIG fires when the starting *thread* ends (prctl(2)).
+    """
+    words = [str(word) for word in argv]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            _prepared(words, LabError),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env} if env else None,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL the process's whole group and reap the process; safe to call twice."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def _prepared(words: Sequence[str], error: type[HarnessError]) -> list[str]:
+    """The words to execute, after a check that the program exists; killed when its parent dies."""
+    if shutil.which(words[0]) is None:
+        raise error(
+            f"cannot start {words[0]}: no such program",
+            hint="./run setup installs every tool the harness needs",
+        )
+    return ["setpriv", "--pdeathsig", "KILL", "--", *words]
+
+
+def _failure(
+    error: type[HarnessError], words: Sequence[str], what: str, log: Path | None, output: str
+) -> HarnessError:
+    if log and log.exists():
+        output = log.read_text(errors="replace")
+    tail = "\n".join("  " + line for line in output.splitlines()[-_LAST_LINES:])
+    return error(
+        f"{Path(words[0]).name} failed: {what}",
+        details=f"$ {shlex.join(words)}\n{tail}".rstrip(),
+        hint=f"the whole log is {log}" if log else "",
+    )
