@@ -1,0 +1,98 @@
+"""What a scenario sees of a board, whatever it is made of: the seam for real and QEMU boards.
+
+Scenarios, clients and faults only know these protocols. labgrid stands behind them
+(`harness.boards.lab` makes a `Board` from a labgrid environment file).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.boards.medium.model import Cut, Loss, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """The end of a command on the board."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedState:
+    """A board's machine state (RAM, devices) together with its medium, both at one instant."""
+
+    folder: Path
+    boots: int
+
+
+class Board(Protocol):
+    """One physical or QEMU device on a bench."""
+
+    name: str  # place in the lab, for example gateway-qemu
+    machine: str  # hardware generation, for example legacy-gateway
+    console_logs: list[Path]  # one file a boot, in order, complete to the last byte
+
+    @property
+    def boots(self) -> int:
+        """Boots since the board was flashed, counted outside the board: power-ons and resets."""
+
+    def flash(self, image: Path) -> None:
+        """Write a disk image to the medium; the board is off before and after."""
+
+    def power_on(self) -> None:
+        """Give power; returns at once. No effect when it is on."""
+
+    def power_off(self) -> None:
+        """Take power away without warning, keeping nothing unflushed (`cut` with loss none)."""
+
+    def cut(self, loss: Loss) -> Cut:
+        """Honest power cut now, or the end of one that the armed trigger struck; leaves it off."""
+
+    def arm(self, trigger: Trigger) -> None:
+        """Cut the power when the trigger's stages have been passed. One trigger at a time."""
+
+    def wait_cut(self, timeout: float) -> None:
+        """Wait until the armed trigger has struck; the medium is frozen. DeviceError on timeout."""
+
+    def mark(self, name: str) -> None:
+        """Write a named mark into the medium's write log."""
+
+    def link(self, *, up: bool) -> None:
+        """Plug or unplug the network cable."""
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        """Wait for a regular expression on the serial console; returns the matched text.
+
+        Raises DeviceError, with the console's last lines, when it does not come in time.
+        """
+
+    def login(self, timeout: float) -> None:
+        """Wait for the login prompt on the serial console and log in (labgrid's ShellDriver)."""
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        """Run a shell command over SSH (paramiko); raises DeviceError when the link dies or time
+        runs out. The return code is the caller's to judge."""
+
+    def put(self, content: bytes, path: str, *, timeout: float) -> None:
+        """Write a file on the board, synced to its medium."""
+
+    def read_hash(self, offset: int, length: int) -> str:
+        """SHA-256 of a byte range of the medium, not asked from the software under test."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the medium."""
+
+    def save(self, name: str) -> SavedState:
+        """Stop time, keep machine state and medium (volatile cache included), go on."""
+
+    def restore(self, state: SavedState) -> None:
+        """Put the board back into a saved state, running; drops what it did since."""
+
+    def host_address(self) -> str:
+        """The address under which the board reaches servers on this host's loopback."""
+
+    def close(self) -> None:
+        """Power off and give everything back: processes, sockets, lock."""
