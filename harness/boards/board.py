@@ -48,14 +48,19 @@ class Board(Protocol):
     def power_off(self) -> None:
         """Take power away without warning, keeping nothing unflushed (`cut` with loss none)."""
 
+    def freeze(self) -> None:
+        """Take the power now, but do not decide yet what the medium lost: the board is dead, its
+        medium still holds the volatile cache. `save` works in this state, `cut` ends it."""
+
     def cut(self, loss: Loss) -> Cut:
-        """Honest power cut now, or the end of one that the armed trigger struck; leaves it off."""
+        """Honest power cut: now, or the end of one by `freeze` or by the armed trigger (or of a
+        restored state that was saved there); the board is off afterwards."""
 
     def arm(self, trigger: Trigger) -> None:
         """Cut the power when the trigger's stages have been passed. One trigger at a time."""
 
     def wait_cut(self, timeout: float) -> None:
-        """Wait until the armed trigger has struck; the medium is frozen. DeviceError on timeout."""
+        """Wait until the armed trigger has struck; then as after `freeze`. DeviceError on timeout."""
 
     def mark(self, name: str) -> None:
         """Write a named mark into the medium's write log."""
@@ -86,10 +91,13 @@ class Board(Protocol):
         """Bytes of the medium."""
 
     def save(self, name: str) -> SavedState:
-        """Stop time, keep machine state and medium (volatile cache included), go on."""
+        """Stop time, keep machine state and medium (volatile cache included), go on.
+
+        After `freeze` or `wait_cut` there is no machine any more: keeps the medium as it is."""
 
     def restore(self, state: SavedState) -> None:
-        """Put the board back into a saved state, running; drops what it did since."""
+        """Put the board back into a saved state: running, or dead where it was saved after
+        `freeze` (only `cut` leads on from there); drops what it did since."""
 
     def host_address(self) -> str:
         """The address under which the board reaches servers on this host's loopback."""
