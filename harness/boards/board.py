@@ -60,7 +60,7 @@ class Board(Protocol):
         """Cut the power when the trigger's stages have been passed. One trigger at a time."""
 
     def wait_cut(self, timeout: float) -> None:
-        """Wait until the armed trigger has struck; then as after `freeze`. DeviceError on timeout."""
+        """Wait until the armed trigger strikes; then as after `freeze`. DeviceError on timeout."""
 
     def mark(self, name: str) -> None:
         """Write a named mark into the medium's write log."""
