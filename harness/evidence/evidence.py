@@ -1,0 +1,138 @@
+"""The evidence of one run, and its form as an in-toto statement.
+
+The statement follows in-toto's Statement v1 and its test-result predicate v0.1. What that
+predicate has no field for goes into the extension field `harness_evidence` of the predicate
+(in-toto attestation v1, "Extension fields"); `result`, `passedTests` and `failedTests` only
+repeat it, and a statement whose two halves disagree is refused.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, JsonValue
+
+from harness.errors import ConfigurationError
+from harness.evidence import schema
+from harness.evidence.record import Outcome, Record, standing
+from harness.evidence.subject import Subject
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_DETAIL = "harness_evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeader:
+    """What is known of a run before its first scenario."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    run: str  # id, for example 20261123T150000Z-1a2b3c4d
+    subject: Subject
+    from_release: Subject | None
+    board: str
+    lab: str
+    tools: dict[str, JsonValue] = field(default_factory=dict)  # name -> version, see tools.py
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The results of one run, all about one release on one board."""
+
+    header: RunHeader
+    records: tuple[Record, ...]
+    attachments: dict[str, str] = field(default_factory=dict)  # console log -> SHA-256
+
+    @property
+    def subject(self) -> Subject:
+        """The release that was tested."""
+        return self.header.subject
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are records and all of them passed."""
+        return bool(self.records) and all(record.passed for record in self.records)
+
+    def count(self, outcome: Outcome) -> int:
+        """How many records have this outcome."""
+        return sum(record.outcome is outcome for record in self.records)
+
+    def scenarios(self, outcome: Outcome) -> list[str]:
+        """Sorted ids of the scenarios that stand with this outcome."""
+        counts = standing(self.records)
+        return sorted(name for name, record in counts.items() if record.outcome is outcome)
+
+    def to_bytes(self) -> bytes:
+        """The in-toto statement, as exactly the bytes that are signed."""
+        return schema.to_bytes(self._statement())
+
+    def _statement(self) -> dict[str, Any]:
+        digests = self.subject.digests.items()
+        return {
+            "_type": STATEMENT,
+            "subject": [{"name": name, "digest": {"sha256": sha}} for name, sha in digests],
+            "predicateType": PREDICATE,
+            "predicate": {
+                # Lab trouble is not a pass: a consumer that knows only `result` must not promote.
+                "result": "PASSED" if self.passed else "FAILED",
+                "configuration": self._configuration(),
+                "passedTests": self.scenarios(Outcome.PASSED),
+                "failedTests": self.scenarios(Outcome.FAILED),
+                _DETAIL: {
+                    "schema": 1,
+                    **schema.to_data(self.header),
+                    "records": [record.to_data() for record in self.records],
+                    "attachments": self.attachments,
+                },
+            },
+        }
+
+    def _configuration(self) -> list[dict[str, Any]]:
+        """in-toto resource descriptors: the lab, and the release the updates started from."""
+        lab: dict[str, Any] = {"name": f"lab {self.header.lab}, board {self.header.board}"}
+        lab["uri"] = f"lab:{self.header.lab}/{self.header.board}"
+        old = self.header.from_release
+        if old is None:
+            return [lab]
+        return [lab, {"name": f"from {old}", "digest": {"sha256": old.digests.release}}]
+
+    @classmethod
+    def from_bytes(cls, payload: bytes, *, what: str) -> "Evidence":
+        """Read a statement back; raises ConfigurationError unless it is exactly what this
+        harness would write for the same records."""
+        detail = _detail(payload, what)
+        records = [
+            Record.from_data(data, what=f"{what}: record {number}")
+            for number, data in enumerate(_take(detail, "records", list, what))
+        ]
+        attachments = _take(detail, "attachments", dict, what)
+        if _take(detail, "schema", int, what) != 1:
+            raise ConfigurationError(f"{what}: written by another version of the harness")
+        header = schema.from_json(RunHeader, schema.to_bytes(detail), what=what)
+        evidence = cls(header=header, records=tuple(records), attachments=attachments)
+        if json.loads(payload) != json.loads(evidence.to_bytes()):
+            raise ConfigurationError(
+                f"{what}: its summary or subject does not agree with its records",
+                hint="the file was changed by hand or by a bug: do not use it",
+            )
+        return evidence
+
+
+def _detail(payload: bytes, what: str) -> dict[str, Any]:
+    try:
+        statement = json.loads(payload)
+        if statement["_type"] != STATEMENT or statement["predicateType"] != PREDICATE:
+            raise ConfigurationError(f"{what}: not an in-toto test result")
+        return dict(statement["predicate"][_DETAIL])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{what}: not evidence of this harness", details=f"  {type(error).__name__}: {error}"
+        ) from error
+
+
+def _take(detail: dict[str, Any], key: str, kind: type, what: str) -> Any:
+    value = detail.pop(key, None)
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{what}: {key}: missing, or not a {kind.__name__}")
+    return value

@@ -1,0 +1,174 @@
+"""One scenario's result: what was done to which board, and what became of it.
+
+Whether a record passed is worked out from verdict, expectation and invariants each time it is
+read, so that no file can claim a pass that its own content does not bear out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from harness.errors import ConfigurationError
+from harness.evidence import schema
+from harness.evidence.verdict import Verdict
+
+
+class Outcome(StrEnum):
+    """What a record counts as at the gate."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # the product is at fault
+    LAB_ERROR = "lab-error"  # the bench was; says nothing about the product
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    """Something that must be true of the device after the scenario, whatever the verdict."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    name: str
+    holds: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What was done to the board: the printed form that replays it, and every parameter."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    printed: str
+    seed: int | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)  # JSON values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One scenario's result; `scenario` is its id, for example `power-cut[write:50%/some:7]`.
+
+    Raises ValueError when its parts contradict each other.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    scenario: str
+    board: str
+    machine: str
+    expected: tuple[Verdict, ...]
+    verdict: Verdict | None  # None: the scenario never got as far as a verdict
+    boots: int
+    invariants: tuple[Invariant, ...]
+    timeline: tuple[dict[str, Any], ...]  # each {"seconds": since the start, "event": name, ...}
+    started: datetime  # UTC
+    finished: datetime  # UTC
+    replay: str  # one shell command
+    console_logs: tuple[str, ...] = ()  # relative to the run's folder, in the order of the boots
+    fault: Fault | None = None
+    error: str = ""  # the lab trouble that ended it
+
+    def __post_init__(self) -> None:
+        problems = [*_contradictions(self), *_malformed(self)]
+        if problems:
+            raise ValueError(f"record {self.scenario or '(no scenario)'}: " + "; ".join(problems))
+
+    @property
+    def outcome(self) -> Outcome:
+        """Passed, failed or lab-error. A broken invariant fails even if the lab then broke too."""
+        if any(not invariant.holds for invariant in self.invariants):
+            return Outcome.FAILED
+        if self.verdict is None:
+            return Outcome.LAB_ERROR
+        if self.verdict.failed or self.verdict not in self.expected:
+            return Outcome.FAILED
+        return Outcome.PASSED
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict was expected, none of the failing ones, and all invariants hold."""
+        return self.outcome is Outcome.PASSED
+
+    @property
+    def broken(self) -> tuple[Invariant, ...]:
+        """The invariants that do not hold."""
+        return tuple(invariant for invariant in self.invariants if not invariant.holds)
+
+    @property
+    def seconds(self) -> float:
+        """How long the scenario took."""
+        return (self.finished - self.started).total_seconds()
+
+    @property
+    def why(self) -> str:
+        """One line that says why it did not pass; empty when it did."""
+        if self.passed:
+            return ""
+        reasons = [f"{i.name} does not hold: {i.detail}".rstrip(": ") for i in self.broken]
+        if self.verdict is None:
+            reasons.append(f"lab trouble: {self.error}")
+        elif self.verdict.failed or self.verdict not in self.expected:
+            reasons.insert(0, f"{self.verdict}, expected {' or '.join(self.expected)}")
+        return "; ".join(reasons)
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON data: the fields, and `outcome` for readers that only want that."""
+        return {**schema.to_data(self), "outcome": str(self.outcome)}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any], *, what: str) -> "Record":
+        """The reverse of `to_data`. Raises ConfigurationError, also when `outcome` is not borne
+        out by the rest."""
+        rest = dict(data)
+        claimed = rest.pop("outcome", None)
+        record = schema.from_json(cls, schema.to_bytes(rest), what=what)
+        if claimed != record.outcome:
+            raise ConfigurationError(
+                f"{what}: says {claimed!r}, but its content comes to {str(record.outcome)!r}",
+                details=f"  {record.scenario}: {record.why or 'nothing is wrong'}",
+                hint="the file was changed by hand or by a bug: do not use it",
+            )
+        return record
+
+
+def standing(records: Iterable[Record]) -> dict[str, Record]:
+    """The record that counts for each scenario: a failed one whenever it happened, else the
+    newest. A failure is never forgiven by running again; lab trouble is."""
+    counts: dict[str, Record] = {}
+    for record in sorted(records, key=lambda record: record.finished):
+        earlier = counts.get(record.scenario)
+        if earlier is None or earlier.outcome is not Outcome.FAILED:
+            counts[record.scenario] = record
+    return counts
+
+
+def _contradictions(record: Record) -> list[str]:
+    problems = []
+    if not record.expected:
+        problems.append("expected: empty, so no verdict could pass")
+    if record.verdict is None and not record.error:
+        problems.append("verdict: none, and no error that says why")
+    if record.verdict is not None and record.error:
+        problems.append("error: lab trouble cannot come with a verdict")
+    if record.finished < record.started:
+        problems.append("finished: before started")
+    if record.boots < 0:
+        problems.append("boots: below 0")
+    return problems
+
+
+def _malformed(record: Record) -> list[str]:
+    problems = [f"{key}: empty" for key in ("scenario", "replay") if not getattr(record, key)]
+    for key in ("started", "finished"):
+        if getattr(record, key).utcoffset() != timedelta(0):
+            problems.append(f"{key}: not in UTC")
+    for number, mark in enumerate(record.timeline):
+        seconds, event = mark.get("seconds"), mark.get("event")
+        if not isinstance(seconds, int | float) or not isinstance(event, str):
+            problems.append(f"timeline.{number}: needs seconds (number) and event (text)")
+    for log in record.console_logs:
+        path = PurePosixPath(log)
+        if path.is_absolute() or ".." in path.parts:
+            problems.append(f"console_logs: {log} leaves the run's folder")
+    return problems

@@ -1,0 +1,97 @@
+"""The page a person reads after a run: one HTML file, nothing loaded from anywhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import JsonValue
+
+from harness.evidence.evidence import Evidence
+from harness.evidence.record import Outcome, Record
+from harness.evidence.store import write_whole
+from harness.evidence.table import shown_verdict, summary_line
+
+REPORT_FILE = "report.html"
+
+# First word of an event -> the colour class of its mark; anything else is drawn as `other`.
+_KINDS = {
+    "install": "install",
+    "download": "install",
+    "cut": "cut",
+    "power-cut": "cut",
+    "reset": "cut",
+    "link": "cut",
+    "boot": "boot",
+    "reboot": "boot",
+    "login": "boot",
+    "commit": "commit",
+    "verdict": "commit",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mark:
+    """One event of a timeline, placed: `x` in 0..1000 units of the drawing."""
+
+    x: float
+    seconds: float
+    event: str
+    kind: str
+    detail: str
+
+
+def write_report(evidence: Evidence, folder: Path) -> Path:
+    """Write `report.html` into a run's folder, with links relative to it; returns its path."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.evidence", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.j2").render(
+        evidence=evidence,
+        header=evidence.header,
+        subject=evidence.subject,
+        summary=summary_line(evidence),
+        counts=[(str(outcome), evidence.count(outcome)) for outcome in Outcome],
+        seconds=sum(record.seconds for record in evidence.records),
+        shown_verdict=shown_verdict,
+        timeline=_timeline,
+        there=lambda log: (folder / log).is_file(),
+        tools=_tool_rows(evidence),
+    )
+    file = folder / REPORT_FILE
+    write_whole(file, page.encode())
+    return file
+
+
+def _timeline(record: Record) -> list[_Mark]:
+    marks = sorted(record.timeline, key=lambda mark: float(mark["seconds"]))
+    end = max([record.seconds, *(float(mark["seconds"]) for mark in marks)], default=0) or 1.0
+    return [_placed(mark, end) for mark in marks]
+
+
+def _placed(mark: dict[str, Any], end: float) -> _Mark:
+    event = str(mark["event"])
+    words = event.replace(":", " ").replace("[", " ").split()
+    rest = {key: value for key, value in mark.items() if key not in ("seconds", "event")}
+    seconds = float(mark["seconds"])
+    return _Mark(
+        x=round(10 + 980 * seconds / end, 1),
+        seconds=seconds,
+        event=event,
+        kind=_KINDS.get(words[0] if words else "", "other"),
+        detail=", ".join(f"{key} {value}" for key, value in rest.items()),
+    )
+
+
+def _tool_rows(evidence: Evidence) -> list[tuple[str, str]]:
+    return [(name, _shown(version)) for name, version in sorted(evidence.header.tools.items())]
+
+
+def _shown(version: JsonValue) -> str:
+    if isinstance(version, dict):
+        return ", ".join(f"{key} {value}" for key, value in version.items())
+    return "not there" if version is None else str(version)

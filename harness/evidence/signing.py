@@ -1,0 +1,129 @@
+"""Signing and checking evidence: DSSE envelopes with securesystemslib, ed25519 keys.
+
+Whoever holds a private key can say "this was tested"; which public keys are believed is said by
+the policy of the release repository, never here.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import FormatError, VerificationError
+
+# Its documented names, which the library imports there without re-exporting them for mypy.
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
+
+from harness import paths
+from harness.errors import ConfigurationError, PromotionError
+from harness.evidence.evidence import PAYLOAD_TYPE
+
+
+class BrokenEvidenceError(PromotionError):
+    """Evidence that is damaged, or whose signature is wrong: nobody can say what it said."""
+
+
+class UntrustedEvidenceError(PromotionError):
+    """Evidence that is signed, but by nobody whom the policy believes."""
+
+
+def load_signer(path: Path | None = None) -> CryptoSigner:
+    """The key that signs this host's evidence.
+
+    That is `path`, else the file that $HARNESS_EVIDENCE_KEY names (CI), else the development
+    key, which is made at first use. Raises ConfigurationError for a file that holds no such key.
+    """
+    named = path or (Path(text) if (text := os.environ.get("HARNESS_EVIDENCE_KEY")) else None)
+    file = named or _development_key()
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{file}: not a usable private key", details=str(error)) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(
+            f"{file}: not an ed25519 private key",
+            hint="make one with: openssl genpkey -algorithm ed25519 -out KEY.pem",
+        )
+    return CryptoSigner(key)
+
+
+def public_pem(signer: CryptoSigner) -> str:
+    """The signer's public key as PEM, as the policy file takes it."""
+    raw = bytes.fromhex(signer.public_key.keyval["public"])
+    return (
+        Ed25519PublicKey.from_public_bytes(raw)
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+
+
+def public_key(pem: str) -> Key:
+    """A public key from PEM; raises ValueError when it is not an ed25519 one."""
+    try:
+        key = serialization.load_pem_public_key(pem.encode())
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("not an ed25519 public key")
+    return SSlibKey.from_crypto(key)
+
+
+def seal(payload: bytes, signer: CryptoSigner) -> bytes:
+    """A DSSE envelope (JSON) over exactly `payload`."""
+    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return (json.dumps(envelope.to_dict(), indent=2) + "\n").encode()
+
+
+def unseal(data: bytes, keys: Sequence[Key], *, what: str) -> bytes:
+    """The payload of an envelope that one of `keys` signed.
+
+    Raises BrokenEvidenceError when it is no envelope or a known key's signature is wrong, and
+    UntrustedEvidenceError when no known key signed it at all.
+    """
+    try:
+        envelope = Envelope.from_dict(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
+        raise BrokenEvidenceError(
+            f"{what}: not a DSSE envelope", details=f"  {type(error).__name__}: {error}"
+        ) from error
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise BrokenEvidenceError(
+            f"{what}: holds {envelope.payload_type}, not an in-toto statement"
+        )
+    known = [key for key in keys if key.keyid in envelope.signatures]
+    if not known:
+        signers = ", ".join(key[:16] for key in envelope.signatures) or "nobody"
+        raise UntrustedEvidenceError(f"{what}: signed by a key that is not trusted: {signers}")
+    try:
+        envelope.verify(known, 1)
+    except VerificationError as error:
+        raise BrokenEvidenceError(
+            f"{what}: the signature does not fit the content",
+            hint="the file was changed after it was signed: restore it, or test again",
+        ) from error
+    return envelope.payload
+
+
+def _development_key() -> Path:
+    """The file of the development key; two processes that make it at once agree on one."""
+    folder = paths.home() / "pki"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "evidence_ed25519"
+    if not file.exists():
+        # mkstemp makes the file 0600; a link, unlike a rename, never replaces another's key.
+        descriptor, fresh = tempfile.mkstemp(dir=folder)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(CryptoSigner.generate_ed25519().private_bytes)
+            stream.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, file)
+        Path(fresh).unlink()
+    return file

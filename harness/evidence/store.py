@@ -1,0 +1,223 @@
+"""Where evidence is kept: one folder a run, written so that a crash keeps what was finished.
+
+    <store>/<machine>/<version>/<UTC stamp>-<8 hex>/
+        run.json, records/NNN.json        while the run goes on
+        evidence.json, evidence.dsse.json when it has ended: the statement, and its signature
+        console/..., junit.xml, events.jsonl, report.html
+
+The envelope is what makes a run finished and usable as evidence. The records of a run that never
+got there are unsigned; they can still speak against a release (`unfinished`), never for one.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import JsonValue
+from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defined]
+
+from harness import paths
+from harness.errors import ConfigurationError, HarnessError
+from harness.evidence import schema, signing
+from harness.evidence.evidence import Evidence, RunHeader
+from harness.evidence.record import Record
+from harness.evidence.subject import Subject
+
+STATEMENT_FILE = "evidence.json"
+ENVELOPE_FILE = "evidence.dsse.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Evidence whose signature was checked, and the envelope it came in."""
+
+    evidence: Evidence
+    envelope: bytes
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the envelope: how a promotion names its evidence."""
+        return hashlib.sha256(self.envelope).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """A run that gives no evidence, and why (broken, untrusted)."""
+
+    folder: Path
+    error: HarnessError
+
+
+class Run:
+    """A run that is being written. Owned by one process; `add` as scenarios end, then `finish`."""
+
+    def __init__(self, folder: Path, header: RunHeader) -> None:
+        self.folder = folder
+        self.header = header
+        self.records: list[Record] = []
+
+    @property
+    def consoles(self) -> Path:
+        """Where console logs go; records name them relative to `folder`."""
+        return self.folder / "console"
+
+    def add(self, record: Record) -> None:
+        """Keep a finished scenario's record, on disk before this returns."""
+        file = self.folder / "records" / f"{len(self.records):03}.json"
+        write_whole(file, schema.to_bytes(record.to_data()))
+        self.records.append(record)
+
+    def finish(self, signer: CryptoSigner) -> Stored:
+        """Write the statement and sign it; from here on the run is evidence."""
+        evidence = Evidence(
+            header=self.header, records=tuple(self.records), attachments=self._attachments()
+        )
+        payload = evidence.to_bytes()
+        envelope = signing.seal(payload, signer)
+        write_whole(self.folder / STATEMENT_FILE, payload)
+        write_whole(self.folder / ENVELOPE_FILE, envelope)
+        shutil.rmtree(self.folder / "records")
+        (self.folder / "run.json").unlink()
+        return Stored(evidence=evidence, envelope=envelope, folder=self.folder)
+
+    def _attachments(self) -> dict[str, str]:
+        """SHA-256 of each console log that the records name; a log that is not there is left
+        out, and shows in the report as missing."""
+        names = sorted({log for record in self.records for log in record.console_logs})
+        return {
+            name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+            for name in names
+            if (self.folder / name).is_file()
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> "Run":
+        """A run that was begun and not finished. Raises ConfigurationError."""
+        header = schema.from_json(RunHeader, _read(folder / "run.json"), what=folder / "run.json")
+        run = cls(folder, header)
+        for file in sorted((folder / "records").glob("[0-9]*.json")):
+            data = schema.from_json(dict, _read(file), what=file)
+            run.records.append(Record.from_data(data, what=str(file)))
+        return run
+
+
+class EvidenceStore:
+    """The folder of all runs; `$HARNESS_HOME/evidence` by default."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or paths.home() / "evidence"
+
+    def begin(
+        self,
+        subject: Subject,
+        *,
+        from_release: Subject | None,
+        board: str,
+        lab: str,
+        tools: dict[str, JsonValue],
+    ) -> Run:
+        """Start a run about `subject`: makes its folder, console folder and header."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}-{secrets.token_hex(4)}"
+        header = RunHeader(
+            run=name,
+            subject=subject,
+            from_release=from_release,
+            board=board,
+            lab=lab,
+            tools=tools,
+        )
+        run = Run(self._folder_of(subject.machine, subject.version) / name, header)
+        run.consoles.mkdir(parents=True)
+        (run.folder / "records").mkdir()
+        write_whole(run.folder / "run.json", schema.to_bytes(schema.to_data(header)))
+        return run
+
+    def runs(self, machine: str, version: str) -> Iterator[Path]:
+        """Folders of all runs about a version of a machine, oldest first."""
+        folder = self._folder_of(machine, version)
+        yield from sorted(path for path in folder.glob("*") if path.is_dir())
+
+    def find(self, subject: Subject, keys: Sequence[Key]) -> tuple[list[Stored], list[Unusable]]:
+        """Finished evidence about exactly these digests, oldest first; and the runs about this
+        version that give none because they are broken or signed by no key of `keys`."""
+        found, unusable = [], []
+        for folder in self.runs(subject.machine, subject.version):
+            if not _ended(folder):
+                continue
+            try:
+                stored = load(folder, keys)
+            except HarnessError as error:
+                unusable.append(Unusable(folder=folder, error=error))
+                continue
+            if stored.evidence.subject.digests == subject.digests:
+                found.append(stored)
+        return found, unusable
+
+    def unfinished(self, subject: Subject) -> list[Run]:
+        """Runs about exactly these digests that were begun and not (yet) finished."""
+        folders = self.runs(subject.machine, subject.version)
+        runs = [
+            Run.load(folder)
+            for folder in folders
+            if (folder / "run.json").exists() and not _ended(folder)
+        ]
+        return [run for run in runs if run.header.subject.digests == subject.digests]
+
+    def _folder_of(self, machine: str, version: str) -> Path:
+        for part in (machine, version):
+            if not part or part.startswith(".") or "/" in part:
+                raise ConfigurationError(f"{part!r}: not usable as a folder name of the store")
+        return self.folder / machine / version
+
+
+def _ended(folder: Path) -> bool:
+    """Whether a run was finished: a statement that has lost its envelope counts, as broken."""
+    begun, stated = (folder / "run.json").exists(), (folder / STATEMENT_FILE).exists()
+    return (folder / ENVELOPE_FILE).exists() or (stated and not begun)
+
+
+def load(folder: Path, keys: Sequence[Key]) -> Stored:
+    """The evidence of one finished run, checked against `keys`.
+
+    Raises BrokenEvidenceError, UntrustedEvidenceError or ConfigurationError.
+    """
+    envelope = _read(folder / ENVELOPE_FILE)
+    payload = signing.unseal(envelope, keys, what=str(folder / ENVELOPE_FILE))
+    if _read(folder / STATEMENT_FILE) != payload:
+        raise signing.BrokenEvidenceError(
+            f"{folder / STATEMENT_FILE}: differs from what was signed",
+            hint="it was changed afterwards: restore it, or test again",
+        )
+    evidence = Evidence.from_bytes(payload, what=str(folder / STATEMENT_FILE))
+    return Stored(evidence=evidence, envelope=envelope, folder=folder)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old content or the new one, never a part."""
+    descriptor, fresh = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fchmod(descriptor, 0o644)
+        os.fsync(descriptor)
+    Path(fresh).replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise signing.BrokenEvidenceError(f"{file}: {error.strerror}") from error

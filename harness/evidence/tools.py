@@ -1,0 +1,68 @@
+"""Versions of everything that had a part in a run: evidence names its instruments."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+from pydantic import JsonValue
+
+import harness
+from harness import process
+from harness.errors import HarnessError
+
+# Program -> how it tells its version; the first line of what it prints is kept.
+_PROGRAMS = {
+    "qemu": ("qemu-system-i386", "--version"),
+    "nbdkit": ("nbdkit", "--version"),
+    "rauc": ("rauc", "--version"),
+    "grub": ("grub-mkimage", "--version"),
+    "mmdebstrap": ("mmdebstrap", "--version"),
+    "genimage": ("genimage", "--version"),
+    "git": ("git", "--version"),
+}
+_PACKAGES = ("labgrid", "pytest", "paramiko", "pexpect", "qemu.qmp", "securesystemslib")
+_SECONDS = 20
+
+
+def tool_versions() -> dict[str, JsonValue]:
+    """Name -> version of the host's tools, Python packages, system and the harness itself.
+
+    A tool that is not there has the value None: it had no part in the run.
+    """
+    versions: dict[str, JsonValue] = {name: _first_line(argv) for name, argv in _PROGRAMS.items()}
+    versions.update({name: _package(name) for name in _PACKAGES})
+    versions["python"] = platform.python_version()
+    versions["system"] = platform.platform()
+    versions["harness"] = _harness()
+    return versions
+
+
+def _harness() -> JsonValue:
+    """Version, commit and whether files differ from that commit (None outside a checkout)."""
+    root = Path(harness.__file__).parents[1]
+    told: dict[str, JsonValue] = {"version": _package("harness"), "commit": None, "dirty": None}
+    if (root / ".git").exists():
+        told["commit"] = _output(("git", "-C", str(root), "rev-parse", "HEAD"))
+        status = _output(("git", "-C", str(root), "status", "--porcelain"))
+        told["dirty"] = None if status is None else bool(status)
+    return told
+
+
+def _package(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _first_line(argv: tuple[str, ...]) -> str | None:
+    printed = _output(argv)
+    return printed.splitlines()[0] if printed else None
+
+
+def _output(argv: tuple[str, ...]) -> str | None:
+    try:
+        done = process.run(argv, timeout=_SECONDS)
+    except HarnessError:
+        return None
+    return (done.stdout or done.stderr).strip() if argv[0] != "git" else done.stdout.strip()
