@@ -1,0 +1,105 @@
+"""The command line: errors become messages and exit codes here, and nowhere else.
+
+The only module that exits. With `harness.commands` and `harness.progress` the only part that
+prints: answers go to standard output, everything else to standard error.
+"""
+
+import logging
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.text import Text
+
+from harness import progress
+from harness.commands import bench, release
+from harness.errors import HarnessError
+from harness.log import json_lines
+
+_EXIT_CODES = """[bold]Exit codes[/]: 0 passed, 1 a bug in the harness, 2 your input is wrong,
+3 the lab is at fault, 4 the device failed the test, 5 promotion refused, 130 interrupted."""
+
+app = typer.Typer(
+    name="harness",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # main() shows errors, and decides what they mean
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    release.build,
+    bench.flash,
+    bench.console,
+    bench.ssh,
+    bench.power,
+    bench.status,
+    release.test,
+    release.promote,
+    release.report,
+    release.demo,
+):
+    app.command()(command)
+
+_INTERACTIVE = {"console", "ssh"}  # the terminal is theirs: no progress display
+
+
+@app.callback()
+def harness(
+    context: typer.Context,
+    *,
+    events: Annotated[
+        Path | None, typer.Option(help="Append every step as a JSON line to this file.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")] = False,
+) -> None:
+    """Proves, before release, that an over-the-air update cannot brick a device."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(name)s: %(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+    )
+    if not verbose:  # it logs a traceback for each lost connection, and we cut them all the time
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    if events:
+        context.with_resource(json_lines(events))
+    if context.invoked_subcommand not in _INTERACTIVE:
+        context.with_resource(progress.shown())
+
+
+def main() -> None:
+    """Run the command line; every way out of the harness is in here."""
+    # A closed terminal and a CI's `terminate` clean up exactly as Ctrl-C does.
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
+    try:
+        app()
+    except HarnessError as error:
+        _show(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        _complain("this is a bug in the harness", "please report it with the lines above")
+        sys.exit(1)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show(error: HarnessError) -> None:
+    rest = f"hint: {error.hint}" if error.hint else ""
+    _complain(error.kind, error.brief, error.details, rest)
+
+
+def _complain(kind: str, brief: str, *more: str) -> None:
+    text = Text.assemble((kind, "bold red"), ": ", brief)
+    text.append("".join(f"\n{part}" for part in more if part))
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False)

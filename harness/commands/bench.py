@@ -1,0 +1,75 @@
+"""Commands of the bench: what an engineer does with one board, by hand."""
+
+from typing import Annotated
+
+import typer
+
+from harness.commands.terminal import BoardName, BoardNames, Json, Lab, ReleaseFolder, answer, show
+
+
+def flash(
+    release: ReleaseFolder, *, board: BoardNames, lab: Lab = None, as_json: Json = False
+) -> None:
+    """Write a release's disk image to boards; they are off before and after.
+
+    [dim]harness flash out/1.1.0 --board gateway-qemu[/]
+    """
+    from harness.boards import bench
+
+    for name in board:
+        bench.flash(release, name, lab=lab)
+    answer(
+        as_json, f"flashed {', '.join(board)} with {release}", boards=board, release=str(release)
+    )
+
+
+def console(board: BoardName, *, lab: Lab = None) -> None:
+    """Sit at a board's serial console; Ctrl-] leaves.
+
+    [dim]harness console gateway-qemu[/]
+    """
+    from harness.boards import bench
+
+    bench.console(board, lab=lab)
+
+
+def ssh(
+    board: BoardName,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Instead of a shell.")
+    ] = None,
+    *,
+    lab: Lab = None,
+) -> None:
+    """Open a shell on a board, or run one command there.
+
+    [dim]harness ssh gateway-qemu -- gateway-update status[/]
+    """
+    from harness.boards import bench
+
+    raise typer.Exit(bench.ssh(board, command or [], lab=lab))
+
+
+def power(
+    board: BoardName,
+    action: Annotated[str, typer.Argument(metavar="on|off|cycle|cut|status")] = "status",
+    *,
+    lab: Lab = None,
+) -> None:
+    """Switch a board's power.
+
+    [dim]harness power gateway-qemu cycle[/]
+    """
+    from harness.boards import bench
+
+    show(bench.power(board, action, lab=lab))
+
+
+def status(*, lab: Lab = None, as_json: Json = False) -> None:
+    """Show the boards of a lab, what they run, and their last verdicts.
+
+    [dim]harness status --json[/]
+    """
+    from harness.boards import bench
+
+    answer(as_json, bench.status_table(lab=lab), boards=bench.status(lab=lab))

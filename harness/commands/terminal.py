@@ -1,0 +1,37 @@
+"""What the commands share: their common options, and how they answer on standard output."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="Folder of the recipe.")]
+ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder of the release.")]
+BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Place of the board in the lab.")]
+BoardNames = Annotated[
+    list[str], typer.Option("--board", "-b", help="Place of the board; may be given again.")
+]
+Lab = Annotated[
+    Path | None,
+    typer.Option(help="labgrid environment file.  [dim]default: labs/qemu.yaml[/]"),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(help="Evidence store.  [dim]default: evidence in $HARNESS_HOME[/]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
+
+
+def answer(as_json: bool, text: Any, **fields: Any) -> None:
+    """A command's answer: `text` (anything Rich prints) for a person, `fields` for a script."""
+    if as_json:
+        typer.echo(json.dumps(fields, indent=2, default=str))
+    else:
+        show(text)
+
+
+def show(text: Any) -> None:
+    """Print a command's answer for a person."""
+    Console(highlight=False, markup=False).print(text, soft_wrap=True)
