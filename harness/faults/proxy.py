@@ -1,0 +1,194 @@
+"""A TCP proxy of ours between board and update server, which spoils a download at an exact byte.
+
+The board is provisioned with the proxy's address, which stays the same for the proxy's life. What
+the proxy saw (`requests`) and what it did (`strikes`) is data for the evidence.
+"""
+
+import asyncio
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from harness.errors import DeviceError, HarnessError
+from harness.faults.loop import LoopThread
+from harness.faults.network import NetworkFault
+from harness.faults.server import HEALTH
+from harness.faults.transfer import Connection, Request
+from harness.faults.wire import Wire
+
+
+class Link(Protocol):
+    """Pulls and plugs the board's network cable: `Board.link`. Called in a thread of the proxy."""
+
+    def __call__(self, *, up: bool) -> None:
+        """Plug (`up`) or pull."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strike:
+    """What a fault did, once."""
+
+    time: float  # seconds since the epoch
+    fault: str  # NetworkFault, printed
+    byte: int  # position in the artifact; 0 for faults that have none
+    connection: int  # number of the connection, from 1
+    unacknowledged: int = 0  # bytes before `byte` that the board never took; normally 0
+
+
+class Proxy:
+    """Passes everything between the board and `upstream` for the length of a `with` block.
+
+    One fault is armed at a time; it strikes GET requests for anything but /health. When it has
+    struck as often as it says, everything passes again.
+    """
+
+    def __init__(self, upstream: tuple[str, int], *, link: Link | None = None) -> None:
+        self.requests: list[Request] = []
+        self.strikes: list[Strike] = []
+        self.port = 0
+        self._upstream = upstream
+        self._link = link
+        self._thread = LoopThread("proxy")
+        self._numbers = itertools.count(1)
+        self._fault: NetworkFault | None = None
+        self._left = 0  # times that the armed fault still strikes
+        self._struck = threading.Event()
+        self._plugged = threading.Event()
+        self._plugged.set()
+        self._failure: HarnessError | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        try:
+            self._thread.call(self._start())
+        except BaseException as error:
+            self._thread.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._thread.call(self._stop())
+        finally:
+            self._thread.__exit__(kind, error, trace)
+            if self._link and not self._plugged.is_set():
+                self._link(up=True)
+        if self._failure and not error:
+            raise self._failure
+
+    def url(self, name: str = "", *, host: str = "127.0.0.1") -> str:
+        """The URL of a file through the proxy; `host` is `Board.host_address()` for a board."""
+        return f"http://{host}:{self.port}/{name}".rstrip("/")
+
+    def arm(self, fault: NetworkFault) -> None:
+        """Let `fault` strike, in place of what was armed."""
+        if fault.kind == "link-down" and self._link is None:
+            raise ValueError("a proxy without a link cannot pull it")
+        self._struck.clear()
+        self._fault, self._left = fault, fault.times
+
+    def disarm(self) -> None:
+        """Pass everything from now on; a link that is down comes up when its time is over."""
+        self._fault, self._left = None, 0
+
+    @property
+    def struck(self) -> bool:
+        """Whether the fault that was armed last has struck; a scenario must check it."""
+        return self._struck.is_set()
+
+    def wait_strike(self, timeout: float) -> Strike:
+        """Wait until the armed fault has struck; DeviceError when the download never got there."""
+        if not self._struck.wait(timeout):
+            raise DeviceError(
+                f"the network fault {self._fault} has not struck within {timeout:g} s",
+                details="\n".join(f"  {request}" for request in self.requests[-10:]),
+                hint="is the fault's byte beyond the end, or was nothing downloaded?",
+            )
+        if self._failure:
+            raise self._failure
+        return self.strikes[-1]
+
+    def wait_link_up(self, timeout: float) -> None:
+        """Wait until a link-down is over; returns at once when the link is up."""
+        if not self._plugged.wait(timeout):
+            raise DeviceError(f"the link is still down after {timeout:g} s")
+
+    # What a Connection asks; all of it runs in the proxy's thread.
+
+    def fault_for(self, request: Request) -> NetworkFault | None:
+        """The fault that a request has to meet."""
+        if self._left < 1 or request.method != "GET" or request.path == HEALTH:
+            return None
+        return self._fault
+
+    def strike(self, fault: NetworkFault, request: Request, *, unacknowledged: int = 0) -> None:
+        """Record that `fault` strikes now."""
+        if not fault.lasting:
+            self._left -= 1
+        self.strikes.append(
+            Strike(
+                time=time.time(),
+                fault=str(fault),
+                byte=fault.at,
+                connection=request.connection,
+                unacknowledged=unacknowledged,
+            )
+        )
+        self._struck.set()
+
+    async def pull_link(self, milliseconds: int) -> None:
+        """Pull the cable now, and plug it again after that time; returns when it is out."""
+        if self._link is None:
+            return
+        self._plugged.clear()
+        await asyncio.to_thread(self._link, up=False)
+        task = asyncio.create_task(self._plug_link(milliseconds))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _plug_link(self, milliseconds: int) -> None:
+        await asyncio.sleep(milliseconds / 1000)
+        try:
+            if self._link:
+                await asyncio.to_thread(self._link, up=True)
+            self._plugged.set()
+        except HarnessError as error:
+            self._failure = error
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        if self._server:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        device = Wire(reader, writer)
+        try:
+            server = Wire(*await asyncio.open_connection(*self._upstream))
+        except OSError:
+            device.abort()
+            return
+        try:
+            await Connection(self, next(self._numbers), device, server).run()
+        except ConnectionError:
+            pass  # one side is gone; what it got is in `requests`
+        except HarnessError as error:
+            self._failure = error
+        except asyncio.CancelledError:
+            device.abort()
+            raise
+        finally:
+            server.abort()
+            device.close()

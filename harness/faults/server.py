@@ -1,0 +1,115 @@
+"""The update server of a scenario: files by name over HTTP with Range, and `/health`.
+
+aiohttp does the HTTP. The device normally reaches it through `harness.faults.network.Proxy`.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from harness.errors import ConfigurationError
+from harness.faults.loop import LoopThread
+
+HEALTH = "/health"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One request, at the moment when its answer began; the proxy knows how far it got."""
+
+    time: float  # seconds since the epoch
+    method: str
+    path: str
+    range: str  # the Range header as it came, empty without one
+    status: int
+    length: int  # body bytes that the response announced
+
+
+class UpdateServer:
+    """Serves files on a free port of 127.0.0.1 for the length of a `with` block.
+
+    `log` holds every request in the order of the answers.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[Served] = []
+        self.port = 0
+        self._files: dict[str, Path] = {}
+        self._thread = LoopThread("update-server")
+        self._runner: web.AppRunner | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        try:
+            self._thread.call(self._start())
+        except BaseException as error:
+            self._thread.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._thread.call(self._stop())
+        finally:
+            self._thread.__exit__(kind, error, trace)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to connect to."""
+        return "127.0.0.1", self.port
+
+    def add(self, name: str, path: Path) -> str:
+        """Serve `path` as `name`, in place of what had that name; returns its URL."""
+        if not path.is_file():
+            raise ConfigurationError(
+                f"cannot serve {path}: no such file", hint="build the release first"
+            )
+        self._files[name] = path
+        return self.url(name)
+
+    def url(self, name: str = "") -> str:
+        """The URL of the file called `name` on the server itself, not through a proxy."""
+        return f"http://127.0.0.1:{self.port}/{name}".rstrip("/")
+
+    async def _start(self) -> None:
+        application = web.Application()
+        application.on_response_prepare.append(self._record)
+        application.router.add_get("/{name:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _record(self, request: web.Request, response: web.StreamResponse) -> None:
+        self.log.append(
+            Served(
+                time=time.time(),
+                method=request.method,
+                path=request.path,
+                range=request.headers.get("Range", ""),
+                status=response.status,
+                length=response.content_length or 0,
+            )
+        )
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == HEALTH:
+            return web.Response(text="ok\n")
+        path = self._files.get(request.match_info["name"])
+        if path is None:
+            return web.Response(status=404, text="no such file\n")
+        return web.FileResponse(path)

@@ -1,0 +1,169 @@
+"""One connection through the proxy: request, response, request, ... and the fault within."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.faults.network import NetworkFault, NetworkFaultKind
+from harness.faults.wire import CHUNK, Head, Wire
+
+_BODILESS = (204, 304)  # responses without a body whatever Content-Length says (RFC 9112, 6.3)
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One request of the board and how far its answer got; `sent` grows while it is answered."""
+
+    time: float  # seconds since the epoch
+    connection: int  # number of the connection, from 1
+    method: str
+    path: str
+    range: str  # the Range header as it came, empty without one
+    status: int = 0  # 0 until an answer was passed on
+    first: int = 0  # position in the artifact of the first body byte
+    sent: int = 0  # body bytes passed on to the board
+
+
+class Faults(Protocol):
+    """What a connection asks the proxy."""
+
+    def fault_for(self, request: Request) -> NetworkFault | None:
+        """The armed fault, unless this request is spared or the fault is used up."""
+
+    def strike(self, fault: NetworkFault, request: Request, *, unacknowledged: int = 0) -> None:
+        """Record that it strikes now."""
+
+    async def pull_link(self, milliseconds: int) -> None:
+        """Pull the board's cable for a while."""
+
+    requests: list[Request]
+
+
+class _EndedByFaultError(ConnectionError):
+    """The fault has ended the connection."""
+
+
+class Connection:
+    """Passes messages between `device` and `server` until one of them, or a fault, ends it."""
+
+    def __init__(self, faults: Faults, number: int, device: Wire, server: Wire) -> None:
+        self._faults = faults
+        self._number = number
+        self._device = device
+        self._server = server
+
+    async def run(self) -> None:
+        """Pass requests and responses on; raises ConnectionError when one side breaks off."""
+        while head := await self._device.head():
+            request = Request(
+                time=time.time(),
+                connection=self._number,
+                method=head.words[0],
+                path=head.words[1],
+                range=head.headers.get("Range", ""),
+            )
+            self._faults.requests.append(request)
+            if not await self._exchange(head, request):
+                return
+
+    async def _exchange(self, head: Head, request: Request) -> bool:
+        """One request and its response; whether another may follow."""
+        fault = self._faults.fault_for(request)
+        if fault and fault.kind is NetworkFaultKind.STATUS:
+            await self._refuse(fault, request)
+            return False
+        await self._delay(fault, request)
+        await self._server.send(head.raw)
+        await self._copy_request_body(head.length or 0)
+        answer = await self._server.head()
+        if answer is None:
+            return False
+        await self._delay(fault, None)
+        await self._device.send(answer.raw)
+        request.status, request.first = answer.status, answer.first
+        if request.method == "HEAD" or answer.status in _BODILESS:
+            return True
+        await self._body(answer, request)
+        return answer.length is not None
+
+    async def _refuse(self, fault: NetworkFault, request: Request) -> None:
+        """Answer with a status of our own."""
+        self._faults.strike(fault, request)
+        lines = f"HTTP/1.1 {fault.value} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        await self._device.send(lines.encode())
+        request.status = fault.value
+
+    async def _delay(self, fault: NetworkFault | None, request: Request | None) -> None:
+        """Hold a message up; counted as a strike once a request."""
+        if fault and fault.kind is NetworkFaultKind.DELAY:
+            if request:
+                self._faults.strike(fault, request)
+            await asyncio.sleep(fault.value / 1000)
+
+    async def _copy_request_body(self, left: int) -> None:
+        while left > 0:
+            chunk = await self._device.read(min(CHUNK, left))
+            if not chunk:
+                raise ConnectionError("the board ended within a request")
+            await self._server.send(chunk)
+            left -= len(chunk)
+
+    async def _body(self, answer: Head, request: Request) -> None:
+        """Pass the body on, piece by piece, looking for the fault's byte in each."""
+        carries_artifact = answer.status in (200, 206)
+        slow = self._slowness(request) if carries_artifact else None
+        most = max(1, min(CHUNK, slow // 20)) if slow else CHUNK
+        struck = False
+        while answer.length is None or request.sent < answer.length:
+            left = most if answer.length is None else min(most, answer.length - request.sent)
+            chunk = await self._server.read(left)
+            if not chunk and answer.length is not None:
+                raise ConnectionError("the server ended within a response")
+            if not chunk:
+                return
+            fault = self._due(request, len(chunk)) if carries_artifact and not struck else None
+            if fault:
+                struck = True
+                before = fault.at - request.first - request.sent
+                await self._pass(chunk[:before], request)
+                chunk = await self._perform(fault, request, chunk[before:])
+            await self._pass(chunk, request)
+            if slow:
+                await asyncio.sleep(len(chunk) / slow)
+
+    def _slowness(self, request: Request) -> int | None:
+        """Bytes a second that this transfer is slowed down to."""
+        fault = self._faults.fault_for(request)
+        if not fault or fault.kind is not NetworkFaultKind.RATE:
+            return None
+        self._faults.strike(fault, request)
+        return fault.value
+
+    def _due(self, request: Request, size: int) -> NetworkFault | None:
+        """The fault, when its byte is one of the next `size` bytes."""
+        fault = self._faults.fault_for(request)
+        position = request.first + request.sent
+        return fault if fault and fault.positioned and 0 <= fault.at - position < size else None
+
+    async def _perform(self, fault: NetworkFault, request: Request, rest: bytes) -> bytes:
+        """Strike before the first byte of `rest`; returns what to pass on in its place."""
+        unacknowledged = await self._device.unacknowledged()
+        self._faults.strike(fault, request, unacknowledged=unacknowledged)
+        match fault.kind:
+            case NetworkFaultKind.FLIP:
+                return bytes([rest[0] ^ 0xFF]) + rest[1:]
+            case NetworkFaultKind.LINK_DOWN:
+                await self._faults.pull_link(fault.value)
+                return rest
+            case NetworkFaultKind.RESET:
+                self._device.reset()
+            case NetworkFaultKind.STALL:
+                await self._device.read(1)  # returns when the board gives up
+        raise _EndedByFaultError(str(fault))
+
+    async def _pass(self, data: bytes, request: Request) -> None:
+        """Send body bytes on and count them when the kernel has taken all."""
+        if data:
+            await self._device.send(data)
+            request.sent += len(data)

@@ -1,0 +1,109 @@
+"""One side of a proxied connection: HTTP heads, exact writes, and how a connection can end.
+
+It reads just enough HTTP/1.1 (RFC 9112) to know which bytes are the body of which response, and
+passes every byte on as it came.
+"""
+
+import array
+import asyncio
+import email.message
+import email.parser
+import fcntl
+import re
+import socket
+import struct
+import termios
+from dataclasses import dataclass, field
+
+from harness.deadline import Deadline
+
+CHUNK = 64 * 1024
+_ACKNOWLEDGED = 10.0  # seconds that the other side gets to take what was sent
+_POLL = 0.001  # seconds between looks at the kernel's send queue, which cannot be waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The start line and headers of a request or response."""
+
+    raw: bytes
+    words: tuple[str, ...]  # of the start line
+    headers: email.message.Message = field(compare=False)
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length, None when the message has none."""
+        value = self.headers.get("Content-Length")
+        return int(value) if value else None
+
+    @property
+    def status(self) -> int:
+        """The status code of a response."""
+        return int(self.words[1])
+
+    @property
+    def first(self) -> int:
+        """The artifact position of a response's first body byte, from Content-Range."""
+        found = re.match(r"bytes (\d+)-", self.headers.get("Content-Range", ""))
+        return int(found[1]) if found and self.status == 206 else 0
+
+
+class Wire:
+    """One of a connection's two ends."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        # drain() then waits until the kernel has taken every byte
+        writer.transport.set_write_buffer_limits(high=0)
+
+    async def head(self) -> Head | None:
+        """The next start line and headers; None when the other side has ended between messages."""
+        try:
+            raw = await self._reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError as end:
+            if end.partial:
+                raise ConnectionError("ended within the headers") from end
+            return None
+        start, _, rest = raw.partition(b"\r\n")
+        headers = email.parser.BytesHeaderParser().parsebytes(rest)
+        return Head(raw=raw, words=tuple(start.decode("latin-1").split(" ", 2)), headers=headers)
+
+    async def read(self, most: int) -> bytes:
+        """Up to `most` bytes, none when the other side has ended."""
+        return await self._reader.read(most)
+
+    async def send(self, data: bytes) -> None:
+        """Hand all of `data` to the kernel; raises ConnectionError."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def unacknowledged(self) -> int:
+        """Wait until the other side's kernel has all bytes; returns how many it never took.
+
+        A reset throws away what the kernel has not sent yet, so that without this the byte at
+        which it strikes would be luck. SIOCOUTQ (tcp(7)) counts bytes that are not acknowledged.
+        """
+        deadline = Deadline(_ACKNOWLEDGED)
+        while (left := self._queued()) and not deadline.over:
+            await asyncio.sleep(_POLL)
+        return left
+
+    def reset(self) -> None:
+        """End with a TCP reset: SO_LINGER with 0 seconds (socket(7))."""
+        connection = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def close(self) -> None:
+        """End in an orderly way, after all bytes that were sent."""
+        self._writer.close()
+
+    def abort(self) -> None:
+        """Let go of the connection at once; safe to call twice."""
+        self._writer.transport.abort()
+
+    def _queued(self) -> int:
+        queued = array.array("i", [0])
+        fcntl.ioctl(self._writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return queued[0]
