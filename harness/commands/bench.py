@@ -4,11 +4,20 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.terminal import BoardName, BoardNames, Json, Lab, ReleaseFolder, answer, show
+from harness.commands.terminal import (
+    DEFAULT_LAB,
+    BoardName,
+    BoardNames,
+    Json,
+    Lab,
+    ReleaseFolder,
+    answer,
+    show,
+)
 
 
 def flash(
-    release: ReleaseFolder, *, board: BoardNames, lab: Lab = None, as_json: Json = False
+    release: ReleaseFolder, *, board: BoardNames, lab: Lab = DEFAULT_LAB, as_json: Json = False
 ) -> None:
     """Write a release's disk image to boards; they are off before and after.
 
@@ -23,7 +32,7 @@ def flash(
     )
 
 
-def console(board: BoardName, *, lab: Lab = None) -> None:
+def console(board: BoardName, *, lab: Lab = DEFAULT_LAB) -> None:
     """Sit at a board's serial console; Ctrl-] leaves.
 
     [dim]harness console gateway-qemu[/]
@@ -39,7 +48,7 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Instead of a shell.")
     ] = None,
     *,
-    lab: Lab = None,
+    lab: Lab = DEFAULT_LAB,
 ) -> None:
     """Open a shell on a board, or run one command there.
 
@@ -54,7 +63,7 @@ def power(
     board: BoardName,
     action: Annotated[str, typer.Argument(metavar="on|off|cycle|cut|status")] = "status",
     *,
-    lab: Lab = None,
+    lab: Lab = DEFAULT_LAB,
 ) -> None:
     """Switch a board's power.
 
@@ -65,7 +74,7 @@ def power(
     show(bench.power(board, action, lab=lab))
 
 
-def status(*, lab: Lab = None, as_json: Json = False) -> None:
+def status(*, lab: Lab = DEFAULT_LAB, as_json: Json = False) -> None:
     """Show the boards of a lab, what they run, and their last verdicts.
 
     [dim]harness status --json[/]

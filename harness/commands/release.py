@@ -1,11 +1,14 @@
 """Commands of a release's life: built, proven, promoted, and all of it once in the demo."""
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.commands.terminal import (
+    DEFAULT_LAB,
     BoardNames,
     Json,
     Lab,
@@ -13,7 +16,6 @@ from harness.commands.terminal import (
     ReleaseFolder,
     Store,
     answer,
-    show,
 )
 
 
@@ -27,7 +29,7 @@ def build(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Release folder.  [dim]default: in the cache[/]"),
+        typer.Option("--output", "-o", help="Release folder.", show_default="in the cache"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -56,12 +58,17 @@ def test(
         Path, typer.Option("--from", metavar="RELEASE", help="Release that the boards run before.")
     ],
     board: BoardNames,
-    lab: Lab = None,
+    lab: Lab = DEFAULT_LAB,
     keyword: Annotated[
-        str | None,
-        typer.Option("-k", metavar="EXPRESSION", help="Only scenarios that match, as in pytest."),
+        str, typer.Option("-k", metavar="EXPRESSION", help="Only scenarios that match.")
+    ] = "",
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Exactly this scenario; may be given again.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every scenario, not a selection.")] = False,
+    tier: Annotated[
+        str, typer.Option(metavar="demo|ci|all", help="How much: a selection, more, everything.")
+    ] = "ci",
+    every: Annotated[bool, typer.Option("--all", help="Everything, as --tier all.")] = False,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -70,29 +77,49 @@ def test(
     [dim]harness test out/1.1.0 --from out/1.0.0 --board gateway-qemu -k power_cut[/]
     """
     from harness import runner
+    from harness.evidence.store import EvidenceStore
+    from harness.evidence.table import verdict_table
 
-    raise typer.Exit(
-        runner.run_scenarios(
-            release, from_release, boards=board, lab=lab, keyword=keyword, every=every,
-            store=store, as_json=as_json,
-        )
-    )  # fmt: skip
+    selection = runner.Selection(
+        release=release,
+        from_release=from_release,
+        boards=tuple(board),
+        lab=lab,
+        tier="all" if every else tier,
+        keyword=keyword,
+        scenarios=tuple(scenario or ()),
+    )
+    # pytest tells how the scenarios go; that is no part of an answer in JSON
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+        stored = runner.run_scenarios(selection, EvidenceStore(store))
+    evidence = stored.evidence
+    answer(
+        as_json,
+        verdict_table(evidence),
+        folder=str(stored.folder),
+        evidence=stored.digest,
+        verdicts={record.scenario: record.verdict for record in evidence.records},
+        passed=all(record.passed for record in evidence.records),
+    )
+    runner.require_passed(stored)
 
 
 def report(
-    evidence: Annotated[
-        Path | None, typer.Argument(help="Folder of one run.  [dim]default: the newest[/]")
-    ] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run in the store.")],
     *,
-    store: Store = None,
+    as_json: Json = False,
 ) -> None:
-    """Write the report of a run of scenarios as a page for people, and say where it is.
+    """Check a run's evidence, show its verdicts, and write its report (HTML) anew.
 
-    [dim]harness report[/]
+    [dim]harness report ~/.local/share/harness/evidence/legacy-gateway/1.1.0/RUN[/]
     """
+    from harness.evidence import signing, store
     from harness.evidence.report import write_report
+    from harness.evidence.table import verdict_table
 
-    show(str(write_report(evidence, store=store)))
+    stored = store.load(run, [signing.load_signer().public_key])
+    page = write_report(stored.evidence, stored.folder)
+    answer(as_json, verdict_table(stored.evidence), evidence=stored.digest, report=str(page))
 
 
 def promote(

@@ -13,13 +13,11 @@ BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Place of the bo
 BoardNames = Annotated[
     list[str], typer.Option("--board", "-b", help="Place of the board; may be given again.")
 ]
-Lab = Annotated[
-    Path | None,
-    typer.Option(help="labgrid environment file.  [dim]default: labs/qemu.yaml[/]"),
-]
+DEFAULT_LAB = Path(__file__).parents[2] / "labs" / "qemu.yaml"
+Lab = Annotated[Path, typer.Option(help="labgrid environment file.", show_default="labs/qemu.yaml")]
 Store = Annotated[
     Path | None,
-    typer.Option(help="Evidence store.  [dim]default: evidence in $HARNESS_HOME[/]"),
+    typer.Option(help="Evidence store.", show_default="$HARNESS_HOME/evidence"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
 
