@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Model(StrEnum):
+    """How a medium keeps its promises."""
+
+    DISK = "disk"  # volatile write cache; only flush and FUA make writes stable
+    SD = "sd"  # no flush exists: what was answered is stable, the last write may be torn
+
+
 class LossKind(StrEnum):
     """What becomes of the writes that no flush had made stable when the power went."""
 
@@ -44,7 +51,11 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of a trigger: `count` events of a kind, in bytes [offset, offset + length)."""
+    """One step of a trigger: `count` events of a kind, in bytes [offset, offset + length).
+
+    A region of length 0 is the whole medium. Writes of zeroes count as writes, discards do not.
+    Bytes are counted as requests come: the stage is passed by the one that reaches `count`.
+    """
 
     event: Event
     count: int = 1
@@ -71,7 +82,7 @@ class Cut:
 
     position: int  # number of log records before the cut
     loss: str  # Loss, printed
-    unflushed: int  # writes that no flush had covered
+    unflushed: int  # writes that no flush had covered; under `sd`, those never answered
     kept: tuple[int, ...]  # log positions of those that were kept, in order
     torn: tuple[int, int] | None = None  # (log position, sectors kept of it)
     sha256: str = ""  # of the medium's whole content after the cut, where it was asked for

@@ -1,0 +1,236 @@
+"""A board's medium as the harness uses it: starts nbdkit, flashes, freezes, loses, saves.
+
+`Medium` owns the nbdkit process and two sockets in a private folder with a short path (a Unix
+socket's address has 108 bytes at most, unix(7)); the files are in the folder that it is given:
+
+    content.img  what the board reads        log.bin     the write log (`log.py`)
+    undo.bin     what unflushed writes hid   nbdkit.log  what nbdkit had to say
+
+A power cut is `freeze` (or a struck trigger), then the caller kills the board, then `drop`, then
+`release`. In this order nothing that the dead board left in a socket can reach the medium.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.boards.medium.control import decode_cut
+from harness.boards.medium.model import Cut, Loss, Model, Trigger
+from harness.errors import LabError
+from harness.process import kill_group, start
+
+_PLUGIN = Path(__file__).with_name("plugin.py")
+_ANSWER = 60.0  # seconds for a call; flashing and saving copy whole images
+_CHUNK = 1 << 20
+
+
+class Medium:
+    """A medium in `folder` (made when missing) that behaves like `model` (`disk` or `sd`).
+
+    Every call raises LabError when nbdkit has died or cannot do it in its present state.
+    """
+
+    def __init__(self, folder: Path, *, model: str = Model.DISK, plugin: Path = _PLUGIN) -> None:
+        self.folder = folder
+        self.model = Model(model)
+        self._plugin = plugin
+        self._sockets: Path | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start nbdkit and wait until it serves. What the folder held is still there."""
+        if self._server:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sockets = _short_folder()
+        try:
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(str(self._sockets / "control"))
+                listening.listen()
+                self._server = self._nbdkit(listening.fileno())
+            self._call("hello")
+        except BaseException:
+            self.close()
+            raise
+
+    def _nbdkit(self, control: int) -> subprocess.Popen[bytes]:
+        options = {"folder": self.folder.resolve(), "model": self.model, "control": control}
+        return start(
+            [
+                *("nbdkit", "--foreground", "--unix", f"{self._sockets}/nbd", "python"),
+                self._plugin,
+                *(f"{key}={value}" for key, value in options.items()),
+            ],
+            log=self._log,
+            pass_fds=(control,),
+        )
+
+    def close(self) -> None:
+        """End nbdkit; a board that is still attached never gets an answer. Safe to call twice."""
+        server, self._server = self._server, None
+        if server:
+            with contextlib.suppress(LabError):  # it may be dead already; then this is all
+                self._call("close")
+            kill_group(server)
+        if self._sockets:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets = None
+
+    @property
+    def uri(self) -> str:
+        """Address for QEMU or another NBD client. Raises LabError before `start`."""
+        return f"nbd+unix:///?socket={self._socket('nbd')}"
+
+    @property
+    def write_log(self) -> Path:
+        """The log file; read it with `log.LogReader`, also while it grows."""
+        return self.folder / "log.bin"
+
+    @property
+    def content(self) -> Path:
+        """The file that always holds what the board would read."""
+        return self.folder / "content.img"
+
+    def load(self, image: Path, *, sha256: str = "") -> None:
+        """Flash a disk image and begin a new log; refused while frozen or a board is attached."""
+        self._call("load", image=str(image.resolve()), sha256=sha256)
+
+    def freeze(self) -> None:
+        """Power cut now, first half: from here on no request is answered."""
+        self._call("freeze")
+
+    def drop(self, loss: Loss, *, digest: bool = False) -> Cut:
+        """Second half, with the board dead: lose unflushed writes; `digest` hashes the result."""
+        return decode_cut(self._call("drop", loss=str(loss), digest=digest))
+
+    def release(self) -> None:
+        """Serve the next power-on; every request from before fails."""
+        self._call("release")
+
+    def arm(self, trigger: Trigger) -> None:
+        """Freeze when the trigger's stages have been passed."""
+        self._call("arm", trigger=asdict(trigger))
+
+    def disarm(self) -> None:
+        """Forget the trigger; one that has struck stays struck."""
+        self._call("disarm")
+
+    def wait_tripped(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for the trigger to strike."""
+        return bool(self._call("wait", patience=timeout + _ANSWER, timeout=timeout))
+
+    def mark(self, name: str) -> None:
+        """Write a named mark into the log; it may strike the trigger."""
+        self._call("mark", name=name)
+
+    def position(self) -> int:
+        """Number of records in the log."""
+        return int(self._call("position"))
+
+    def pending(self) -> int:
+        """Number of writes that a power cut now may undo."""
+        return int(self._call("pending"))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that the board would read now."""
+        return b"".join(self._chunks(offset, length))
+
+    def sha256(self, offset: int, length: int) -> str:
+        """SHA-256 of a byte range."""
+        digest = hashlib.sha256()
+        for chunk in self._chunks(offset, length):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Keep the medium with its unflushed writes and log in `folder` (made; must be empty).
+
+        Not kept: an armed trigger. A frozen medium is restored frozen, so that one cut instant
+        can be dropped with several losses.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise LabError(f"cannot save the medium in {folder}: the folder is not empty")
+        self._call("save", folder=str(folder.resolve()))
+
+    def restore(self, folder: Path) -> None:
+        """Put a saved medium in place of this one; whoever is attached gets errors from now on."""
+        self._call("restore", folder=str(folder.resolve()))
+
+    def _chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        size = self.content.stat().st_size if self.content.exists() else 0
+        if offset < 0 or offset + length > size:
+            raise LabError(f"{length} bytes at {offset} are not on the medium ({size} bytes)")
+        with self.content.open("rb") as stream:
+            stream.seek(offset)
+            while length > 0:
+                chunk = stream.read(min(length, _CHUNK))
+                length -= len(chunk)
+                yield chunk
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "nbdkit.log"
+
+    def _socket(self, name: str) -> Path:
+        if self._sockets is None:
+            raise LabError(f"the medium in {self.folder} is not started")
+        return self._sockets / name
+
+    def _call(self, do: str, *, patience: float = _ANSWER, **arguments: Any) -> Any:
+        try:
+            with socket.socket(socket.AF_UNIX) as channel:
+                channel.settimeout(patience)
+                channel.connect(str(self._socket("control")))
+                channel.sendall(json.dumps({"do": do, **arguments}).encode() + b"\n")
+                with channel.makefile("r", encoding="utf-8") as stream:
+                    line = stream.readline()
+        except TimeoutError:
+            raise self._failure(f"gave no answer to {do!r} in {patience:g} s") from None
+        except OSError as problem:
+            raise self._failure(f"died ({problem.strerror})") from problem
+        if not line:
+            raise self._failure(f"died during {do!r}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise LabError(f"medium in {self.folder}: {do} refused: {answer['error']}")
+        return answer["answer"]
+
+    def _failure(self, what: str) -> LabError:
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return LabError(
+            f"the medium's nbdkit in {self.folder} {what}",
+            details="\n".join("  " + line for line in lines[-15:]),
+            hint="./run setup installs nbdkit and nbdkit-plugin-python; "
+            f"the whole log is {self._log}",
+        )
+
+
+def _short_folder() -> Path:
+    """A private folder whose path leaves room for a socket's name, whatever $TMPDIR is."""
+    folder = Path(tempfile.mkdtemp(prefix="medium-"))
+    if len(str(folder)) > 90:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="medium-", dir="/tmp"))
+    return folder

@@ -1,0 +1,77 @@
+"""The control channel: how the harness talks to the store inside nbdkit.
+
+A Unix stream socket that the harness made and handed over listening, so that nobody ever polls
+for it. One connection a call: one line of JSON `{"do": name, ...}`, answered by one line,
+`{"answer": ...}` or `{"error": "..."}`. `encode_*` and `decode_*` are used by both ends.
+
+Standard library only: the nbdkit plugin imports this module in the system's Python.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.boards.medium.model import Cut, Event, Loss, Stage, Trigger
+from harness.boards.medium.store import Refused, Store
+
+Message = dict[str, Any]
+
+
+def decode_trigger(message: Message) -> Trigger:
+    """A trigger from the JSON form of its `asdict`."""
+    stages = (Stage(**{**stage, "event": Event(stage["event"])}) for stage in message["stages"])
+    return Trigger(stages=tuple(stages), before=message["before"])
+
+
+def decode_cut(message: Message) -> Cut:
+    """A cut from the JSON form of its `asdict`."""
+    torn = message["torn"]
+    return Cut(
+        **{**message, "kept": tuple(message["kept"]), "torn": (torn[0], torn[1]) if torn else None}
+    )
+
+
+class Control:
+    """Serves a store on a listening socket, in threads that die with the process."""
+
+    def __init__(self, store: Store, listening: socket.socket) -> None:
+        self._socket = listening
+        self._calls: dict[str, Callable[[Message], Any]] = {
+            "hello": lambda _: "ready",
+            "load": lambda m: store.load(Path(m["image"]), m["sha256"]),
+            "freeze": lambda _: store.freeze(),
+            "drop": lambda m: asdict(store.drop(Loss.parse(m["loss"]), digest=m["digest"])),
+            "release": lambda _: store.release(),
+            "arm": lambda m: store.arm(decode_trigger(m["trigger"])),
+            "disarm": lambda _: store.disarm(),
+            "wait": lambda m: store.wait_tripped(m["timeout"]),
+            "mark": lambda m: store.mark(m["name"]),
+            "position": lambda _: store.position,
+            "pending": lambda _: store.pending,
+            "save": lambda m: store.save(Path(m["folder"])),
+            "restore": lambda m: store.restore(Path(m["folder"])),
+            "close": lambda _: store.close(),
+        }
+
+    def start(self) -> None:
+        """Serve from now on; must be called after nbdkit has forked."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rw", encoding="utf-8") as stream:
+            message = json.loads(stream.readline() or "{}")
+            answer: Message
+            try:
+                answer = {"answer": self._calls[message["do"]](message)}
+            except (Refused, ValueError, OSError) as problem:
+                answer = {"error": str(problem)}
+            stream.write(json.dumps(answer) + "\n")

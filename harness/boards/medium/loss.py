@@ -1,0 +1,45 @@
+"""Which unflushed writes survive a power cut: a pure function of their lengths, kind and seed.
+
+Standard library only: the nbdkit plugin imports this module in the system's Python.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.boards.medium.files import SECTOR
+from harness.boards.medium.model import Loss, LossKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """Indexes of the writes that are kept, in order; and of one torn: (index, sectors kept)."""
+
+    kept: tuple[int, ...]
+    torn: tuple[int, int] | None = None
+
+
+def choose(lengths: Sequence[int], loss: Loss) -> Fate:
+    """The fate of unflushed writes of these lengths (bytes), oldest first.
+
+    The same lengths and loss always give the same fate: only `Random.random` is used, which
+    Python keeps stable between its versions.
+    """
+    everything = range(len(lengths))
+    if loss.kind is LossKind.NONE:
+        return Fate(kept=())
+    if loss.kind is LossKind.ALL:
+        return Fate(kept=tuple(everything))
+    coin = random.Random(loss.seed)  # noqa: S311  (a reproducible coin, not a secret)
+    kept = [index for index in everything if coin.random() < 0.5]
+    if loss.kind is LossKind.SOME:
+        return Fate(kept=tuple(kept))
+    # A sector is written whole or not at all, so only longer writes can be torn. When the coin
+    # kept none of those, one of the lost ones is torn instead: TORN always tears if it can.
+    longer = [index for index in everything if lengths[index] > SECTOR]
+    candidates = [index for index in longer if index in set(kept)] or longer
+    if not candidates:
+        return Fate(kept=tuple(kept))
+    victim = candidates[int(coin.random() * len(candidates))]
+    sectors = 1 + int(coin.random() * (lengths[victim] // SECTOR - 1))
+    return Fate(kept=tuple(sorted({*kept, victim})), torn=(victim, sectors))

@@ -1,0 +1,52 @@
+"""Base image + write log = the medium's content at any log position.
+
+Independent of `Store`: it never rolls anything back, it applies only what stayed. That the two
+agree byte for byte is a test of both.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.boards.medium.files import SECTOR, copy_file
+from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+
+
+def replay(base: Path, log: Path, upto: int, target: Path) -> None:
+    """Write to `target` what a board would read after the first `upto` records of the log.
+
+    Raises ValueError when `log` is not a write log or is shorter than that.
+    """
+    copy_file(base, target)
+    pending: list[Record] = []
+    with LogReader(log) as reader, target.open("r+b") as content:
+        done = 0
+        for record in reader.records():
+            if done == upto:
+                break
+            done += 1
+            if record.kind in CHANGES:
+                pending.append(record)
+            elif record.kind is Kind.FLUSH:
+                _apply(reader, pending, content)
+            elif record.kind is Kind.CUT:
+                _apply(reader, pending, content, json.loads(reader.payload(record)))
+        if done < upto:
+            raise ValueError(f"{log} has {done} records, not {upto}")
+        _apply(reader, pending, content)
+
+
+def _apply(
+    reader: LogReader, pending: list[Record], content: BinaryIO, cut: dict[str, Any] | None = None
+) -> None:
+    lost = set(cut["lost"]) if cut else set()
+    torn = cut["torn"] if cut else None
+    for record in pending:
+        if record.position in lost:
+            continue
+        data = reader.payload(record) if record.kind is Kind.WRITE else bytes(record.length)
+        if torn and torn[0] == record.position:
+            data = data[: torn[1] * SECTOR]
+        content.seek(record.offset)
+        content.write(data)
+    pending.clear()

@@ -1,0 +1,275 @@
+"""The device: requests, trigger and power cut behind one lock.
+
+Lifetimes: a folder holds one medium; one `Store` at a time owns it. Clients attach and get an
+*era*; every `release` and `restore` begins a new era, and requests of an older one fail, however
+late they come out of a socket's buffer: a dead board cannot write.
+
+Standard library only: the nbdkit plugin imports this module in the system's Python.
+"""
+
+import json
+import threading
+from pathlib import Path
+
+from harness.boards.medium import recorder
+from harness.boards.medium.files import SECTOR
+from harness.boards.medium.log import Kind
+from harness.boards.medium.model import Cut, Loss, Model, Trigger
+from harness.boards.medium.recorder import Recorder
+from harness.boards.medium.watch import Watch
+
+_UNFLASHED = "the medium is empty: flash an image first"
+_UNCLEAN = "the medium was not closed in order, so its content is not known: flash it again"
+_STATE = "state.json"
+
+
+class Refused(Exception):
+    """The store cannot do what was asked of it in its present state."""
+
+
+class PowerLost(Exception):
+    """The request's board has lost its power; there is nobody to answer."""
+
+
+class Store:
+    """A medium in `folder` that behaves like `model`. Thread-safe."""
+
+    def __init__(self, folder: Path, model: Model = Model.DISK) -> None:
+        self._folder = folder
+        self._model = model
+        self._change = threading.Condition()
+        self._era = 0
+        self._attached = 0
+        self._frozen_at: int | None = None  # log position of the freeze
+        self._tripped = False
+        self._watch: Watch | None = None
+        self._recorder: Recorder | None = None
+        # Whoever finds this file knows that a server died with requests half done.
+        self._serving = folder / "serving"
+        self._problem = _UNFLASHED
+        if self._serving.exists():
+            self._problem = _UNCLEAN
+        elif recorder.exists(folder):
+            self._open()
+
+    # Requests of the board
+
+    def attach(self) -> int:
+        """A client connects; returns its era. Raises Refused when there is nothing to serve."""
+        with self._change:
+            self._medium()
+            if self._frozen_at is not None:
+                raise Refused("the medium is frozen: drop and release it before the next power-on")
+            self._attached += 1
+            return self._era
+
+    def detach(self, era: int) -> None:
+        """A client has gone."""
+        with self._change:
+            if era == self._era:
+                self._attached -= 1
+
+    def read_into(self, era: int, buffer: memoryview | bytearray, offset: int) -> None:
+        """Read the current view. Not answered while frozen; then raises PowerLost."""
+        medium = self._recorder
+        if self._frozen_at is not None or era != self._era or medium is None:
+            with self._change:
+                medium = self._admit(era)
+        medium.read_into(buffer, offset)
+
+    def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
+        """A write request; stable when answered with `fua`."""
+        self._modify(era, Kind.WRITE, offset, len(data), data=data, fua=fua)
+
+    def zero(self, era: int, offset: int, length: int, *, fua: bool = False) -> None:
+        """A write-zeroes request."""
+        self._modify(era, Kind.ZERO, offset, length, fua=fua)
+
+    def trim(self, era: int, offset: int, length: int, *, fua: bool = False) -> None:
+        """A discard request; the range reads as zeros afterwards."""
+        self._modify(era, Kind.TRIM, offset, length, fua=fua)
+
+    def flush(self, era: int) -> None:
+        """All completed writes are stable."""
+        with self._change:
+            self._admit(era).flush()
+
+    def _modify(
+        self,
+        era: int,
+        kind: Kind,
+        offset: int,
+        length: int,
+        *,
+        data: bytes | memoryview = b"",
+        fua: bool,
+    ) -> None:
+        with self._change:
+            medium = self._admit(era)
+            if offset % SECTOR or length % SECTOR or offset + length > medium.size:
+                raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
+            watch = self._watch if kind is not Kind.TRIM else None
+            struck = watch is not None and watch.written(offset, length)
+            if struck and watch and watch.trigger.before:
+                self._strike(medium)
+                self._admit(era)
+            try:
+                medium.change(kind, offset, length, data=data, fua=fua, struck=struck)
+            except OSError as error:  # the host's disk is full or failing: no longer honest
+                self._problem = f"the host cannot store the medium: {error}"
+                raise
+            if struck:
+                self._strike(medium)
+                self._admit(era)
+
+    def _admit(self, era: int) -> Recorder:
+        """Let a request pass, or hold it for as long as the medium is frozen and then fail it."""
+        while self._frozen_at is not None and era == self._era:
+            self._change.wait()
+        if era != self._era:
+            raise PowerLost
+        return self._medium()
+
+    def _medium(self) -> Recorder:
+        if self._problem or self._recorder is None:
+            raise Refused(self._problem)
+        return self._recorder
+
+    # Triggers and power cuts
+
+    def arm(self, trigger: Trigger) -> None:
+        """Freeze when the trigger's stages have been passed; replaces any trigger before."""
+        with self._change:
+            self._medium()
+            self._watch = Watch(trigger)
+            self._tripped = False
+
+    def disarm(self) -> None:
+        """Forget the trigger; one that has struck stays struck."""
+        with self._change:
+            self._watch = None
+
+    def wait_tripped(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until the trigger has struck."""
+        with self._change:
+            return self._change.wait_for(lambda: self._tripped, timeout)
+
+    def mark(self, name: str) -> None:
+        """Write a named mark into the log; it may strike a trigger."""
+        with self._change:
+            medium = self._medium()
+            watch = self._watch if self._frozen_at is None else None
+            struck = watch is not None and watch.marked(name)
+            if not (struck and watch and watch.trigger.before):
+                medium.mark(name)
+            if struck:
+                self._strike(medium)
+
+    def _strike(self, medium: Recorder) -> None:
+        self._tripped = True
+        self._watch = None
+        self._frozen_at = medium.position
+        self._change.notify_all()
+
+    def freeze(self) -> None:
+        """Stop answering: the first half of a power cut. No effect when frozen already."""
+        with self._change:
+            medium = self._medium()
+            if self._frozen_at is None:
+                self._frozen_at = medium.position
+
+    def drop(self, loss: Loss, *, digest: bool = False) -> Cut:
+        """The second half, when the board is dead: what becomes of the unflushed writes.
+
+        With `digest`, the whole content is hashed (seconds). Raises Refused unless frozen.
+        """
+        with self._change:
+            medium = self._medium()
+            if self._frozen_at is None:
+                raise Refused("freeze the medium and kill the board before dropping writes")
+            return medium.cut(loss, self._frozen_at, digest=digest)
+
+    def release(self) -> None:
+        """Serve again; every request and client from before fails."""
+        with self._change:
+            self._medium()
+            self._begin_era()
+
+    def _begin_era(self) -> None:
+        self._frozen_at = None
+        self._tripped = False
+        self._watch = None
+        self._attached = 0
+        self._era += 1
+        self._change.notify_all()
+
+    # The medium as a whole
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        with self._change:
+            return self._medium().size
+
+    @property
+    def position(self) -> int:
+        """Number of records in the log."""
+        with self._change:
+            return self._medium().position
+
+    @property
+    def pending(self) -> int:
+        """Number of writes that a power cut now may undo."""
+        with self._change:
+            return self._medium().unflushed
+
+    def load(self, image: Path, sha256: str = "") -> None:
+        """Flash: the medium is a copy of `image` with an empty log.
+
+        Raises Refused while frozen or attached, and ValueError for an image of an odd size.
+        """
+        with self._change:
+            if self._frozen_at is not None or self._attached:
+                raise Refused("a board is attached to the medium, or it is frozen: power off first")
+            self._close()
+            recorder.flash(self._folder, image, self._model, sha256)
+            self._begin_era()
+            self._open()
+
+    def save(self, folder: Path) -> None:
+        """Copy the medium, unflushed writes and log included, into an empty folder."""
+        with self._change:
+            medium = self._medium()
+            medium.save(folder)
+            state = {"model": self._model, "frozen_at": self._frozen_at, "struck": medium.struck}
+            (folder / _STATE).write_text(json.dumps(state))
+
+    def restore(self, folder: Path) -> None:
+        """Put a saved medium in place of this one, frozen if it was; old clients fail."""
+        state = json.loads((folder / _STATE).read_text())
+        with self._change:
+            if state["model"] != self._model:
+                raise Refused(f"{folder} holds a medium of model {state['model']}")
+            self._close()
+            recorder.put_back(folder, self._folder)
+            self._begin_era()
+            self._open(state["struck"])
+            self._frozen_at = state["frozen_at"]
+
+    def close(self) -> None:
+        """Freeze for good and leave the folder in order; requests never get an answer."""
+        with self._change:
+            self._frozen_at = self._frozen_at or 0
+            self._close()
+            self._serving.unlink(missing_ok=True)
+
+    def _open(self, struck: int | None = None) -> None:
+        self._recorder = Recorder(self._folder, self._model, struck)
+        self._problem = ""
+        self._serving.touch()
+
+    def _close(self) -> None:
+        if self._recorder:
+            self._recorder.close()
+        self._recorder = None
+        self._problem = _UNFLASHED

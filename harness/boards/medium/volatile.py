@@ -1,0 +1,133 @@
+"""The content of the medium as its reader sees it, and the way back to what is stable.
+
+`content.img` always holds the current view, every accepted write applied, so that a read is one
+`pread`. For each write that no flush has covered, what it overwrote is kept in `undo.bin`, and
+its own data is in the write log: a power cut rolls all of them back, newest first, and applies
+those that survive again, oldest first.
+
+Standard library only: the nbdkit plugin imports this module in the system's Python.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.boards.medium.files import SECTOR, copy_range, write_all, zero_range
+from harness.boards.medium.log import Kind, Record
+from harness.boards.medium.loss import choose
+from harness.boards.medium.model import Loss
+
+_UNDO_KEPT = 64 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unflushed:
+    """A write that a power cut may undo.
+
+    `promised`: stable (FUA), and only listed because an older, unflushed write may lie under it.
+    """
+
+    record: Record
+    undo_at: int
+    promised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallout:
+    """What a power cut did to the unflushed writes: log positions; torn: (position, sectors)."""
+
+    kept: tuple[int, ...]
+    lost: tuple[int, ...]
+    torn: tuple[int, int] | None
+
+
+class Volatile:
+    """The two open files; not thread-safe."""
+
+    def __init__(self, content: Path, undo: Path) -> None:
+        self._content = os.open(content, os.O_RDWR | os.O_CLOEXEC)
+        self._undo = os.open(undo, os.O_RDWR | os.O_CLOEXEC)
+        self._undo_end = 0
+        self.size = os.fstat(self._content).st_size
+        self._writes: list[Unflushed] = []
+
+    @property
+    def unflushed(self) -> int:
+        """Number of writes that a power cut may undo."""
+        return sum(not write.promised for write in self._writes)
+
+    def read_into(self, buffer: memoryview | bytearray, offset: int) -> None:
+        """Fill the buffer with the current view."""
+        view = memoryview(buffer)
+        while view:
+            done = os.preadv(self._content, [view], offset)
+            if done == 0:
+                raise OSError(f"content.img ends before byte {offset + len(view)}")
+            view, offset = view[done:], offset + done
+
+    def remember(self, record: Record, *, promised: bool) -> Unflushed | None:
+        """Keep account of a write in the log; None when no power cut can undo it.
+
+        Also rebuilds the account from a log: the place of each undo follows from the order.
+        """
+        if promised and not self._writes:
+            return None
+        write = Unflushed(record, self._undo_end, promised)
+        self._undo_end += record.length
+        self._writes.append(write)
+        return write
+
+    def apply(self, record: Record, data: bytes | memoryview, *, promised: bool) -> None:
+        """Apply a logged write, zero or trim to the current view."""
+        write = self.remember(record, promised=promised)
+        if write:
+            copy_range(self._content, record.offset, self._undo, write.undo_at, record.length)
+        if record.kind is Kind.WRITE:
+            write_all(self._content, data, record.offset)
+        else:
+            zero_range(self._content, record.offset, record.length)
+
+    def settle(self) -> None:
+        """All that was written is stable from now on (a flush, or the end of a power cut)."""
+        if self._undo_end > _UNDO_KEPT:  # give the room back to the host, but not at each flush
+            os.ftruncate(self._undo, 0)
+        self._writes.clear()
+        self._undo_end = 0
+
+    def lose(self, loss: Loss, log: int) -> Fallout:
+        """Power cut: undo what is lost; `log` is the open write log, for the data to keep."""
+        doubtful = [write for write in self._writes if not write.promised]
+        fate = choose([write.record.length for write in doubtful], loss)
+        kept = {doubtful[index].record.position for index in fate.kept}
+        torn = None
+        if fate.torn:
+            torn = (doubtful[fate.torn[0]].record.position, fate.torn[1])
+        if len(kept) < len(doubtful) or torn:
+            self._rewrite(kept, torn, log)
+        self.settle()
+        positions = [write.record.position for write in doubtful]
+        return Fallout(
+            kept=tuple(at for at in positions if at in kept),
+            lost=tuple(at for at in positions if at not in kept),
+            torn=torn,
+        )
+
+    def _rewrite(self, kept: set[int], torn: tuple[int, int] | None, log: int) -> None:
+        for write in reversed(self._writes):
+            record = write.record
+            copy_range(self._undo, write.undo_at, self._content, record.offset, record.length)
+        for write in self._writes:
+            record = write.record
+            if write.promised or record.position in kept:
+                length = record.length
+                if torn and torn[0] == record.position:
+                    length = torn[1] * SECTOR
+                if record.kind is Kind.WRITE:
+                    copy_range(log, record.payload_at, self._content, record.offset, length)
+                else:
+                    zero_range(self._content, record.offset, length)
+
+    def close(self) -> None:
+        """Give the files back."""
+        os.close(self._content)
+        os.close(self._undo)
