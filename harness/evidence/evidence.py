@@ -111,6 +111,9 @@ class Evidence:
             raise ConfigurationError(f"{what}: written by another version of the harness")
         header = schema.from_json(RunHeader, schema.to_bytes(detail), what=what)
         evidence = cls(header=header, records=tuple(records), attachments=attachments)
+        strangers = {record.machine for record in records} - {header.subject.machine}
+        if strangers:
+            raise ConfigurationError(f"{what}: has records of another machine: {strangers}")
         if json.loads(payload) != json.loads(evidence.to_bytes()):
             raise ConfigurationError(
                 f"{what}: its summary or subject does not agree with its records",

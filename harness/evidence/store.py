@@ -10,6 +10,8 @@ got there are unsigned; they can still speak against a release (`unfinished`), n
 """
 
 import hashlib
+import itertools
+import operator
 import os
 import secrets
 import shutil
@@ -55,6 +57,15 @@ class Unusable:
     error: HarnessError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a store knows about a version of a machine; all lists oldest first."""
+
+    evidence: tuple[Stored, ...]  # about exactly the digests asked for
+    other: tuple[Stored, ...]  # about the same version with other content
+    unusable: tuple[Unusable, ...]
+
+
 class Run:
     """A run that is being written. Owned by one process; `add` as scenarios end, then `finish`."""
 
@@ -70,6 +81,8 @@ class Run:
 
     def add(self, record: Record) -> None:
         """Keep a finished scenario's record, on disk before this returns."""
+        if record.machine != self.header.subject.machine:
+            raise ValueError(f"{record.scenario}: ran on a {record.machine}")
         file = self.folder / "records" / f"{len(self.records):03}.json"
         write_whole(file, schema.to_bytes(record.to_data()))
         self.records.append(record)
@@ -145,21 +158,21 @@ class EvidenceStore:
         folder = self._folder_of(machine, version)
         yield from sorted(path for path in folder.glob("*") if path.is_dir())
 
-    def find(self, subject: Subject, keys: Sequence[Key]) -> tuple[list[Stored], list[Unusable]]:
-        """Finished evidence about exactly these digests, oldest first; and the runs about this
-        version that give none because they are broken or signed by no key of `keys`."""
-        found, unusable = [], []
-        for folder in self.runs(subject.machine, subject.version):
-            if not _ended(folder):
-                continue
+    def find(self, subject: Subject, keys: Sequence[Key]) -> Found:
+        """All finished runs about this version, checked against `keys` and sorted by content."""
+        usable: list[Stored] = []
+        unusable: list[Unusable] = []
+        for folder in filter(_ended, self.runs(subject.machine, subject.version)):
             try:
-                stored = load(folder, keys)
+                usable.append(load(folder, keys))
             except HarnessError as error:
                 unusable.append(Unusable(folder=folder, error=error))
-                continue
-            if stored.evidence.subject.digests == subject.digests:
-                found.append(stored)
-        return found, unusable
+        same = [stored.evidence.subject.digests == subject.digests for stored in usable]
+        return Found(
+            evidence=tuple(itertools.compress(usable, same)),
+            other=tuple(itertools.compress(usable, map(operator.not_, same))),
+            unusable=tuple(unusable),
+        )
 
     def unfinished(self, subject: Subject) -> list[Run]:
         """Runs about exactly these digests that were begun and not (yet) finished."""

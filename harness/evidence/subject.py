@@ -1,11 +1,15 @@
 """What evidence is about: one release, named by its content and not by its version."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from harness.errors import ConfigurationError
 from harness.evidence import schema
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -43,3 +47,52 @@ class Subject:
 
     def __str__(self) -> str:
         return " ".join([self.machine, self.version, *(f"({name})" for name in self.variants)])
+
+
+def read_subject(folder: Path) -> Subject:
+    """The release in `folder`, with every file hashed now.
+
+    Raises ConfigurationError that names each file which is missing or no longer what
+    release.json says it was when the release was built.
+    """
+    file = folder / "release.json"
+    try:
+        text = file.read_bytes()
+        told = json.loads(text)
+        slot = str(told["slot"]["sha256"])
+        files = {str(name): str(entry["sha256"]) for name, entry in told["files"].items()}
+        [artifact] = [name for name in files if name.startswith("update.")]
+        digests = Digests(
+            release=hashlib.sha256(text).hexdigest(),
+            disk=files["disk.img"],
+            artifact=files[artifact],
+            slot=slot,
+        )
+        variants = tuple(str(name) for name in told["variants"])
+        subject = Subject(
+            machine=str(told["machine"]),
+            version=str(told["version"]),
+            digests=digests,
+            variants=variants,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{file}: not a release",
+            details=f"  {type(error).__name__}: {error}",
+            hint="name the folder that `harness build` made",
+        ) from error
+    problems = [problem for name, sha in files.items() if (problem := _changed(folder / name, sha))]
+    if problems:
+        raise ConfigurationError.of(
+            f"release {subject}", problems, hint="build it again, and test what was built"
+        )
+    return subject
+
+
+def _changed(file: Path, sha256: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+    return "" if found == sha256 else f"{file}: changed since it was built (SHA-256 {found})"

@@ -1,0 +1,132 @@
+"""policy.yaml of the release repository: what each ring asks for, and whose word counts.
+
+schema: 1
+keys:
+  development: {pem: "-----BEGIN PUBLIC KEY-----..."}
+  jenkins: {file: keys/jenkins.pem}
+rings:
+  canary:
+    machines: [legacy-gateway]
+    evidence_keys: [development, jenkins]
+    scenarios: [update, "bad-update[kernel-panic]"]
+    matching: {"power-cut[*]": 10}
+  fleet:
+    ...
+    requires_ring: canary
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+from securesystemslib.signer import Key  # type: ignore[attr-defined]
+
+from harness.errors import ConfigurationError
+from harness.evidence import schema, signing
+from harness.promotion.ring import Ring
+
+POLICY_FILE = "policy.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A public key: PEM in place, or a file of the release repository that holds it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    pem: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingPolicy:
+    """What one ring asks for. `matching` maps a pattern, in which only `*` is special, to how
+    many different scenarios that match it must have passed."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    machines: Annotated[tuple[str, ...], Field(min_length=1)]
+    evidence_keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    scenarios: tuple[str, ...] = ()
+    matching: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    requires_ring: Ring | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PolicyFile:
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    schema: Annotated[int, Field(ge=1)]
+    keys: dict[str, TrustedKey]
+    rings: dict[Ring, RingPolicy]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A policy whose keys have been read and whose names all lead somewhere."""
+
+    rings: dict[Ring, RingPolicy]
+    keys: dict[str, Key]
+
+    def trusted(self, ring: Ring) -> list[Key]:
+        """The public keys whose evidence counts for a ring."""
+        return [self.keys[name] for name in self.rings[ring].evidence_keys]
+
+    @classmethod
+    def load(cls, repository: Path) -> "Policy":
+        """Read policy.yaml of a checked-out release repository.
+
+        Raises ConfigurationError with all problems, each with its key path.
+        """
+        file = repository / POLICY_FILE
+        if not file.is_file():
+            raise ConfigurationError(
+                f"{POLICY_FILE}: the release repository has none",
+                hint="docs/promotion.md shows one; `harness promote` needs it to know what to ask",
+            )
+        parsed = schema.from_yaml(_PolicyFile, file.read_text(), what=POLICY_FILE)
+        problems = [] if parsed.schema == 1 else [f"schema: {parsed.schema} is not known, 1 is"]
+        keys: dict[str, Key] = {}
+        for name, trusted in parsed.keys.items():
+            try:
+                keys[name] = signing.public_key(_pem(trusted, repository))
+            except (ValueError, OSError) as error:
+                problems.append(f"keys.{name}: {error}")
+        for ring in parsed.rings:
+            problems += _ring_problems(ring, parsed)
+        if problems:
+            raise ConfigurationError.of(POLICY_FILE, problems)
+        return cls(rings=parsed.rings, keys=keys)
+
+
+def matches(pattern: str, scenario: str) -> bool:
+    """Whether a scenario's id fits a pattern in which `*` is any text and all else itself
+    (ids are full of brackets, which the usual globs would read as sets)."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), scenario) is not None
+
+
+def _pem(key: TrustedKey, repository: Path) -> str:
+    if (key.pem is None) == (key.file is None):
+        raise ValueError("needs either pem or file")
+    if key.pem is not None:
+        return key.pem
+    file = (repository / str(key.file)).resolve()
+    if not file.is_relative_to(repository.resolve()):
+        raise ValueError(f"file: {key.file} is outside the release repository")
+    return file.read_text()
+
+
+def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:
+    asked = policy.rings[ring]
+    problems = [
+        f"rings.{ring}.evidence_keys: {name!r} is not one of keys"
+        for name in asked.evidence_keys
+        if name not in policy.keys
+    ]
+    if not asked.scenarios and not asked.matching:
+        problems.append(f"rings.{ring}: asks for no scenario, so anything would be let through")
+    before = asked.requires_ring
+    if before is not None and list(Ring).index(before) >= list(Ring).index(ring):
+        problems.append(f"rings.{ring}.requires_ring: {before} does not come before {ring}")
+    elif before is not None and before not in policy.rings:
+        problems.append(f"rings.{ring}.requires_ring: the policy has no ring {before}")
+    return problems

@@ -1,0 +1,65 @@
+"""A new release repository: policy, empty rings, first commit."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import PromotionError
+from harness.promotion.policy import POLICY_FILE, Policy
+from harness.promotion.repository import Repository, git
+from harness.promotion.ring import Ring, RingState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarterPolicy:
+    """What all rings of a new repository ask for; fleet also asks for canary first."""
+
+    public_pem: str  # the key whose evidence counts
+    machines: Sequence[str]
+    scenarios: Sequence[str] = ()
+    matching: Mapping[str, int] = field(default_factory=dict)
+
+
+def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -> None:
+    """Make a release repository at `path`, which must not exist or be an empty folder.
+
+    Raises PromotionError, and ConfigurationError for a starter policy that would not load.
+    """
+    if path.exists() and any(path.iterdir()):
+        raise PromotionError(f"{path}: is not empty", hint="name a folder that does not exist yet")
+    scratch = Path(tempfile.mkdtemp(prefix="harness-promotion-"))
+    try:
+        made = scratch / "made"
+        made.mkdir()
+        git("init", "--quiet", "--initial-branch=main", folder=made)
+        repository = Repository(str(made), made)
+        repository.write(POLICY_FILE, _policy_text(starter).encode())
+        for ring in Ring:
+            repository.write(ring.file, RingState().text().encode())
+        Policy.load(made)
+        repository.commit("policy: start with empty rings\n")
+        kind = ["--bare"] if bare else []
+        git("clone", "--quiet", *kind, "--", str(made), str(path.resolve()), folder=scratch)
+        git("remote", "remove", "origin", folder=path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _policy_text(starter: StarterPolicy) -> str:
+    rings: dict[str, dict[str, Any]] = {
+        str(ring): {
+            "machines": list(starter.machines),
+            "evidence_keys": ["development"],
+            "scenarios": list(starter.scenarios),
+            "matching": dict(starter.matching),
+        }
+        for ring in Ring
+    }
+    rings[Ring.FLEET]["requires_ring"] = str(Ring.CANARY)
+    data = {"schema": 1, "keys": {"development": {"pem": starter.public_pem}}, "rings": rings}
+    return "# What each ring asks for: docs/promotion.md\n" + yaml.safe_dump(data, sort_keys=False)
