@@ -67,6 +67,8 @@ def harness(
     if not verbose:  # it logs a traceback for each lost connection, and we cut them all the time
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     if events:
+        if not events.parent.is_dir():
+            raise typer.BadParameter(f"{events.parent} is not a folder", param_hint="--events")
         context.with_resource(json_lines(events))
     if context.invoked_subcommand not in _INTERACTIVE:
         context.with_resource(progress.shown())

@@ -1,0 +1,154 @@
+"""The command line as a user meets it: a process of its own, its streams and its exit code."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import app
+
+HARNESS = Path(sys.executable).with_name("harness")
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+# The real command line with one more command, which does what `FAIL` says.
+WITH_COMMAND = """
+from harness import cli, errors, log
+@cli.app.command()
+def fail():
+    with log.step("failing"):
+        FAIL
+cli.main()
+"""
+
+
+def harness(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [HARNESS, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def failing(statement: str, *options: str) -> subprocess.CompletedProcess[str]:
+    script = WITH_COMMAND.replace("FAIL", statement)
+    return subprocess.run(
+        [sys.executable, "-c", script, *options, "fail"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_help_names_every_command_and_every_exit_code() -> None:
+    done = harness("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert re.search(rf"│ {command} ", done.stdout)
+    assert "5 promotion refused" in done.stdout
+
+
+def test_no_arguments_is_help_and_a_usage_error() -> None:
+    done = harness()
+    assert done.returncode == 2
+    assert "Usage:" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_complete_help_with_an_example(command: str) -> None:
+    done = harness(command, "--help")
+    assert done.returncode == 0
+    assert f"harness {command}" in done.stdout.split("Options")[0].split("Usage:")[1][20:]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["build"],
+        ["flash", "--no-such-option"],
+        ["--events", "/no/x", "status"],
+    ],
+)
+def test_a_usage_error_is_2_and_tells_what_is_wrong(arguments: list[str]) -> None:
+    done = harness(*arguments)
+    assert done.returncode == 2
+    assert "Error" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "shown"),
+    [
+        ("ConfigurationError", 2, "configuration error"),
+        ("BuildError", 2, "build error"),
+        ("LabError", 3, "lab error"),
+        ("DeviceError", 4, "device failure"),
+        ("PromotionError", 5, "promotion refused"),
+    ],
+)
+def test_an_expected_failure_is_one_message_and_its_exit_code(
+    kind: str, code: int, shown: str
+) -> None:
+    done = failing(f"raise errors.{kind}('file x: [bad]', details='line 1', hint='do y')")
+    assert done.returncode == code
+    assert done.stdout == ""
+    message = done.stderr.splitlines()[-3:]
+    assert message == [f"{shown}: file x: [bad]", "line 1", "hint: do y"]
+
+
+def test_an_unexpected_failure_is_a_bug_with_a_traceback() -> None:
+    done = failing("1 / 0")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("this is a bug in the harness")
+
+
+def test_ctrl_c_is_130_without_noise() -> None:
+    done = failing("raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_being_ended_from_outside_cleans_up_like_ctrl_c(stop: str, tmp_path: Path) -> None:
+    mark = tmp_path / "cleaned"
+    done = failing(
+        f"""
+        import os, pathlib, signal
+        try:
+            os.kill(os.getpid(), signal.{stop})
+            signal.pause()
+        finally:
+            pathlib.Path({str(mark)!r}).touch()"""
+    )
+    assert done.returncode == 130 == 128 + signal.SIGINT
+    assert mark.exists()
+
+
+def test_steps_can_be_kept_as_json_lines(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    failing("pass", "--events", str(file))
+    events = [json.loads(line)["event"] for line in file.read_text().splitlines()]
+    assert events == ["begin", "end"]
+
+
+def test_a_recipe_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
+    missing = tmp_path / "no-such-recipe"
+    done = harness("build", missing, "--version", "1.0.0")
+    assert done.returncode == 2
+    assert "no-such-recipe" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_release_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
+    missing = tmp_path / "no-such-release"
+    repository = tmp_path / "repository"
+    commands: list[list[str | Path]] = [
+        ["flash", missing, "--board", "gateway-qemu"],
+        ["test", missing, "--from", missing, "--board", "gateway-qemu"],
+        ["promote", missing, "--ring", "canary", "--repo", repository],
+        ["report", missing],
+    ]
+    for arguments in commands:
+        done = harness(*arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr

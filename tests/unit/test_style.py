@@ -1,0 +1,147 @@
+"""House rules that no linter knows: who may import, print, exit and start processes."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "harness").rglob("*.py"))
+
+# docs/architecture.md: imports go down this list, or stay in one line, and never in a circle.
+# A module of `harness` that is not named here is at the bottom.
+LAYERS = [
+    {"cli"},
+    {"commands"},
+    {"demo"},
+    {"runner"},
+    {"promotion"},
+    {"evidence"},
+    {"crash", "faults"},
+    {"clients"},
+    {"boards", "images"},
+]
+BOTTOM = len(LAYERS)
+SPEAKS_TO_THE_USER = {"cli", "commands", "demo", "progress"}
+STARTS_PROCESSES = {ROOT / "harness" / "process.py"}
+
+
+def part(module: str) -> str:
+    """`harness.boards.qemu` belongs to `boards`."""
+    return module.removeprefix("harness.").split(".")[0]
+
+
+def layer(name: str) -> int:
+    return next((i for i, names in enumerate(LAYERS) if name in names), BOTTOM)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of what a module imports, wherever in the module."""
+    for node in ast.walk(ast.parse(path.read_text(), path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_part(path: Path) -> str:
+    return path.relative_to(ROOT / "harness").with_suffix("").parts[0]
+
+
+def uses() -> set[tuple[str, str]]:
+    """Pairs (user, used) of different parts."""
+    found = {
+        (own_part(path), part(name))
+        for path in MODULES
+        for name in imports(path)
+        if name.startswith("harness.")
+    }
+    return {(user, used) for user, used in found if user != used}
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [f"{user} -> {used}" for user, used in uses() if layer(user) > layer(used)]
+    assert wrong == []
+
+
+def test_no_two_parts_import_each_other() -> None:
+    assert [(user, used) for user, used in uses() if (used, user) in uses()] == []
+
+
+def importers(package: str) -> set[str]:
+    return {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        if any(f"{name}.".startswith(f"{package}.") for name in imports(path))
+    }
+
+
+def test_labgrid_stays_behind_the_boards() -> None:
+    outside = {path for path in importers("labgrid") if not path.startswith("harness/boards/")}
+    assert outside == set()
+
+
+@pytest.mark.parametrize("package", ["subprocess", "multiprocessing", "pty"])
+def test_only_one_module_starts_processes(package: str) -> None:
+    allowed = {str(path.relative_to(ROOT)) for path in STARTS_PROCESSES}
+    assert importers(package) - allowed == set()
+
+
+@pytest.mark.parametrize("package", ["typer", "rich.console"])
+def test_only_the_command_line_speaks_to_the_user(package: str) -> None:
+    assert {
+        path for path in importers(package) if own_part(ROOT / path) not in SPEAKS_TO_THE_USER
+    } == set()
+
+
+def test_only_the_command_line_exits() -> None:
+    leaving = {"exit", "_exit", "SystemExit", "print"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        if own_part(path) not in SPEAKS_TO_THE_USER
+        for node in ast.walk(ast.parse(path.read_text(), path))
+        if (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.exit", "os._exit"})
+        or (isinstance(node, ast.Name) and node.id in leaving)
+    ]
+    assert wrong == []
+
+
+def committed_texts() -> Iterator[tuple[Path, str]]:
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split("\0")
+    for path in (ROOT / name for name in names if name):
+        if path.is_file() and path.name != "requirements.lock":
+            yield path, path.read_text(errors="replace")
+
+
+# Where packages come from is the machine's configuration; no machine has another one's paths.
+FORBIDDEN = {
+    "package mirror": re.compile(
+        r"https?://[\w.-]*(?:debian[.]org/debian|pypi[.]org|pythonhosted[.]org|npmjs[.]org)"
+    ),
+    "machine path": re.compile(r"(?<![\w.>}])/(?:home/(?!dev\b)\w+|work/main|work/shared|tmp/w)/"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_committed_file_depends_on_one_machine(what: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
+        for path, text in committed_texts()
+        for match in FORBIDDEN[what].finditer(text)
+    ]
+    assert wrong == []
+
+
+def test_the_rules_can_fail() -> None:
+    """Negative control: the patterns find what they are for."""
+    assert FORBIDDEN["package mirror"].search("deb http://deb." + "debian.org/debian bookworm main")
+    assert FORBIDDEN["machine path"].search('open("/home/' + 'me/x")')
+    assert layer("boards") > layer("evidence")
+    assert layer("errors") == BOTTOM
