@@ -129,6 +129,9 @@ def promote(
     repo: Annotated[
         str, typer.Option(metavar="PATH_OR_URL", help="Release repository (any Git remote).")
     ],
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Take the ring back to an older version.")
+    ] = False,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -136,10 +139,23 @@ def promote(
 
     [dim]harness promote out/1.1.0 --ring canary --repo git@example.com:releases.git[/]
     """
+    from harness.evidence.store import EvidenceStore
     from harness.promotion.promote import promote as promote_release
 
-    promotion = promote_release(release, ring=ring, repo=repo, store=store)
-    answer(as_json, str(promotion), promotion=promotion)
+    promotion = promote_release(
+        release, ring=ring, repo=repo, store=EvidenceStore(store), allow_older=allow_older
+    )
+    decision = promotion.decision
+    answer(
+        as_json,
+        str(promotion),
+        ring=promotion.ring,
+        machine=promotion.subject.machine,
+        version=promotion.subject.version,
+        previous=promotion.previous,
+        commit=promotion.commit,  # null: the ring held exactly this release before
+        evidence=[stored.digest for stored in decision.evidence] if decision else [],
+    )
 
 
 def demo(*, as_json: Json = False) -> None:
