@@ -1,0 +1,195 @@
+"""The judge: lets a board boot after a fault until it is healthy or out of budget, then looks.
+
+What the device says of itself is only half of a verdict: slot contents and boot selection are also
+read from the medium, behind the back of the software under test, and both must agree.
+"""
+
+from dataclasses import dataclass, field
+
+from harness.boards.board import Board
+from harness.clients.client import BootSelection, Client, Status, parse_environment_block
+from harness.deadline import Deadline
+from harness.errors import DeviceError
+from harness.images.release import Release
+from harness.log import emit, step
+from harness.verdict import Invariant, Verdict
+
+# What gateway-health writes to the console in each boot; `failed` is followed by a reboot.
+HEALTH_LINE = r"gateway-health: (ok|degraded|failed)[^\r\n]*"
+SENTINEL = "/data/sentinel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long a board may take to come back by itself before it counts as bricked.
+
+    `boots`: a trial slot is tried three times, then the old one must come; one more for the cut
+    itself and one in reserve. `boot_seconds`: silence in one boot, longer than the watchdog's.
+    """
+
+    boots: int = 6
+    boot_seconds: float = 150.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What became of the board, and what was checked for that."""
+
+    verdict: Verdict
+    final: str  # "old", "new", or "" where nothing known runs
+    boots: int
+    invariants: tuple[Invariant, ...]
+    status: Status | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Judges one board against the two versions that an update leads from and to."""
+
+    board: Board
+    client: Client
+    old: Release
+    new: Release
+    budget: Budget = Budget()
+
+    def judge(self, *, boots_before: int) -> Judgement:
+        """Wait for health, then check every invariant.
+
+        `boots_before` is the board's boot count when the fault (or the reboot) struck: the first
+        boot after it is the normal one, further ones make a good end `recovered`.
+        """
+        with step("judge", board=self.board.name):
+            problem = self._await_health(boots_before)
+            boots = self.board.boots - boots_before
+            if problem:
+                return self._bricked(problem, boots)
+            try:
+                status = self.client.status(timeout=60)
+                invariants = self._check(status)
+            except DeviceError as error:  # healthy on the console, but not to be reached
+                return self._unreachable(str(error), boots)
+        final = self._name_of(status.version, status.variants)
+        verdict = Verdict.INCONSISTENT
+        if final and all(invariant.holds for invariant in invariants):
+            verdict = Verdict(final) if boots <= 1 else Verdict.RECOVERED
+        return self._judged(verdict, final, boots, invariants, status)
+
+    def _await_health(self, boots_before: int) -> str:
+        """Follow the console boot by boot; returns why the board is given up, or nothing."""
+        while True:
+            boot = self.board.boots
+            if boot - boots_before > self.budget.boots:
+                return f"not healthy after {self.budget.boots} boots"
+            try:
+                line = self._expect_health(boot)
+            except DeviceError as silence:
+                if (
+                    self.board.boots != boot
+                ):  # it rebooted meanwhile: the next boot has its own time
+                    continue
+                return f"no sign of health in boot {boot}: {silence.brief}"
+            emit("health", board=self.board.name, boot=boot, line=line)
+            if "failed" not in line:
+                return ""
+
+    def _expect_health(self, boot: int) -> str:
+        """The health line, watched in slices so that a reboot loop is seen as such."""
+        deadline = Deadline(self.budget.boot_seconds)
+        while True:
+            try:
+                return self.board.expect(HEALTH_LINE, timeout=min(5.0, deadline.left()))
+            except DeviceError:
+                if deadline.over or self.board.boots != boot:
+                    raise
+
+    def _check(self, status: Status) -> tuple[Invariant, ...]:
+        """All invariants of a board that reports health."""
+        selection = self.medium_selection()
+        contents = {slot: self.slot_content(slot) for slot in ("A", "B")}
+        running = self._name_of(status.version, status.variants)
+        known = [
+            slot
+            for slot in ("A", "B")
+            if selection and selection.slots[slot].state != "bad" and not contents[slot]
+        ]
+        sentinel = self.board.run(f"cd {SENTINEL} && sha256sum -c --quiet SHA256SUMS", timeout=60)
+        return (
+            _invariant("version-known", bool(running), f"runs {status.version or 'nothing known'}"),
+            _invariant(
+                "slot-content",
+                bool(running) and contents[status.slot] == running,
+                f"runs {running or 'unknown'} in slot {status.slot}, whose content is "
+                f"{contents.get(status.slot) or 'neither version'}",
+            ),
+            _invariant(
+                "selectable-slots-known", selection is not None and not known, f"unknown: {known}"
+            ),
+            _invariant(
+                "boot-selection",
+                selection is not None
+                and selection.primary == status.slot
+                and selection.slots[status.slot].state == "good",
+                f"on the medium: {selection}, running slot {status.slot}",
+            ),
+            _invariant(
+                "boot-selection-agrees",
+                selection == status.boot_selection,
+                f"on the medium: {selection}, by the device: {status.boot_selection}",
+            ),
+            _invariant("data-unchanged", sentinel.returncode == 0, sentinel.stdout[-500:]),
+            _invariant("healthy", status.health == "ok", status.health),
+            _invariant("update-server-reachable", *self._reaches_server()),
+        )
+
+    def _reaches_server(self) -> tuple[bool, str]:
+        result = self.board.run(
+            'curl -sS -m 20 -o /dev/null "$(cat /data/config/update-server)/health"', timeout=40
+        )
+        return result.returncode == 0, result.stderr.strip()
+
+    def medium_selection(self) -> BootSelection | None:
+        """The boot selection as the bootloader will read it: copy 1, or copy 2 when 1 is torn."""
+        for region in ("boot-selection-1", "boot-selection-2"):
+            found = parse_environment_block(self.board.read(*self.old.layout[region]))
+            if found:
+                return found
+        return None
+
+    def slot_content(self, slot: str) -> str:
+        """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""
+        offset, _ = self.old.layout[f"slot-{slot}"]
+        for name, release in (("old", self.old), ("new", self.new)):
+            if self.board.read_hash(offset, release.slot.size) == release.slot.sha256:
+                return name
+        return ""
+
+    def _name_of(self, version: str, variants: tuple[str, ...]) -> str:
+        for name, release in (("old", self.old), ("new", self.new)):
+            if (version, variants) == (release.version, release.variants):
+                return name
+        return ""
+
+    def _bricked(self, problem: str, boots: int) -> Judgement:
+        invariant = _invariant("healthy", False, problem)
+        return self._judged(Verdict.BRICKED, "", boots, (invariant,), None)
+
+    def _unreachable(self, problem: str, boots: int) -> Judgement:
+        invariant = _invariant("reachable", False, problem)
+        return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,), None)
+
+    def _judged(
+        self,
+        verdict: Verdict,
+        final: str,
+        boots: int,
+        invariants: tuple[Invariant, ...],
+        status: Status | None,
+    ) -> Judgement:
+        emit("verdict", board=self.board.name, verdict=verdict, final=final, boots=boots)
+        return Judgement(
+            verdict=verdict, final=final, boots=boots, invariants=invariants, status=status
+        )
+
+
+def _invariant(name: str, holds: bool, detail: str) -> Invariant:
+    return Invariant(name=name, holds=holds, detail="" if holds else detail)

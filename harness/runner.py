@@ -1,0 +1,110 @@
+"""Runs scenarios with pytest and turns what they leave into signed evidence.
+
+This process is pytest's controller; one pytest-xdist worker drives one board and sends its records
+with its test reports. Records are on disk as they come; the run is signed when it has ended.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
+from harness.evidence import signing
+from harness.evidence.record import Outcome, Record
+from harness.evidence.report import write_report
+from harness.evidence.store import EvidenceStore, Run, Stored
+from harness.evidence.subject import read_subject
+from harness.evidence.tools import tool_versions
+from harness.log import emit, step
+
+SCENARIOS = Path(__file__).parents[1] / "tests" / "hil"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What to run on which boards."""
+
+    release: Path
+    from_release: Path
+    boards: tuple[str, ...]
+    lab: Path
+    tier: str = "all"  # ci or all
+    keyword: str = ""  # pytest's -k
+    scenarios: tuple[str, ...] = ()  # exact ids instead of a tier
+
+
+class Recorder:
+    """A pytest plugin in the controller: keeps each record the moment its test ends."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called for each phase of each test, also for those run by workers."""
+        for data in getattr(report, "harness_records", []):
+            record = Record.from_data(data, what=report.nodeid)
+            self.run.add(record)
+            emit("record", scenario=record.scenario, outcome=str(record.outcome))
+
+
+def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
+    """Run the selected scenarios and return the signed evidence, whatever the verdicts are.
+
+    Raises ConfigurationError (nothing selected, no such board), KeyboardInterrupt. The records of
+    an interrupted run stay in its folder, unsigned.
+    """
+    with step("hash releases"):
+        subject, before = read_subject(selection.release), read_subject(selection.from_release)
+    run = store.begin(
+        subject,
+        from_release=before,
+        board=", ".join(selection.boards),
+        lab=str(selection.lab),
+        tools=tool_versions(),
+    )
+    code = pytest.main(_arguments(selection, run.folder), plugins=[Recorder(run)])
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise ConfigurationError(
+            "no scenario was run", hint="see pytest's message above; --help lists the options"
+        )
+    if code == pytest.ExitCode.INTERNAL_ERROR or (code and not run.records):
+        raise HarnessError("the scenarios broke before their first verdict: see above")
+    stored = run.finish(signing.load_signer())
+    write_report(stored.evidence, stored.folder)
+    failed_without_record = code != 0 and all(record.passed for record in run.records)
+    if failed_without_record:
+        raise HarnessError(f"a test failed without a record: see {stored.folder / 'junit.xml'}")
+    return stored
+
+
+def require_passed(stored: Stored) -> None:
+    """Raises DeviceError when any scenario failed, LabError when one could not be judged."""
+    evidence = stored.evidence
+    failed = [r for r in evidence.records if r.outcome is Outcome.FAILED]
+    unjudged = [r for r in evidence.records if r.outcome is Outcome.LAB_ERROR]
+    where = f"evidence: {stored.folder}"
+    for records, kind in ((failed, DeviceError), (unjudged, LabError)):
+        if records:
+            raise kind(
+                f"{evidence.subject}: {len(records)} of {len(evidence.records)} scenarios "
+                + ("failed" if kind is DeviceError else "could not be judged"),
+                details="\n".join(f"  {r.scenario}: {r.why}\n    {r.replay}" for r in records),
+                hint=where,
+            )
+
+
+def _arguments(selection: Selection, folder: Path) -> list[str]:
+    arguments = [str(SCENARIOS), "--tier", selection.tier, "--run-folder", str(folder)]
+    arguments += ["--release", str(selection.release.resolve())]
+    arguments += ["--from-release", str(selection.from_release.resolve())]
+    arguments += ["--lab", str(selection.lab.resolve())]
+    arguments += [word for board in selection.boards for word in ("--board", board)]
+    arguments += [word for name in selection.scenarios for word in ("--scenario", name)]
+    arguments += ["-k", selection.keyword] if selection.keyword else []
+    arguments += ["-n", str(len(selection.boards)), "--dist", "loadgroup"]
+    arguments += ["-p", "no:cacheprovider", "--rootdir", str(SCENARIOS.parents[1])]
+    arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]
+    return arguments

@@ -1,0 +1,1 @@
+"""Scenarios: each runs on any board of any lab and leaves a record with a verdict."""

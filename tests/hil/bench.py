@@ -1,0 +1,106 @@
+"""One worker's bench: a board with its update client, update server and proxy.
+
+A scenario starts from "this release, booted, healthy, provisioned". The first time that state is
+reached by flashing and booting; it is then saved (machine state and medium, the volatile cache
+included) and restored for the following scenarios, which is as true as the boot it was made by.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.boards.board import Board, SavedState
+from harness.clients.client import Client, InstallResult
+from harness.crash.verdict import HEALTH_LINE, SENTINEL, Judge, Judgement
+from harness.errors import DeviceError
+from harness.faults.proxy import Proxy
+from harness.faults.server import UpdateServer
+from harness.images.release import Release
+from harness.log import step
+
+BOOT_SECONDS = 150.0
+DOWNLOAD_AND_INSTALL_SECONDS = 400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instant:
+    """The instant of a power cut, before anything is lost."""
+
+    state: SavedState
+    target: str  # the slot that was being updated
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Everything a scenario uses; made once for each worker."""
+
+    board: Board
+    client: Client
+    server: UpdateServer
+    proxy: Proxy
+    saved: dict[str, SavedState] = field(default_factory=dict)
+    instants: dict[str, Instant] = field(default_factory=dict)
+
+    def boot_fresh(self, release: Release) -> None:
+        """Flash `release`, boot it and provision it: update server, and data to be kept."""
+        with step("boot-fresh", board=self.board.name, version=release.version):
+            self.board.power_off()
+            self.board.flash(release.file("disk.img"))
+            self.board.power_on()
+            self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+            self.client.provision(self.server_url)
+            self._write_sentinel()
+
+    def running(self, release: Release) -> None:
+        """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
+        key = release.digest
+        if key in self.saved:
+            with step("restore", board=self.board.name, version=release.version):
+                self.board.restore(self.saved[key])
+                return
+        self.boot_fresh(release)
+        self.saved[key] = self.board.save(f"running-{key[:12]}")
+
+    @property
+    def server_url(self) -> str:
+        """The update server as the board reaches it: through the proxy."""
+        return f"http://{self.board.host_address()}:{self.proxy.port}"
+
+    def offer(self, release: Release, artifact: Path | None = None) -> str:
+        """Serve the release's update artifact (or another file in its name); returns the URL."""
+        name = f"{release.digest[:12]}-{(artifact or release.artifact).name}"
+        self.server.add(name, artifact or release.artifact)
+        return f"{self.server_url}/{name}"
+
+    def install(self, release: Release) -> InstallResult:
+        """Install the release's update artifact to the end; does not reboot."""
+        with step("install", board=self.board.name, version=release.version):
+            return self.client.install(self.offer(release), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+
+    def update(self, release: Release, judge: Judge) -> Judgement:
+        """Install, reboot and judge; a refused install is a DeviceError."""
+        result = self.install(release)
+        if not result.ok:
+            raise DeviceError(
+                f"{self.board.name} refused {release.version}", details=result.output[-2000:]
+            )
+        return self.reboot(judge)
+
+    def reboot(self, judge: Judge) -> Judgement:
+        """Ask the board to reboot and judge what comes up."""
+        boots = self.board.boots
+        self.client.reboot(timeout=30)
+        return judge.judge(boots_before=boots)
+
+    def _write_sentinel(self) -> None:
+        """Files on the data partition that no update may touch, with their checksums."""
+        source = random.Random(20260101)
+        self.board.run(f"mkdir -p {SENTINEL}", timeout=30)
+        sums = []
+        for number in range(4):
+            content = source.randbytes(64 * 1024)
+            self.board.put(content, f"{SENTINEL}/{number}.bin", timeout=30)
+            sums.append(f"{hashlib.sha256(content).hexdigest()}  {number}.bin\n")
+        self.board.put("".join(sums).encode(), f"{SENTINEL}/SHA256SUMS", timeout=30)
+        self.board.run("sync", timeout=60)

@@ -1,0 +1,140 @@
+"""Options and fixtures of the scenarios; `harness test` calls pytest with these options.
+
+One pytest-xdist worker drives one board: worker gw0 the first `--board`, gw1 the second.
+"""
+
+import shlex
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.boards.lab import open_board
+from harness.clients.client import make_client
+from harness.evidence.record import Record
+from harness.faults.proxy import Proxy
+from harness.faults.server import UpdateServer
+from harness.images.build import build
+from harness.images.release import Release
+from harness.log import json_lines
+from tests.hil.bench import Bench
+from tests.hil.scenario import Scenario, printable
+
+TIERS = ("ci", "all")
+RECORDS = pytest.StashKey[list[dict[str, Any]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("harness")
+    group.addoption("--release", type=Path, help="folder of the release to prove")
+    group.addoption("--from-release", type=Path, help="folder of the release in the field")
+    group.addoption("--board", action="append", default=[], help="board of the lab; repeatable")
+    group.addoption("--lab", type=Path, help="labgrid environment file")
+    group.addoption("--run-folder", type=Path, help="folder that console logs and events go to")
+    group.addoption("--tier", choices=TIERS, default="all", help="how much to run")
+    group.addoption("--scenario", action="append", default=[], help="exact id; repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ci: part of what ./run test can afford")
+
+
+def scenario_id(item: pytest.Item) -> str:
+    """`test_power_cut[write:50%/none]` is the scenario `power-cut[write:50%/none]`."""
+    return item.name.split("@")[0].removeprefix("test_").replace("_", "-")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tier, or exactly the scenarios named."""
+    everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
+
+    def chosen(item: pytest.Item) -> bool:
+        if wanted:
+            return scenario_id(item) in wanted
+        return everything or item.get_closest_marker("ci") is not None
+
+    kept = [item for item in items if chosen(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+    unknown = wanted - {scenario_id(item) for item in kept}
+    if unknown:
+        raise pytest.UsageError(f"no such scenario: {', '.join(sorted(unknown))}")
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The versions of this run: what is in the field, and what is to be proven."""
+
+    old: Release
+    new: Release
+
+    def variant_of(self, release: Release, *variants: str) -> Release:
+        """The same version with a deliberate fault built in, from the same cached base."""
+        return build(
+            Path(release.recipe),
+            version=f"{release.version}+{'+'.join(variants)}",
+            variants=[*release.variants, *variants],
+        )
+
+
+@pytest.fixture(scope="session")
+def releases(pytestconfig: pytest.Config) -> Releases:
+    old, new = pytestconfig.getoption("--from-release"), pytestconfig.getoption("--release")
+    if not old or not new:
+        pytest.skip("scenarios need --release and --from-release: use `harness test`")
+    return Releases(old=Release.load(old), new=Release.load(new))
+
+
+@pytest.fixture(scope="session")
+def run_folder(pytestconfig: pytest.Config, worker_id: str) -> Iterator[Path]:
+    """The folder of this run; every step that this worker takes is written there."""
+    folder: Path = pytestconfig.getoption("--run-folder")
+    with json_lines(folder / f"events-{worker_id}.jsonl"):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def bench(
+    pytestconfig: pytest.Config, releases: Releases, run_folder: Path, worker_id: str
+) -> Iterator[Bench]:
+    boards = pytestconfig.getoption("--board")
+    name = boards[0 if worker_id == "master" else int(worker_id.removeprefix("gw"))]
+    with (
+        open_board(pytestconfig.getoption("--lab"), name) as board,
+        UpdateServer() as server,
+        Proxy(server.address, link=board.link) as proxy,
+    ):
+        client = make_client(releases.new.client, board)
+        yield Bench(board=board, client=client, server=server, proxy=proxy)
+
+
+@pytest.fixture
+def scenario(
+    request: pytest.FixtureRequest, bench: Bench, run_folder: Path, releases: Releases
+) -> Scenario:
+    """The scenario of the running test; the test opens it (`with scenario:`)."""
+    identity = scenario_id(request.node)
+    words = ["./run", "harness", "test", printable(releases.new.folder)]
+    words += ["--from", printable(releases.old.folder), "--board", bench.board.name]
+    words += ["--scenario", identity]
+    records: list[dict[str, Any]] = request.node.stash.setdefault(RECORDS, [])
+
+    def keep(record: Record) -> None:
+        records.append(record.to_data())
+
+    return Scenario(
+        id=identity, bench=bench, folder=run_folder, keep=keep, replay=shlex.join(words)
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send the test's records along with its report: the controller writes the evidence."""
+    report = yield
+    if report.when == "call":
+        report.harness_records = item.stash.get(RECORDS, [])
+    return report

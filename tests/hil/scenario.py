@@ -1,0 +1,150 @@
+"""A scenario under way: collects what happens and leaves one record of evidence."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness import log
+from harness.crash.verdict import Judge, Judgement
+from harness.errors import DeviceError, LabError
+from harness.evidence.record import Fault, Record
+from harness.verdict import Invariant, Verdict
+from tests.hil.bench import Bench
+
+
+@dataclass(kw_only=True)
+class Scenario:
+    """A context manager around one scenario: its record is written however the block ends.
+
+    A DeviceError in the block is a failure of the product and recorded as `inconsistent` (unknown
+    state is a failure, never a pass); a LabError leaves a record without verdict.
+    """
+
+    id: str
+    bench: Bench
+    folder: Path  # of the run: console logs go into `console/` below it
+    keep: Callable[[Record], None]
+    replay: str
+    control: bool = False  # a negative control: its record is meant to fail, the test judges that
+    fault: dict[str, Any] = field(default_factory=dict)
+    expected: frozenset[Verdict] = frozenset()
+    record: Record | None = None
+    _timeline: list[dict[str, Any]] = field(default_factory=list)
+    _invariants: list[Invariant] = field(default_factory=list)
+    _judgement: Judgement | None = None
+
+    def __enter__(self) -> Self:
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._first_log = len(self.bench.board.console_logs)
+        self._boots = self.bench.board.boots
+        self._sink = log.sink(self._note)
+        self._sink.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sink.__exit__(None, None, None)
+        if error is None or isinstance(error, (DeviceError, LabError)):
+            self._write(error)
+        if error is None and self.record and not self.record.passed and not self.control:
+            raise AssertionError(self.summary())
+
+    def summary(self) -> str:
+        """Why it did not pass, and the command that repeats it."""
+        why = self.record.why if self.record else "no record"
+        return f"{self.id}: {why}\nrepeat with: {self.replay}"
+
+    def conclude(
+        self, judgement: Judgement, *, expected: Iterable[Verdict], final: str = ""
+    ) -> None:
+        """State the verdict; with `final`, the board must have ended in that version."""
+        self._judgement = judgement
+        self.expected = frozenset(expected)
+        self._invariants += judgement.invariants
+        if final and not judgement.verdict.failed:
+            self.must("final-version", judgement.final == final, f"ended in {judgement.final}")
+
+    def must(self, name: str, holds: bool, detail: str = "") -> None:
+        """Add an invariant of this scenario's own."""
+        self._invariants.append(Invariant(name=name, holds=holds, detail="" if holds else detail))
+
+    def second_update(self, judge: Judge, judgement: Judgement) -> None:
+        """The board must still be able to update: to the new version, or back from it."""
+        if judgement.verdict.failed:
+            return
+        if judgement.final == "new":
+            judge = Judge(board=judge.board, client=judge.client, old=judge.new, new=judge.old)
+        try:
+            second = self.bench.update(judge.new, judge)
+        except DeviceError as error:
+            self.must("second-update", False, str(error))
+            return
+        broken = [f"{i.name}: {i.detail}" for i in second.invariants if not i.holds]
+        self.must(
+            "second-update",
+            second.verdict is Verdict.NEW,
+            f"{second.verdict} {second.final}; {'; '.join(broken)}",
+        )
+
+    def _note(self, event: log.Event) -> None:
+        if event["event"] == "progress":
+            return
+        noted = {key: value for key, value in event.items() if key != "time"}
+        self._timeline.append({"seconds": round(time.monotonic() - self._clock, 2), **noted})
+
+    def _write(self, error: BaseException | None) -> None:
+        judged = self._judgement
+        verdict = judged.verdict if judged else Verdict.INCONSISTENT
+        if isinstance(error, DeviceError):
+            verdict = Verdict.BRICKED if verdict is Verdict.BRICKED else Verdict.INCONSISTENT
+            self.must("scenario-completed", False, str(error))
+        elif not all(i.holds for i in self._invariants) and not verdict.failed:
+            verdict = Verdict.INCONSISTENT
+        lab_trouble = isinstance(error, LabError)
+        self.record = Record(
+            scenario=self.id,
+            board=self.bench.board.name,
+            machine=self.bench.board.machine,
+            fault=Fault(**self.fault) if self.fault else None,
+            expected=tuple(sorted(self.expected)) or (Verdict.NEW,),
+            verdict=None if lab_trouble else verdict,
+            boots=max(0, self.bench.board.boots - self._boots),
+            invariants=tuple(self._invariants),
+            timeline=tuple(self._timeline),
+            console_logs=tuple(self._keep_logs()),
+            started=self._started,
+            finished=datetime.now(UTC),
+            replay=self.replay,
+            error=str(error) if lab_trouble else "",
+        )
+        if not self.control:  # it says nothing about the release of this run
+            self.keep(self.record)
+
+    def _keep_logs(self) -> list[str]:
+        """Copy this scenario's console logs, one a boot, into the evidence."""
+        folder = self.folder / "console" / self.id.replace("/", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = []
+        for source in self.bench.board.console_logs[self._first_log :]:
+            target = folder / source.name
+            shutil.copyfile(source, target)
+            kept.append(str(target.relative_to(self.folder)))
+        return kept
+
+
+def printable(path: Path) -> str:
+    """A path for a replay command: relative where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

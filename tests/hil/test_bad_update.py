@@ -1,0 +1,84 @@
+"""Scenario 2: updates that must not stay: rolled back, or refused, without any help.
+
+The candidate itself is in the field here, so that its own bootloader and health check are what has
+to bring the board back.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from harness.crash.verdict import Judge
+from harness.images.artifacts.rauc import sign_as_stranger
+from harness.images.release import Release
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+ROLLED_BACK = {Verdict.OLD, Verdict.RECOVERED}
+
+
+def bad_update(
+    bench: Bench, releases: Releases, scenario: Scenario, candidate: Release, variant: str
+) -> None:
+    """Update a board that runs `candidate` to a bad variant of it; it must come back by itself."""
+    bad = releases.variant_of(candidate, variant)
+    judge = Judge(board=bench.board, client=bench.client, old=candidate, new=bad)
+    with scenario:
+        scenario.fault = {"kind": "bad-update", "variant": variant, "slot": bad.slot.sha256}
+        bench.running(candidate)
+        judgement = bench.update(bad, judge)
+        scenario.conclude(judgement, expected=ROLLED_BACK, final="old")
+        good = Judge(board=bench.board, client=bench.client, old=candidate, new=releases.old)
+        scenario.second_update(good, judgement)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param("kernel-panic", marks=pytest.mark.ci),
+        pytest.param("init-missing", marks=pytest.mark.ci),
+        pytest.param("failing-service", marks=pytest.mark.ci),
+        pytest.param("no-network", marks=pytest.mark.ci),
+    ],
+)
+def test_bad_update(bench: Bench, releases: Releases, scenario: Scenario, variant: str) -> None:
+    bad_update(bench, releases, scenario, releases.new, variant)
+
+
+def _truncated(release: Release, folder: Path) -> Path:
+    """The release's update artifact with its last third cut off."""
+    content = release.artifact.read_bytes()
+    path = folder / "truncated.raucb"
+    path.write_bytes(content[: len(content) * 2 // 3])
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("signed-by-stranger", marks=pytest.mark.ci),
+        pytest.param("truncated", marks=pytest.mark.ci),
+    ],
+)
+def test_refused_update(
+    bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
+) -> None:
+    judge = Judge(board=bench.board, client=bench.client, old=releases.new, new=releases.old)
+    with scenario:
+        scenario.fault = {"kind": kind}
+        bench.running(releases.new)
+        before = judge.medium_selection()
+        artifact = (
+            sign_as_stranger(releases.old, tmp_path)
+            if kind == "signed-by-stranger"
+            else _truncated(releases.old, tmp_path)
+        )
+        result = bench.client.install(bench.offer(releases.old, artifact), timeout=300)
+        scenario.must("refused", not result.ok, result.output[-500:])
+        after = judge.medium_selection()
+        scenario.must("boot-selection-untouched", before == after, f"{before} -> {after}")
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.OLD})
+        scenario.second_update(judge, judgement)

@@ -1,0 +1,89 @@
+"""Scenario 5: the suite must be able to fail. Broken products that it has to catch, by name.
+
+Each is the candidate with one protection taken out, put through the very scenario that passes on
+the candidate itself; its evidence goes to the gate, which must refuse it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.boards.medium.model import Loss
+from harness.errors import PromotionError
+from harness.evidence import signing
+from harness.evidence.store import EvidenceStore
+from harness.evidence.subject import read_subject
+from harness.faults.power import Phase, PowerFault
+from harness.images.release import Release
+from harness.promotion.promote import promote
+from harness.promotion.starter import StarterPolicy, init_repository
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+from tests.hil.test_bad_update import bad_update
+from tests.hil.test_network import network
+from tests.hil.test_power_cut import power_cut
+
+Control = Callable[[Bench, Releases, Scenario, Release], None]
+
+
+def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "kernel-panic")
+
+
+def _without_network(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "no-network")
+
+
+def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    network(bench, scenario, "flip@50%", broken, releases.old)
+
+
+def _cut_while_writing(
+    bench: Bench, releases: Releases, scenario: Scenario, broken: Release
+) -> None:
+    fault = PowerFault(phase=Phase.WRITE_50, loss=Loss.parse("none"))
+    power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
+
+
+CONTROLS: dict[str, tuple[tuple[str, ...], Control, Verdict]] = {
+    "no-boot-counter": (("no-boot-counter",), _panics, Verdict.BRICKED),
+    "health-always-yes": (("health-always-yes",), _without_network, Verdict.INCONSISTENT),
+    "careless-client": (("careless-client",), _falsified, Verdict.INCONSISTENT),
+    "careless-client-uncounted": (
+        ("careless-client", "no-boot-counter"),
+        _cut_while_writing,
+        Verdict.BRICKED,
+    ),
+}
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("control", CONTROLS)
+def test_negative_control(
+    bench: Bench, releases: Releases, scenario: Scenario, control: str, tmp_path: Path
+) -> None:
+    variants, flow, expected = CONTROLS[control]
+    broken = releases.variant_of(releases.new, *variants)
+    scenario.control = True
+    flow(bench, releases, scenario, broken)
+    record = scenario.record
+    assert record is not None, "the control left no record"
+    assert record.verdict is expected, scenario.summary()
+
+    store = EvidenceStore(tmp_path / "evidence")
+    subject = read_subject(broken.folder)
+    run = store.begin(subject, from_release=None, board="", lab="", tools={})
+    run.add(record)
+    run.finish(signing.load_signer())
+    starter = StarterPolicy(
+        public_pem=signing.public_pem(signing.load_signer()),
+        machines=[broken.machine],
+        scenarios=[record.scenario],
+    )
+    init_repository(tmp_path / "releases", starter, bare=True)
+    with pytest.raises(PromotionError) as refusal:
+        promote(broken.folder, ring="canary", repo=str(tmp_path / "releases"), store=store)
+    assert f"failed: {record.scenario}" in refusal.value.details

@@ -1,0 +1,116 @@
+"""Scenario 3: the power is cut, at an exact write, and unflushed data is lost, kept or torn.
+
+The instant of a cut is reached once for each phase; the loss models are then applied to the very
+same instant (medium with its volatile cache, QEMU already killed), so that they differ in nothing
+else. Equal crash states are one state: the second is not booted again, and says so.
+"""
+
+from dataclasses import asdict
+
+import pytest
+
+from harness.boards.medium.model import Cut, Loss
+from harness.clients.client import parse_environment_block
+from harness.crash.verdict import Judge
+from harness.errors import DeviceError
+from harness.faults.power import Phase, PowerFault, trigger
+from harness.images.release import Release
+from harness.verdict import Verdict
+from tests.hil.bench import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS, Bench, Instant
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+UPDATE_SURVIVED = {Verdict.OLD, Verdict.NEW, Verdict.RECOVERED}
+SYSTEMD_STARTED = r"systemd\[1\]: Detected architecture"
+
+
+def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
+    """Bring the board to the cut's phase and take the power; leaves it off, nothing lost yet."""
+    board, client = bench.board, bench.client
+    bench.running(old)
+    target = client.status(timeout=60).other_slot
+    strikes = trigger(fault.phase, old.layout, target, new.slot.size, next_boot=board.boots + 1)
+    if fault.phase.during_install:
+        board.arm(strikes)
+        client.start_install(bench.offer(new))
+        board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
+    else:
+        if not bench.install(new).ok:
+            raise DeviceError(f"{board.name} refused {new.version} before the cut")
+        if fault.phase is not Phase.FIRST_BOOT:
+            board.arm(strikes)
+        client.reboot(timeout=30)
+        if fault.phase is Phase.FIRST_BOOT:
+            board.expect(SYSTEMD_STARTED, timeout=BOOT_SECONDS)
+            board.freeze()
+        else:
+            board.wait_cut(BOOT_SECONDS)
+    return Instant(state=board.save(f"cut-{fault.phase}"), target=target)
+
+
+def what_is_there(judge: Judge, instant: Instant, cut: Cut) -> dict[str, object]:
+    """The crash state in words, read from the medium before anything boots from it."""
+
+    def copy(number: int) -> str:
+        region = judge.old.layout[f"boot-selection-{number}"]
+        return str(parse_environment_block(judge.board.read(*region)) or "torn")
+
+    return {
+        "cut": asdict(cut),
+        "target": instant.target,
+        "target_content": judge.slot_content(instant.target) or "neither",
+        "copy1": copy(1),
+        "copy2": copy(2),
+    }
+
+
+def power_cut(
+    bench: Bench,
+    scenario: Scenario,
+    fault: PowerFault,
+    old: Release,
+    new: Release,
+    *,
+    good: Release,
+) -> None:
+    """One cut under one loss model, then: verdict, invariants, and a second update (to `good`)."""
+    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    with scenario:
+        scenario.fault = {"printed": str(fault), "seed": fault.loss.seed}
+        key = f"{old.digest}{new.digest}{fault.phase}"
+        if key not in bench.instants:
+            bench.instants[key] = strike(bench, fault, old, new)
+        instant = bench.instants[key]
+        bench.board.restore(instant.state)
+        cut = bench.board.cut(fault.loss)
+        scenario.fault |= what_is_there(judge, instant, cut)
+        boots = bench.board.boots
+        bench.board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        scenario.conclude(judgement, expected=UPDATE_SURVIVED)
+        after = Judge(board=bench.board, client=bench.client, old=old, new=good)
+        scenario.second_update(after, judgement)
+
+
+def _cases() -> list[object]:
+    """Every phase under every loss model; phases of one worker, so that instants are shared."""
+    losses = ("none", "all", "some:1", "torn:1")
+    ci_phases = {Phase.WRITE_50, Phase.BEFORE_SWITCH, Phase.SWITCH, Phase.BOOTLOADER}
+    ci_phases |= {Phase.FIRST_BOOT, Phase.COMMIT, Phase.ROLLBACK}
+    cases = []
+    for phase in Phase:
+        for loss in losses:
+            fault = PowerFault(phase=phase, loss=Loss.parse(loss))
+            marks = [pytest.mark.xdist_group(str(phase))]
+            if phase in ci_phases and loss in ("none", "torn:1"):
+                marks.append(pytest.mark.ci)
+            cases.append(pytest.param(fault, id=str(fault), marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize("fault", _cases())
+def test_power_cut(bench: Bench, releases: Releases, scenario: Scenario, fault: PowerFault) -> None:
+    new = releases.new
+    if fault.phase is Phase.ROLLBACK:  # there must be something to roll back from
+        new = releases.variant_of(releases.new, "failing-service")
+    power_cut(bench, scenario, fault, releases.old, new, good=releases.new)
