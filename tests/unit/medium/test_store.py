@@ -1,0 +1,175 @@
+"""Whatever is written, a cut leaves exactly what the definition says."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.boards.medium.model import Loss, LossKind
+from harness.boards.medium.store import PowerLost, Refused, Store
+
+from .reference import SIZE, Reference, content, scramble
+
+NONE = Loss(kind=LossKind.NONE)
+
+
+@pytest.mark.parametrize("kind", list(LossKind))
+@pytest.mark.parametrize("seed", range(25))
+def test_random_writes_and_cuts(store: Store, folder: Path, kind: LossKind, seed: int) -> None:
+    chance = random.Random(seed)
+    reference = Reference(content(folder))
+    for _ in range(4):
+        scramble(store, reference, chance, chance.randint(0, 40))
+        assert content(folder) == reference.view()
+        assert store.position == reference.position
+        unflushed = [change.position for change in reference.unflushed()]
+        assert store.pending == len(unflushed)
+        store.freeze()
+        cut = store.drop(Loss(kind=kind, seed=seed))
+        store.release()
+        assert cut.unflushed == len(unflushed)
+        assert list(cut.kept) == [at for at in unflushed if at in cut.kept]
+        assert kind is not LossKind.NONE or cut.kept == ()
+        assert kind is not LossKind.ALL or list(cut.kept) == unflushed
+        assert cut.torn is None or kind is LossKind.TORN
+        reference.cut(cut)
+        assert content(folder) == reference.view()
+
+
+def test_a_cut_is_the_same_every_time(folder: Path, image: Path, tmp_path: Path) -> None:
+    outcomes = []
+    for name in "ab":
+        place = tmp_path / name
+        place.mkdir()
+        store = Store(place)
+        store.load(image)
+        scramble(store, Reference(content(place)), random.Random(5), 30)
+        store.freeze()
+        outcomes.append(store.drop(Loss(kind=LossKind.TORN, seed=9), digest=True))
+        store.close()
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0].sha256) == 64
+
+
+def test_seeds_differ(store: Store, folder: Path, tmp_path: Path) -> None:
+    era = store.attach()
+    for sector in range(20):
+        store.write(era, bytes([sector]) * 512, sector * 512)
+    store.freeze()
+    (tmp_path / "saved").mkdir()
+    store.save(tmp_path / "saved")
+    kept = set()
+    for seed in range(8):
+        store.restore(tmp_path / "saved")
+        kept.add(store.drop(Loss(kind=LossKind.SOME, seed=seed)).kept)
+    assert len(kept) == 8
+
+
+def test_a_torn_write_is_cut_at_a_sector(store: Store, folder: Path) -> None:
+    before = content(folder)
+    era = store.attach()
+    store.write(era, b"x" * 4096, 8192)
+    store.freeze()
+    cut = store.drop(Loss(kind=LossKind.TORN, seed=3))
+    assert cut.torn and cut.torn[0] == 0 and 1 <= cut.torn[1] <= 7
+    new = cut.torn[1] * 512
+    assert content(folder)[8192 : 8192 + new] == b"x" * new
+    assert content(folder)[8192 + new :] == before[8192 + new :]
+
+
+def test_a_single_sector_is_never_torn(store: Store, folder: Path) -> None:
+    era = store.attach()
+    store.write(era, b"x" * 512, 0)
+    store.freeze()
+    assert store.drop(Loss(kind=LossKind.TORN, seed=3)).torn is None
+
+
+def test_fua_over_an_unflushed_write_wins_whatever_is_kept(store: Store, folder: Path) -> None:
+    era = store.attach()
+    store.write(era, b"a" * 1024, 0)
+    store.write(era, b"b" * 512, 0, fua=True)
+    assert store.pending == 1
+    store.freeze()
+    store.drop(Loss(kind=LossKind.ALL))
+    assert content(folder)[:1024] == b"b" * 512 + b"a" * 512
+
+
+def test_requests_from_before_a_release_fail(store: Store) -> None:
+    era = store.attach()
+    store.freeze()
+    store.drop(NONE)
+    store.release()
+    with pytest.raises(PowerLost):
+        store.write(era, bytes(512), 0)
+    with pytest.raises(PowerLost):
+        store.flush(era)
+    with pytest.raises(PowerLost):
+        store.read_into(era, bytearray(512), 0)
+
+
+def test_refusals(tmp_path: Path, image: Path) -> None:
+    (tmp_path / "new").mkdir()
+    store = Store(tmp_path / "new")
+    with pytest.raises(Refused, match="flash an image first"):
+        store.attach()
+    odd = tmp_path / "odd.img"
+    odd.write_bytes(b"12345")
+    with pytest.raises(ValueError, match="5 bytes are not a whole number"):
+        store.load(odd)
+    store.load(image)
+    with pytest.raises(Refused, match="freeze the medium"):
+        store.drop(NONE)
+    era = store.attach()
+    with pytest.raises(Refused, match="power off first"):
+        store.load(image)
+    for offset, length in ((1, 512), (0, 5), (SIZE, 512)):
+        with pytest.raises(ValueError, match="not whole sectors"):
+            store.write(era, bytes(length), offset)
+    store.freeze()
+    with pytest.raises(Refused, match="frozen"):
+        store.attach()
+    store.close()
+
+
+def test_unflushed_writes_survive_an_orderly_close(folder: Path, image: Path) -> None:
+    store = Store(folder)
+    store.load(image)
+    store.write(store.attach(), b"x" * 512, 0)
+    store.close()
+    again = Store(folder)
+    assert again.pending == 1
+    again.freeze()
+    again.drop(NONE)
+    assert content(folder) == image.read_bytes()
+    again.close()
+
+
+def test_a_server_that_was_killed_leaves_no_content_to_trust(folder: Path, image: Path) -> None:
+    Store(folder).load(image)  # never closed
+    store = Store(folder)
+    with pytest.raises(Refused, match="not closed in order"):
+        store.attach()
+    store.load(image)
+    store.attach()
+    store.close()
+
+
+def test_restore_brings_back_unflushed_writes_log_and_freeze(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    reference = Reference(content(folder))
+    scramble(store, reference, random.Random(2), 30)
+    view, pending, position = content(folder), store.pending, store.position
+    store.freeze()
+    store.save(saved)
+    store.drop(NONE)
+    store.release()
+    scramble(store, Reference(content(folder)), random.Random(3), 30)
+    store.restore(saved)
+    assert (content(folder), store.pending, store.position) == (view, pending, position)
+    with pytest.raises(Refused, match="frozen"):
+        store.attach()
+    reference.cut(store.drop(Loss(kind=LossKind.SOME, seed=4)))
+    assert content(folder) == reference.view()
