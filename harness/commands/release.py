@@ -16,6 +16,7 @@ from harness.commands.terminal import (
     ReleaseFolder,
     Store,
     answer,
+    show,
 )
 
 
@@ -158,11 +159,19 @@ def promote(
     )
 
 
-def demo(*, as_json: Json = False) -> None:
+def demo(*, lab: Lab = DEFAULT_LAB) -> None:
     """Do the main job once: build, update, cut the power, drop the network, gate, promote.
 
     [dim]harness demo[/]
     """
-    from harness.demo import demo as run_demo
+    from harness import demo as main_job
+    from harness import paths
+    from harness.evidence.report import REPORT_FILE
+    from harness.evidence.table import verdict_table
 
-    raise typer.Exit(run_demo(as_json=as_json))
+    done = main_job.demo(lab, paths.cache() / "demo", lambda run: show(verdict_table(run.evidence)))
+    show(f"promoted: {done.promotion}")
+    show(f"refused:  {done.refusal}")
+    show(f"rings:    {done.repository}")
+    for stored in (done.good, done.broken):
+        show(f"report:   {stored.folder / REPORT_FILE}")
