@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 
 from harness.errors import ConfigurationError
 from harness.evidence import schema
-from harness.evidence.verdict import Verdict
+from harness.verdict import Invariant, Verdict
 
 
 class Outcome(StrEnum):
@@ -24,16 +24,6 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"  # the product is at fault
     LAB_ERROR = "lab-error"  # the bench was; says nothing about the product
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invariant:
-    """Something that must be true of the device after the scenario, whatever the verdict."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
-    name: str
-    holds: bool
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +119,8 @@ class Record:
                 details=f"  {record.scenario}: {record.why or 'nothing is wrong'}",
                 hint="the file was changed by hand or by a bug: do not use it",
             )
+        if record.to_data() != data:  # parts of other modules are not read as strictly
+            raise ConfigurationError(f"{what}: has keys or values that no record has")
         return record
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from pydantic import ConfigDict
 
@@ -48,6 +48,16 @@ class Subject:
     def __str__(self) -> str:
         return " ".join([self.machine, self.version, *(f"({name})" for name in self.variants)])
 
+    @classmethod
+    def of(cls, release: "_HasFolder") -> "Subject":
+        """The subject that a release is, as its release.json tells; `read_subject` hashes."""
+        return _told(release.folder)[0]
+
+
+class _HasFolder(Protocol):
+    @property
+    def folder(self) -> Path: ...
+
 
 def read_subject(folder: Path) -> Subject:
     """The release in `folder`, with every file hashed now.
@@ -55,6 +65,17 @@ def read_subject(folder: Path) -> Subject:
     Raises ConfigurationError that names each file which is missing or no longer what
     release.json says it was when the release was built.
     """
+    subject, files = _told(folder)
+    problems = [problem for name, sha in files.items() if (problem := _changed(folder / name, sha))]
+    if problems:
+        raise ConfigurationError.of(
+            f"release {subject}", problems, hint="build it again, and test what was built"
+        )
+    return subject
+
+
+def _told(folder: Path) -> tuple[Subject, dict[str, str]]:
+    """What release.json says: the subject, and the SHA-256 of each file by name."""
     file = folder / "release.json"
     try:
         text = file.read_bytes()
@@ -81,12 +102,7 @@ def read_subject(folder: Path) -> Subject:
             details=f"  {type(error).__name__}: {error}",
             hint="name the folder that `harness build` made",
         ) from error
-    problems = [problem for name, sha in files.items() if (problem := _changed(folder / name, sha))]
-    if problems:
-        raise ConfigurationError.of(
-            f"release {subject}", problems, hint="build it again, and test what was built"
-        )
-    return subject
+    return subject, files
 
 
 def _changed(file: Path, sha256: str) -> str:
