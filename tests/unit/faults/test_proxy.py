@@ -1,6 +1,7 @@
 """The proxy against real curl, the client that the image uses."""
 
 import random
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness.faults.server import UpdateServer
 from harness.process import Completed, run
 
 SIZE = 3_000_001
-CONTENT = random.Random(7).randbytes(SIZE)  # noqa: S311 - test data, the same on every run
+CONTENT = random.Random(7).randbytes(SIZE)
 NAME = "update.raucb"
 RESET, PARTIAL, TIMEOUT, HTTP_ERROR = 56, 18, 28, 22  # exit codes, curl(1)
 
@@ -84,6 +85,21 @@ def test_a_broken_download_has_exactly_n_bytes_and_resumes(
     assert (first.sent, second.first, second.sent) == (at, at, SIZE - at)
     assert second.range == (f"bytes={at}-" if at else "")
     assert len(proxy.strikes) == 1
+
+
+def test_a_reset_waits_until_a_slow_reader_has_every_byte(proxy: Proxy) -> None:
+    proxy.arm(NetworkFault.parse("reset@2000000"))
+    got = bytearray()
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", proxy.port))
+        reader.sendall(f"GET /{NAME} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.3)  # the slow reader: buffers fill up, the proxy comes to a stop
+        with pytest.raises(ConnectionResetError):
+            while True:
+                got += reader.recv(16 * 1024)
+    _, _, body = bytes(got).partition(b"\r\n\r\n")
+    assert body == CONTENT[:2_000_000]
 
 
 def test_reset_as_often_as_asked(proxy: Proxy, tmp_path: Path) -> None:

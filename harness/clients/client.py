@@ -1,0 +1,89 @@
+"""What a scenario needs of the update client on a device, whichever client it is.
+
+`harness.clients.registry` makes one by the name that the release gives.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.clients.boot_selection import (
+    BootSelection,
+    Slot,
+    SlotChoice,
+    SlotState,
+    parse_environment_block,
+)
+
+__all__ = [
+    "BootSelection",
+    "Client",
+    "InstallResult",
+    "Slot",
+    "SlotChoice",
+    "SlotState",
+    "Status",
+    "parse_environment_block",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallResult:
+    """The end of an installation: a refused artifact is a result, not an exception."""
+
+    ok: bool  # installed, and the new version will be booted next
+    output: str  # all that the client printed, both streams
+    returncode: int
+
+    @property
+    def message(self) -> str:
+        """Why it was refused, in the client's own words; the last line where it gives none."""
+        found = re.findall(r"LastError: *(.*)", self.output)
+        lines = self.output.strip().splitlines() or [""]
+        return str(found[-1] if found else lines[-1]).strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a device says of itself."""
+
+    version: str
+    variants: tuple[str, ...]  # empty for a release without variants
+    slot: Slot  # that it runs from
+    boot_selection: BootSelection
+    health: str  # `ok`, `pending`, or what is wrong
+    update_server: str  # URL, empty when the device was not provisioned
+
+    @property
+    def other_slot(self) -> Slot:
+        """The slot that the next update goes into."""
+        return self.slot.other
+
+
+class Client(Protocol):
+    """The update client of one board. Timeouts are in seconds.
+
+    Every method raises DeviceError when the device cannot be reached, does not answer in time, or
+    answers what makes no sense.
+    """
+
+    def provision(self, server_url: str) -> None:
+        """Tell the device its update server, as a site's installer would; kept over updates."""
+
+    def install(self, url: str, timeout: float) -> InstallResult:
+        """Download and install an update artifact to the end; does not reboot."""
+
+    def start_install(self, url: str) -> None:
+        """Begin an installation on the device and return at once."""
+
+    def wait_install(self, timeout: float) -> InstallResult:
+        """Wait for the end of the installation that was started."""
+
+    def status(self, timeout: float) -> Status:
+        """Ask what runs and what will."""
+
+    def boot_selection(self, timeout: float) -> BootSelection:
+        """Ask for the boot selection only."""
+
+    def reboot(self, timeout: float) -> None:
+        """Ask for an orderly reboot; returns when the device has agreed, before it goes down."""

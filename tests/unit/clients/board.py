@@ -1,0 +1,76 @@
+"""A board whose shell is this host's, with fake device programs: runs the client's real commands.
+
+It implements of `harness.boards.board.Board` what a client uses.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.boards.board import CommandResult
+from harness.errors import DeviceError
+from harness.process import run
+
+SYSTEMD_RUN = """\
+#!/bin/sh
+echo "systemd-run $*" >>"$DEVICE/calls"
+while [ "${1#--}" != "$1" ]; do shift; done
+[ "$1" = systemctl ] && exit 0
+setsid "$@" >/dev/null 2>&1 &
+"""
+
+
+class LocalBoard:
+    """Its root directory is `root`: every /run, /data and /etc of a command is moved there."""
+
+    name = "fake-board"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.commands: list[str] = []
+        self.dead = False
+        for folder in ("bin", "run", "data", "etc"):
+            (root / folder).mkdir()
+        self.program("systemd-run", SYSTEMD_RUN)
+
+    def program(self, name: str, script: str) -> None:
+        """Install a fake program of the device."""
+        path = self.root / "bin" / name
+        path.write_text(script)
+        path.chmod(0o755)
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        """Run it here."""
+        self.commands.append(command)
+        if self.dead:
+            raise DeviceError("fake-board: connection lost")
+        for folder in ("run", "data", "etc"):
+            command = command.replace(f"/{folder}/", f"{self.root}/{folder}/")
+        done = run(
+            ["sh", "-c", command],
+            timeout=timeout,
+            error=DeviceError,
+            env={"PATH": f"{self.root}/bin:/usr/bin:/bin", "DEVICE": str(self.root)},
+            check=False,
+        )
+        return CommandResult(stdout=done.stdout, stderr=done.stderr, returncode=done.returncode)
+
+    def put(self, content: bytes, path: str, *, timeout: float) -> None:
+        """Write a file of the device."""
+        Path(f"{self.root}{path}").write_bytes(content)
+
+    def calls(self) -> str:
+        """What the fake programs were called with."""
+        path = self.root / "calls"
+        return path.read_text() if path.exists() else ""
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that a program does in the background."""
+        end = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a client has no business with Board.{name}")
