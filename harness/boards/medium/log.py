@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _FORMAT = b"harness-medium-log 1\n"
 # magic, kind, flags, (2 unused), position, monotonic ns, wall ns, offset, length, payload bytes
@@ -50,9 +50,11 @@ class Origin:
     base_sha256: str = ""  # where the caller knew it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One record; `payload_at` is where its payload starts in the log file, in bytes."""
+class Record(NamedTuple):
+    """One record; `payload_at` is where its payload starts in the log file, in bytes.
+
+    A named tuple, because every write makes one and unflushed ones stay in memory.
+    """
 
     position: int
     kind: Kind

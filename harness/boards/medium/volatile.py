@@ -11,6 +11,7 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.boards.medium.files import SECTOR, copy_range, write_all, zero_range
 from harness.boards.medium.log import Kind, Record
@@ -20,8 +21,7 @@ from harness.boards.medium.model import Loss
 _UNDO_KEPT = 64 << 20  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Unflushed:
+class Unflushed(NamedTuple):
     """A write that a power cut may undo.
 
     `promised`: stable (FUA), and only listed because an older, unflushed write may lie under it.
