@@ -1,0 +1,1 @@
+"""Tests of the harness, and the scenarios that it runs on boards."""
