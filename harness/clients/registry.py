@@ -12,7 +12,7 @@ CLIENTS: dict[str, Callable[[Board], Client]] = {
 }
 
 
-def client_for(name: str, board: Board) -> Client:
+def make_client(name: str, board: Board) -> Client:
     """The client called `name`, on `board`; raises ConfigurationError for an unknown one."""
     if name not in CLIENTS:
         raise ConfigurationError(

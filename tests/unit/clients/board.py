@@ -3,6 +3,7 @@
 It implements of `harness.boards.board.Board` what a client uses.
 """
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ setsid "$@" >/dev/null 2>&1 &
 
 
 class LocalBoard:
-    """Its root directory is `root`: every /run, /data and /etc of a command is moved there."""
+    """Its root directory is `root`: every /run, /data, /etc and /proc of a command is there."""
 
     name = "fake-board"
 
@@ -30,6 +31,7 @@ class LocalBoard:
         self.root = root
         self.commands: list[str] = []
         self.dead = False
+        self.environment = {"PATH": f"{root}/bin:/usr/bin:/bin", "DEVICE": str(root)}
         for folder in ("bin", "run", "data", "etc"):
             (root / folder).mkdir()
         self.program("systemd-run", SYSTEMD_RUN)
@@ -40,18 +42,20 @@ class LocalBoard:
         path.write_text(script)
         path.chmod(0o755)
 
+    def moved(self, text: str) -> str:
+        """`text` with the device's folders below `root`."""
+        return re.sub(r"(?<![\w}])/(run|data|etc|proc)/", rf"{self.root}/\1/", text)
+
     def run(self, command: str, *, timeout: float) -> CommandResult:
         """Run it here."""
         self.commands.append(command)
         if self.dead:
             raise DeviceError("fake-board: connection lost")
-        for folder in ("run", "data", "etc"):
-            command = command.replace(f"/{folder}/", f"{self.root}/{folder}/")
         done = run(
-            ["sh", "-c", command],
+            ["sh", "-c", self.moved(command)],
             timeout=timeout,
             error=DeviceError,
-            env={"PATH": f"{self.root}/bin:/usr/bin:/bin", "DEVICE": str(self.root)},
+            env=self.environment,
             check=False,
         )
         return CommandResult(stdout=done.stdout, stderr=done.stderr, returncode=done.returncode)

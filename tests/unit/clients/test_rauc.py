@@ -8,7 +8,7 @@ import pytest
 
 from harness.clients.boot_selection import Slot
 from harness.clients.rauc import RaucClient
-from harness.clients.registry import client_for
+from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, DeviceError
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_boot_selection import SELECTION, SHOW
@@ -164,7 +164,7 @@ def test_reboot_is_asked_of_systemd_a_moment_later(board: LocalBoard, client: Ra
 
 
 def test_clients_by_name(board: LocalBoard) -> None:
-    assert isinstance(client_for("rauc", board), RaucClient)
+    assert isinstance(make_client("rauc", board), RaucClient)
     with pytest.raises(ConfigurationError, match="'mender'") as caught:
-        client_for("mender", board)
+        make_client("mender", board)
     assert "known clients: rauc" in caught.value.hint

@@ -1,0 +1,136 @@
+"""The programs of the gateway image, as they ship, against the harness's own view of them.
+
+Their absolute paths are moved below a folder, programs that need a real device are fakes.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.clients.boot_selection import Slot, parse_environment_block
+from harness.clients.client import InstallResult
+from harness.clients.rauc import RaucClient
+from harness.faults.network import NetworkFault
+from harness.faults.proxy import Proxy
+from harness.faults.server import UpdateServer
+from tests.unit.clients.board import LocalBoard
+from tests.unit.clients.test_boot_selection import block
+
+PROGRAMS = Path(__file__).parents[3] / "images/legacy-gateway/overlay/usr/sbin"
+COPIES = (1024 * 512, 1536 * 512)  # bytes, docs/architecture.md
+BUNDLE = random.Random(3).randbytes(3_000_000)
+
+# Accepts what equals the bundle, and then does what RAUC does: bad, write, primary.
+RAUC = """\
+#!/bin/sh
+cmp -s "$2" "$DEVICE/bundle" || { echo "LastError: signature verification failed"; exit 1; }
+boot-selection set-state B bad
+boot-selection set-primary B
+"""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A device in a folder, with its client and its network."""
+
+    board: LocalBoard
+    client: RaucClient
+    proxy: Proxy
+    url: str
+
+    def copies(self) -> list[bytes]:
+        disk = (self.board.root / "disk").read_bytes()
+        return [disk[offset : offset + 512] for offset in COPIES]
+
+    def install_under(self, fault: str) -> InstallResult:
+        self.proxy.arm(NetworkFault.parse(fault))
+        return self.client.install(self.url, timeout=60)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    board = LocalBoard(tmp_path)
+    ship(board)
+    (tmp_path / "bundle").write_bytes(BUNDLE)
+    with UpdateServer() as server, Proxy(server.address) as proxy:
+        server.add("update.raucb", tmp_path / "bundle")
+        yield Gateway(board, RaucClient(board), proxy, proxy.url("update.raucb"))
+
+
+def ship(board: LocalBoard) -> None:
+    """Put the image's programs on the board, which runs version 1.0.0 in slot A."""
+    for name in ("boot-selection", "gateway-update"):
+        board.program(name, board.moved((PROGRAMS / name).read_text()))
+    board.program("rauc", RAUC)
+    board.program("mountpoint", "#!/bin/sh\n")
+    (board.root / "run/lock").mkdir()
+    (board.root / "proc").mkdir()
+    (board.root / "proc/cmdline").write_text("rauc.slot=A root=PARTUUID=6a7e0001-02\n")
+    (board.root / "run/gateway-health").write_text("ok\n")
+    (board.root / "etc/gateway-release").write_text("VERSION=1.0.0\nVARIANT=\n")
+    show = "gen_head=00000001\norder=A B\nA_state=good\nA_left=3\nB_state=good\nB_left=3\n"
+    disk = bytearray(1024 * 1024)
+    for offset in COPIES:
+        disk[offset : offset + 512] = block(f"{show}gen_tail=00000001\n")
+    (board.root / "disk").write_bytes(disk)
+    board.environment["BOOT_SELECTION_DEVICE"] = f"{board.root}/disk"
+
+
+def test_the_medium_and_the_device_say_the_same(gateway: Gateway) -> None:
+    for command in ("set-state B bad", "set-primary B", "set-state B good", "reject B"):
+        gateway.board.run(f"boot-selection {command}", timeout=5)
+        said = gateway.client.boot_selection(timeout=5)
+        assert said.copies_ok == (True, True)
+        assert [parse_environment_block(copy) for copy in gateway.copies()] == [said, said]
+    assert said.primary is Slot.A
+    assert said.generation == 5
+
+
+def test_status_of_the_shipped_program(gateway: Gateway) -> None:
+    status = gateway.client.status(timeout=5)
+    assert (status.version, status.slot, status.health) == ("1.0.0", "A", "ok")
+    assert status.boot_selection.copies_ok == (True, True)
+
+
+def test_an_update_is_on_trial(gateway: Gateway) -> None:
+    result = gateway.client.install(gateway.url, timeout=60)
+    assert result.ok, result.output
+    selection = gateway.client.boot_selection(timeout=5)
+    assert (selection.primary, selection.on_trial) == ("B", "B")
+    assert gateway.proxy.strikes == []
+
+
+@pytest.mark.parametrize("fault", ["reset@1500000", "close@1"])
+def test_a_broken_download_goes_on_where_it_was(gateway: Gateway, fault: str) -> None:
+    result = gateway.install_under(fault)
+    assert result.ok, result.output
+    assert [r.range for r in gateway.proxy.requests] == [
+        "",
+        f"bytes={gateway.proxy.strikes[0].byte}-",
+    ]
+    assert sum(r.sent for r in gateway.proxy.requests) == len(BUNDLE)
+
+
+def test_503_is_asked_again(gateway: Gateway) -> None:
+    assert gateway.install_under("status:503").ok
+    assert [r.status for r in gateway.proxy.requests if r.method == "GET"] == [503, 200]
+
+
+def test_a_flipped_byte_is_refused_and_the_next_try_starts_anew(gateway: Gateway) -> None:
+    before = gateway.copies()
+    result = gateway.install_under("flip@2999999")
+    assert not result.ok
+    assert result.message == "signature verification failed"
+    assert gateway.copies() == before
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [r.range for r in gateway.proxy.requests] == ["", ""]
+
+
+def test_an_impossible_download_keeps_what_it_got(gateway: Gateway) -> None:
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "2"
+    assert not gateway.install_under("reset@1000x2").ok
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [r.range for r in gateway.proxy.requests] == ["", "bytes=1000-", "bytes=1000-"]
