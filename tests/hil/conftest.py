@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.boards.lab import open_board
-from harness.clients.client import make_client
+from harness.clients.registry import make_client
 from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
