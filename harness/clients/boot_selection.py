@@ -64,7 +64,7 @@ class BootSelection:
     """
 
     order: tuple[Slot, Slot]
-    slots: Mapping[Slot, SlotChoice]
+    slots: Mapping[str, SlotChoice]  # by Slot, which is a letter
     generation: int
     copies_ok: tuple[bool, bool] | None = field(default=None, compare=False)  # None: not asked
 
