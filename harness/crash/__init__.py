@@ -1,1 +1,1 @@
-"""crash"""
+"""From a power cut or another fault to a verdict."""

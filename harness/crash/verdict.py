@@ -7,15 +7,16 @@ read from the medium, behind the back of the software under test, and both must 
 from dataclasses import dataclass, field
 
 from harness.boards.board import Board
-from harness.clients.client import BootSelection, Client, Status, parse_environment_block
+from harness.clients.boot_selection import BootSelection, Slot, SlotState, parse_environment_block
+from harness.clients.client import Client, Status
 from harness.deadline import Deadline
 from harness.errors import DeviceError
 from harness.images.release import Release
 from harness.log import emit, step
 from harness.verdict import Invariant, Verdict
 
-# What gateway-health writes to the console in each boot; `failed` is followed by a reboot.
-HEALTH_LINE = r"gateway-health: (ok|degraded|failed)[^\r\n]*"
+# What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
+HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
 
 
@@ -89,7 +90,7 @@ class Judge:
                     continue
                 return f"no sign of health in boot {boot}: {silence.brief}"
             emit("health", board=self.board.name, boot=boot, line=line)
-            if "failed" not in line:
+            if "rolled back" not in line:
                 return ""
 
     def _expect_health(self, boot: int) -> str:
@@ -105,12 +106,12 @@ class Judge:
     def _check(self, status: Status) -> tuple[Invariant, ...]:
         """All invariants of a board that reports health."""
         selection = self.medium_selection()
-        contents = {slot: self.slot_content(slot) for slot in ("A", "B")}
+        contents = {slot: self.slot_content(slot) for slot in Slot}
         running = self._name_of(status.version, status.variants)
         known = [
             slot
-            for slot in ("A", "B")
-            if selection and selection.slots[slot].state != "bad" and not contents[slot]
+            for slot in Slot
+            if selection and selection.slots[slot].state is not SlotState.BAD and not contents[slot]
         ]
         sentinel = self.board.run(f"cd {SENTINEL} && sha256sum -c --quiet SHA256SUMS", timeout=60)
         return (
@@ -128,7 +129,7 @@ class Judge:
                 "boot-selection",
                 selection is not None
                 and selection.primary == status.slot
-                and selection.slots[status.slot].state == "good",
+                and selection.slots[status.slot].state is SlotState.GOOD,
                 f"on the medium: {selection}, running slot {status.slot}",
             ),
             _invariant(
@@ -155,9 +156,9 @@ class Judge:
                 return found
         return None
 
-    def slot_content(self, slot: str) -> str:
+    def slot_content(self, slot: Slot) -> str:
         """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""
-        offset, _ = self.old.layout[f"slot-{slot}"]
+        offset, _ = self.old.layout[slot.region]
         for name, release in (("old", self.old), ("new", self.new)):
             if self.board.read_hash(offset, release.slot.size) == release.slot.sha256:
                 return name

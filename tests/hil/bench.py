@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.boards.board import Board, SavedState
+from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.crash.verdict import HEALTH_LINE, SENTINEL, Judge, Judgement
 from harness.errors import DeviceError
@@ -28,7 +29,7 @@ class Instant:
     """The instant of a power cut, before anything is lost."""
 
     state: SavedState
-    target: str  # the slot that was being updated
+    target: Slot  # the slot that was being updated
 
 
 @dataclass(kw_only=True)
@@ -46,7 +47,7 @@ class Bench:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""
         with step("boot-fresh", board=self.board.name, version=release.version):
             self.board.power_off()
-            self.board.flash(release.file("disk.img"))
+            self.board.flash(release.disk_image)
             self.board.power_on()
             self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
             self.client.provision(self.server_url)
@@ -54,7 +55,7 @@ class Bench:
 
     def running(self, release: Release) -> None:
         """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
-        key = release.digest
+        key = release.files["disk.img"].sha256
         if key in self.saved:
             with step("restore", board=self.board.name, version=release.version):
                 self.board.restore(self.saved[key])
@@ -69,8 +70,8 @@ class Bench:
 
     def offer(self, release: Release, artifact: Path | None = None) -> str:
         """Serve the release's update artifact (or another file in its name); returns the URL."""
-        name = f"{release.digest[:12]}-{(artifact or release.artifact).name}"
-        self.server.add(name, artifact or release.artifact)
+        name = f"{release.slot.sha256[:12]}-{(artifact or release.bundle).name}"
+        self.server.add(name, artifact or release.bundle)
         return f"{self.server_url}/{name}"
 
     def install(self, release: Release) -> InstallResult:

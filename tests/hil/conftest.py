@@ -17,7 +17,7 @@ from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.build import build
-from harness.images.release import Release
+from harness.images.release import Release, load
 from harness.log import json_lines
 from tests.hil.bench import Bench
 from tests.hil.scenario import Scenario, printable
@@ -84,7 +84,7 @@ def releases(pytestconfig: pytest.Config) -> Releases:
     old, new = pytestconfig.getoption("--from-release"), pytestconfig.getoption("--release")
     if not old or not new:
         pytest.skip("scenarios need --release and --from-release: use `harness test`")
-    return Releases(old=Release.load(old), new=Release.load(new))
+    return Releases(old=load(old), new=load(new))
 
 
 @pytest.fixture(scope="session")
@@ -136,5 +136,5 @@ def pytest_runtest_makereport(
     """Send the test's records along with its report: the controller writes the evidence."""
     report = yield
     if report.when == "call":
-        report.harness_records = item.stash.get(RECORDS, [])
+        vars(report)["harness_records"] = item.stash.get(RECORDS, [])
     return report

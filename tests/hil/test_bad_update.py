@@ -49,7 +49,7 @@ def test_bad_update(bench: Bench, releases: Releases, scenario: Scenario, varian
 
 def _truncated(release: Release, folder: Path) -> Path:
     """The release's update artifact with its last third cut off."""
-    content = release.artifact.read_bytes()
+    content = release.bundle.read_bytes()
     path = folder / "truncated.raucb"
     path.write_bytes(content[: len(content) * 2 // 3])
     return path
@@ -71,7 +71,7 @@ def test_refused_update(
         bench.running(releases.new)
         before = judge.medium_selection()
         artifact = (
-            sign_as_stranger(releases.old, tmp_path)
+            sign_as_stranger(releases.old, tmp_path / "stranger.raucb")
             if kind == "signed-by-stranger"
             else _truncated(releases.old, tmp_path)
         )

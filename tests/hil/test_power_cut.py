@@ -8,9 +8,10 @@ else. Equal crash states are one state: the second is not booted again, and says
 from dataclasses import asdict
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from harness.boards.medium.model import Cut, Loss
-from harness.clients.client import parse_environment_block
+from harness.clients.boot_selection import parse_environment_block
 from harness.crash.verdict import Judge
 from harness.errors import DeviceError
 from harness.faults.power import Phase, PowerFault, trigger
@@ -21,7 +22,6 @@ from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 
 UPDATE_SURVIVED = {Verdict.OLD, Verdict.NEW, Verdict.RECOVERED}
-SYSTEMD_STARTED = r"systemd\[1\]: Detected architecture"
 
 
 def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
@@ -37,14 +37,9 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     else:
         if not bench.install(new).ok:
             raise DeviceError(f"{board.name} refused {new.version} before the cut")
-        if fault.phase is not Phase.FIRST_BOOT:
-            board.arm(strikes)
+        board.arm(strikes)
         client.reboot(timeout=30)
-        if fault.phase is Phase.FIRST_BOOT:
-            board.expect(SYSTEMD_STARTED, timeout=BOOT_SECONDS)
-            board.freeze()
-        else:
-            board.wait_cut(BOOT_SECONDS)
+        board.wait_cut(BOOT_SECONDS)
     return Instant(state=board.save(f"cut-{fault.phase}"), target=target)
 
 
@@ -77,7 +72,7 @@ def power_cut(
     judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
     with scenario:
         scenario.fault = {"printed": str(fault), "seed": fault.loss.seed}
-        key = f"{old.digest}{new.digest}{fault.phase}"
+        key = f"{old.slot.sha256}{new.slot.sha256}{fault.phase}"
         if key not in bench.instants:
             bench.instants[key] = strike(bench, fault, old, new)
         instant = bench.instants[key]
@@ -92,7 +87,7 @@ def power_cut(
         scenario.second_update(after, judgement)
 
 
-def _cases() -> list[object]:
+def _cases() -> list[ParameterSet]:
     """Every phase under every loss model; phases of one worker, so that instants are shared."""
     losses = ("none", "all", "some:1", "torn:1")
     ci_phases = {Phase.WRITE_50, Phase.BEFORE_SWITCH, Phase.SWITCH, Phase.BOOTLOADER}
