@@ -109,7 +109,7 @@ class Recorder:
                     promised = self._promised(fua=record.fua, position=record.position)
                     self._volatile.remember(record, promised=promised)
                 elif record.kind in (Kind.FLUSH, Kind.CUT):
-                    self._volatile.settle()
+                    self._volatile.forget()
 
     def _digest(self) -> str:
         with (self._folder / _CONTENT).open("rb") as stream:

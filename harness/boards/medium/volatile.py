@@ -91,6 +91,10 @@ class Volatile:
         """All that was written is stable from now on (a flush, or the end of a power cut)."""
         if self._undo_end > _UNDO_KEPT:  # give the room back to the host, but not at each flush
             os.ftruncate(self._undo, 0)
+        self.forget()
+
+    def forget(self) -> None:
+        """As `settle`, for a flush of the past: the undo file already holds what came later."""
         self._writes.clear()
         self._undo_end = 0
 

@@ -1,11 +1,13 @@
 """Whatever is written, a cut leaves exactly what the definition says."""
 
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness.boards.medium.model import Loss, LossKind
+from harness.boards.medium.replay import replay
 from harness.boards.medium.store import PowerLost, Refused, Store
 
 from .reference import SIZE, Reference, content, scramble
@@ -142,6 +144,90 @@ def test_unflushed_writes_survive_an_orderly_close(folder: Path, image: Path) ->
     again.drop(NONE)
     assert content(folder) == image.read_bytes()
     again.close()
+
+
+def test_nothing_is_in_doubt_when_opened_again_after_a_cut(folder: Path, image: Path) -> None:
+    store = Store(folder)
+    store.load(image)
+    store.write(store.attach(), b"x" * 512, 0)
+    store.freeze()
+    store.drop(Loss(kind=LossKind.ALL))
+    store.close()
+    again = Store(folder)
+    assert again.pending == 0
+    again.close()
+
+
+def test_a_long_run_of_the_past_does_not_spoil_a_restore(folder: Path, tmp_path: Path) -> None:
+    """More than the undo file keeps (64 MiB) was flushed; then one more write is in doubt."""
+    image, saved = tmp_path / "sparse.img", tmp_path / "saved"
+    with image.open("wb") as stream:
+        stream.truncate(72 << 20)
+    saved.mkdir()
+    store = Store(folder)
+    store.load(image)
+    era = store.attach()
+    store.write(era, b"old!" * 128, 0)
+    store.zero(era, 0x1000, 70 << 20)
+    store.flush(era)
+    store.write(era, b"new!" * 128, 0)
+    store.freeze()
+    store.save(saved)
+    store.restore(saved)
+    store.drop(NONE)
+    with (folder / "content.img").open("rb") as stream:
+        assert stream.read(512) == b"old!" * 128
+    store.close()
+
+
+def test_large_writes_zeroes_and_discards_on_a_sparse_medium(folder: Path, tmp_path: Path) -> None:
+    size, mib = 24 << 20, 1 << 20
+    image = tmp_path / "sparse.img"
+    with image.open("wb") as stream:
+        stream.truncate(size)
+        stream.seek(5 * mib)
+        stream.write(b"old" * mib)
+    chance = random.Random(8)
+    for seed in range(6):
+        store = Store(folder)
+        store.load(image)
+        reference = Reference(image.read_bytes())
+        era = store.attach()
+        for _ in range(6):
+            offset = chance.randrange(size // 512 // 2) * 512
+            length = chance.randrange(1, 8 * mib // 512) * 512
+            what = chance.choice([store.zero, store.trim, None])
+            data = bytes(length) if what else chance.randbytes(length)
+            what(era, offset, length) if what else store.write(era, data, offset)
+            reference.change(offset, data, promised=False)
+        assert content(folder) == reference.view()
+        store.freeze()
+        reference.cut(store.drop(Loss(kind=LossKind.TORN, seed=seed)))
+        assert content(folder) == reference.view()
+        store.close()
+
+
+def test_writes_from_many_threads_are_all_in_the_log(
+    store: Store, folder: Path, image: Path, tmp_path: Path
+) -> None:
+    era = store.attach()
+
+    def board(number: int) -> None:
+        for turn in range(50):
+            store.write(era, bytes([number]) * 1024, (turn + number) % 95 * 512)
+            store.read_into(era, bytearray(512), 0)
+
+    threads = [threading.Thread(target=board, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert store.pending == store.position == 400
+    replay(image, folder / "log.bin", 400, tmp_path / "replayed.img")
+    assert (tmp_path / "replayed.img").read_bytes() == content(folder)
+    store.freeze()
+    store.drop(NONE)
+    assert content(folder) == image.read_bytes()
 
 
 def test_a_server_that_was_killed_leaves_no_content_to_trust(folder: Path, image: Path) -> None:
