@@ -59,12 +59,14 @@ class Repository:
 
     def refresh(self) -> None:
         """Make the clone what the remote is now, dropping everything of ours."""
-        if not self._git("ls-remote", "--heads", "origin", self.branch).strip():
+        fetched = _run(["fetch", "--quiet", "origin", self.branch], folder=self.folder)
+        if "couldn't find remote ref" in fetched.stderr:
             raise PromotionError(
                 f"{self.url}: branch {self.branch} has no commits",
                 hint="make a release repository first: docs/promotion.md",
             )
-        self._git("fetch", "--quiet", "origin", self.branch)
+        if fetched.returncode:
+            raise _failure(f"cannot fetch from {self.url}", fetched)
         self._git("reset", "--quiet", "--hard", "FETCH_HEAD")
         self._git("clean", "-ffdxq")
 
@@ -78,10 +80,10 @@ class Repository:
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        self._git("add", "--", path)
 
     def commit(self, message: str) -> str:
         """Commit what was written; returns the commit's id."""
+        self._git("add", "--all", "--force")  # whatever the user's git ignores
         self._git(*self._author(), "commit", "--quiet", "--file=-", stdin=message)
         return self._git("rev-parse", "HEAD").strip()
 

@@ -14,6 +14,8 @@ from harness.promotion.policy import POLICY_FILE, Policy
 from harness.promotion.repository import Repository, git
 from harness.promotion.ring import Ring, RingState
 
+_KEY_FILE = "keys/development.pem"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterPolicy:
@@ -38,6 +40,7 @@ def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -
         made.mkdir()
         git("init", "--quiet", "--initial-branch=main", folder=made)
         repository = Repository(str(made), made)
+        repository.write(_KEY_FILE, starter.public_pem.encode())
         repository.write(POLICY_FILE, _policy_text(starter).encode())
         for ring in Ring:
             repository.write(ring.file, RingState().text().encode())
@@ -61,5 +64,5 @@ def _policy_text(starter: StarterPolicy) -> str:
         for ring in Ring
     }
     rings[Ring.FLEET]["requires_ring"] = str(Ring.CANARY)
-    data = {"schema": 1, "keys": {"development": {"pem": starter.public_pem}}, "rings": rings}
+    data = {"schema": 1, "keys": {"development": {"file": _KEY_FILE}}, "rings": rings}
     return "# What each ring asks for: docs/promotion.md\n" + yaml.safe_dump(data, sort_keys=False)

@@ -1,0 +1,77 @@
+"""Releases, records and evidence to test with: small, valid, and changed a little by each test."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+
+from harness.evidence.record import Fault, Record
+from harness.evidence.store import EvidenceStore, Stored
+from harness.evidence.subject import Subject, read_subject
+from harness.verdict import Invariant, Verdict
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def record(scenario: str = "update", verdict: Verdict | None = Verdict.NEW, **more: Any) -> Record:
+    """A record that passes unless told otherwise; `minute` is when it was finished."""
+    ended = NOON + timedelta(minutes=more.pop("minute", 1))
+    fields: dict[str, Any] = {
+        "scenario": scenario,
+        "board": "gateway-qemu",
+        "machine": "legacy-gateway",
+        "expected": (Verdict.NEW, Verdict.OLD),
+        "verdict": verdict,
+        "boots": 2,
+        "invariants": (Invariant(name="data partition unchanged", holds=True),),
+        "timeline": ({"seconds": 0, "event": "install"}, {"seconds": 9.5, "event": "cut", "at": 7}),
+        "started": ended - timedelta(seconds=48),
+        "finished": ended,
+        "replay": f"./run harness test --scenario '{scenario}'",
+        "console_logs": ("console/boot-1.log",),
+        "fault": Fault(printed="write:50%/some:7", seed=7, parameters={"count": 4096}),
+        "error": "" if verdict else "QEMU ended with exit code 1",
+    }
+    return Record(**{**fields, **more})
+
+
+def make_release(
+    folder: Path, *, version: str = "1.1.0", machine: str = "legacy-gateway", content: str = ""
+) -> Subject:
+    """A release folder whose files are small, but real and really hashed."""
+    folder.mkdir()
+    names = ("disk.img", "update.raucb", "slot.img", "packages.txt")
+    for name in names:
+        (folder / name).write_text(f"{name} of {machine} {version} {content}")
+    files = {name: {"sha256": sha(folder / name), "size": 1} for name in names}
+    told = {
+        "schema": 1,
+        "machine": machine,
+        "version": version,
+        "variants": [],
+        "slot": files["slot.img"],
+        "files": files,
+    }
+    (folder / "release.json").write_text(json.dumps(told))
+    return read_subject(folder)
+
+
+def sha(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def finished_run(
+    store: EvidenceStore, subject: Subject, records: Iterable[Record], signer: CryptoSigner
+) -> Stored:
+    """A finished run about `subject`."""
+    run = store.begin(
+        subject, from_release=None, board="gateway-qemu", lab="labs/qemu.yaml", tools={"qemu": "10"}
+    )
+    (run.consoles / "boot-1.log").write_text("login:")
+    for each in records:
+        run.add(each)
+    return run.finish(signer)

@@ -1,0 +1,98 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from harness.errors import ConfigurationError
+from harness.evidence.record import Outcome, Record, standing
+from harness.verdict import Invariant, Verdict
+from tests.unit.evidence.samples import NOON, record
+
+
+def test_round_trip() -> None:
+    first = record()
+    assert Record.from_data(first.to_data(), what="x") == first
+
+
+def test_expected_verdict_with_all_invariants_passes() -> None:
+    assert record().outcome is Outcome.PASSED
+    assert record().why == ""
+
+
+@pytest.mark.parametrize("verdict", [Verdict.BRICKED, Verdict.INCONSISTENT])
+def test_a_failing_verdict_fails_even_when_expected(verdict: Verdict) -> None:
+    assert record(verdict=verdict, expected=(verdict,)).outcome is Outcome.FAILED
+
+
+def test_an_unexpected_verdict_fails() -> None:
+    result = record(verdict=Verdict.RECOVERED)
+    assert result.outcome is Outcome.FAILED
+    assert result.why == "recovered, expected new or old"
+
+
+def test_a_broken_invariant_fails() -> None:
+    result = record(invariants=(Invariant(name="slots", holds=False, detail="A is neither"),))
+    assert result.outcome is Outcome.FAILED
+    assert result.why == "slots does not hold: A is neither"
+
+
+def test_lab_trouble_is_neither_passed_nor_failed() -> None:
+    assert record(verdict=None).outcome is Outcome.LAB_ERROR
+
+
+def test_lab_trouble_does_not_hide_a_broken_invariant() -> None:
+    result = record(verdict=None, invariants=(Invariant(name="slots", holds=False),))
+    assert result.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"error": "the lab broke"}, "cannot come with a verdict"),
+        ({"verdict": None, "error": ""}, "no error that says why"),
+        ({"expected": ()}, "expected: empty"),
+        ({"scenario": ""}, "scenario: empty"),
+        ({"replay": ""}, "replay: empty"),
+        ({"finished": NOON - timedelta(days=1)}, "before started"),
+        ({"started": NOON.replace(tzinfo=None)}, "started: not in UTC"),
+        ({"console_logs": ("../../etc/passwd",)}, "leaves the run's folder"),
+        ({"timeline": ({"seconds": "1"},)}, "timeline.0"),
+    ],
+)
+def test_contradictions_are_refused(change: dict[str, Any], problem: str) -> None:
+    if change.get("started"):
+        change["finished"] = NOON.replace(tzinfo=None)
+    with pytest.raises(ValueError, match=problem):
+        record(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outcome": "passed"},  # what its content does not bear out
+        {"outcome": None},
+        {"surprise": 1},
+        {"boots": "2"},
+        {"verdict": "fine"},
+        {"invariants": [{"name": "data", "holds": "no"}]},
+        {"invariants": [{"name": "data", "holds": True, "detail": "", "also": 1}]},
+    ],
+)
+def test_changed_data_is_refused(change: dict[str, Any]) -> None:
+    data = record(verdict=Verdict.BRICKED).to_data()
+    Record.from_data(data, what="unchanged")
+    with pytest.raises(ConfigurationError):
+        Record.from_data({**data, **change}, what="changed")
+
+
+def test_a_failure_stands_whatever_comes_later() -> None:
+    failed = record(verdict=Verdict.BRICKED, minute=1)
+    assert standing([record(minute=2), failed])["update"] is failed
+    assert standing([record(minute=0), failed, record(minute=2)])["update"] is failed
+
+
+def test_lab_trouble_stands_until_a_later_run() -> None:
+    trouble = record(verdict=None, minute=2)
+    later = record(minute=3)
+    assert standing([record(minute=1), trouble])["update"] is trouble
+    assert standing([later, trouble])["update"] is later

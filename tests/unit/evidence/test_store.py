@@ -1,0 +1,230 @@
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+
+from harness.errors import ConfigurationError, HarnessError
+from harness.evidence import signing, tools
+from harness.evidence.evidence import Evidence
+from harness.evidence.signing import BrokenEvidenceError, UntrustedEvidenceError
+from harness.evidence.store import EvidenceStore, Stored, load
+from harness.evidence.subject import Subject, read_subject
+from harness.verdict import Verdict
+from tests.unit.evidence.samples import finished_run, make_release, record
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_finished_run_is_found_by_its_digests(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    stored = finished_run(store, subject, [record()], signer)
+    found = store.find(subject, [signer.public_key])
+    assert found.evidence == (stored,)
+    assert not found.unusable and not found.other
+    assert sorted(path.name for path in stored.folder.iterdir()) == [
+        "console",
+        "evidence.dsse.json",
+        "evidence.json",
+    ]
+    assert list(stored.evidence.attachments) == ["console/boot-1.log"]
+
+
+def test_the_statement_is_an_in_toto_test_result(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    records = [record(), record("cut", Verdict.BRICKED), record("net", None)]
+    stored = finished_run(store, subject, records, signer)
+    statement = json.loads((stored.folder / "evidence.json").read_text())
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+    digests = {part["name"]: part["digest"]["sha256"] for part in statement["subject"]}
+    assert digests == dict(subject.digests.items())
+    predicate = statement["predicate"]
+    assert (predicate["result"], predicate["passedTests"], predicate["failedTests"]) == (
+        "FAILED",
+        ["update"],
+        ["cut"],
+    )
+
+
+def test_evidence_of_nothing_is_no_pass(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    assert not finished_run(store, subject, [], signer).evidence.passed
+
+
+def test_other_content_of_the_same_version_is_told_apart(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner, tmp_path: Path
+) -> None:
+    other = make_release(tmp_path / "rebuilt", content="rebuilt")
+    stored = finished_run(store, other, [record()], signer)
+    found = store.find(subject, [signer.public_key])
+    assert found.evidence == ()
+    assert found.other == (stored,)
+
+
+def _change_statement(folder: Path) -> None:
+    edit(folder / "evidence.json", '"boots": 2', '"boots": 1')
+
+
+def _change_payload(folder: Path) -> None:
+    envelope = json.loads((folder / "evidence.dsse.json").read_text())
+    envelope["payload"] = "e30="
+    (folder / "evidence.dsse.json").write_text(json.dumps(envelope))
+
+
+def _cut_envelope_short(folder: Path) -> None:
+    file = folder / "evidence.dsse.json"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def _change_type(folder: Path) -> None:
+    edit(folder / "evidence.dsse.json", "application/vnd.in-toto+json", "text/plain")
+
+
+def _lose_envelope(folder: Path) -> None:
+    (folder / "evidence.dsse.json").unlink()
+
+
+TAMPERINGS = [_change_statement, _change_payload, _cut_envelope_short, _change_type, _lose_envelope]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS)
+def test_tampered_evidence_is_broken(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner, tamper: Callable[[Path], None]
+) -> None:
+    stored = finished_run(store, subject, [record()], signer)
+    assert load(stored.folder, [signer.public_key])  # control: it was good before
+    tamper(stored.folder)
+    with pytest.raises(BrokenEvidenceError):
+        load(stored.folder, [signer.public_key])
+    found = store.find(subject, [signer.public_key])
+    assert found.evidence == ()
+    assert [run.folder for run in found.unusable] == [stored.folder]
+
+
+def test_a_stranger_is_not_believed(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    stored = finished_run(store, subject, [record()], signer)
+    stranger = CryptoSigner.generate_ed25519()
+    with pytest.raises(UntrustedEvidenceError):
+        load(stored.folder, [stranger.public_key])
+
+
+def test_a_signed_lie_is_refused(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    """Even the right key cannot sign a summary that the records do not bear out."""
+    stored = finished_run(store, subject, [record(verdict=Verdict.BRICKED)], signer)
+    payload = stored.evidence.to_bytes()
+    for lie in (
+        payload.replace(b'"result": "FAILED"', b'"result": "PASSED"'),
+        payload.replace(b'"outcome": "failed"', b'"outcome": "passed"'),
+        payload.replace(subject.digests.disk.encode(), b"0" * 64, 1),
+        payload.replace(b'"schema": 1', b'"schema": 2'),
+        b"{}",
+        b"[1]",
+    ):
+        assert lie != payload
+        with pytest.raises(ConfigurationError):
+            Evidence.from_bytes(lie, what="lie")
+
+
+def test_a_crash_keeps_the_records_so_far(store: EvidenceStore, subject: Subject) -> None:
+    run = store.begin(subject, from_release=None, board="b", lab="l", tools={})
+    run.add(record())
+    run.add(record("cut", Verdict.BRICKED))
+    [again] = store.unfinished(subject)
+    assert again.records == run.records
+    assert again.header == run.header
+    assert store.find(subject, []).evidence == ()
+
+
+def test_an_unfinished_run_can_be_finished_later(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    store.begin(subject, from_release=subject, board="b", lab="l", tools={}).add(record())
+    [again] = store.unfinished(subject)
+    again.finish(signer)
+    assert store.unfinished(subject) == []
+    assert store.find(subject, [signer.public_key]).evidence[0].evidence.passed
+
+
+def test_a_record_of_another_machine_is_refused(store: EvidenceStore, subject: Subject) -> None:
+    run = store.begin(subject, from_release=None, board="b", lab="l", tools={})
+    with pytest.raises(ValueError, match="rpi4"):
+        run.add(record(machine="rpi4"))
+
+
+def test_a_changed_release_is_named(tmp_path: Path) -> None:
+    make_release(tmp_path / "release")
+    (tmp_path / "release" / "disk.img").write_text("changed")
+    (tmp_path / "release" / "slot.img").unlink()
+    with pytest.raises(ConfigurationError, match="2 problems") as refused:
+        read_subject(tmp_path / "release")
+    assert "disk.img: changed since it was built" in refused.value.details
+    assert "slot.img: No such file" in refused.value.details
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"slot": 1}'])
+def test_what_is_no_release_is_said(tmp_path: Path, content: str) -> None:
+    (tmp_path / "release.json").write_text(content)
+    with pytest.raises(ConfigurationError, match="not a release"):
+        read_subject(tmp_path)
+
+
+def test_the_development_key_is_made_once_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    monkeypatch.delenv("HARNESS_EVIDENCE_KEY", raising=False)
+    first, second = signing.load_signer(), signing.load_signer()
+    assert first.public_key == second.public_key
+    files = list((tmp_path / "pki").iterdir())
+    assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in files] == [
+        ("evidence_ed25519", 0o600)
+    ]
+    assert signing.public_key(signing.public_pem(first)) == first.public_key
+
+
+def test_a_key_file_of_ci_is_used_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: CryptoSigner
+) -> None:
+    file = tmp_path / "key.pem"
+    monkeypatch.setenv("HARNESS_EVIDENCE_KEY", str(file))
+    file.write_bytes(signer.private_bytes)
+    assert signing.load_signer().public_key == signer.public_key
+    for bad in (b"no key", CryptoSigner.generate_ecdsa().private_bytes):
+        file.write_bytes(bad)
+        with pytest.raises(ConfigurationError, match=r"key\.pem"):
+            signing.load_signer()
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden"])
+def test_names_that_leave_the_store_are_refused(store: EvidenceStore, name: str) -> None:
+    with pytest.raises(HarnessError):
+        list(store.runs("legacy-gateway", name))
+
+
+def test_tools_are_named_with_versions() -> None:
+    told = tools.tool_versions()
+    assert str(told["git"]).startswith("git version")
+    assert told["pytest"] == pytest.__version__
+    assert isinstance(told["harness"], dict)
+
+
+def test_digest_names_the_envelope(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    stored: Stored = finished_run(store, subject, [record()], signer)
+    assert len(stored.digest) == 64
+    assert stored.envelope == (stored.folder / "evidence.dsse.json").read_bytes()

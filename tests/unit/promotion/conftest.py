@@ -1,0 +1,136 @@
+"""A bench for promotions: a real release repository, a store, a key, and one tested release."""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+
+from harness.evidence import signing
+from harness.evidence.record import Record
+from harness.evidence.store import EvidenceStore, Stored
+from harness.evidence.subject import Subject
+from harness.promotion.promote import Promotion, promote
+from harness.promotion.starter import StarterPolicy, init_repository
+from tests.unit.evidence.samples import finished_run, make_release, record
+
+CUTS = [f"power-cut[{n}/none]" for n in range(3)]
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", folder, *words], check=True, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout
+
+
+def starter(signer: CryptoSigner) -> StarterPolicy:
+    """A policy that asks for `update` and two power cuts, signed by `signer`."""
+    return StarterPolicy(
+        public_pem=signing.public_pem(signer),
+        machines=["legacy-gateway", "rpi4"],
+        scenarios=["update"],
+        matching={"power-cut[*]": 2},
+    )
+
+
+@dataclass
+class Bench:
+    folder: Path
+    signer: CryptoSigner
+    repository: Path  # bare, freshly made
+
+    def __post_init__(self) -> None:
+        self.store = EvidenceStore(self.folder / "store")
+
+    def init(self, name: str, *, bare: bool) -> Path:
+        """Another new release repository."""
+        init_repository(self.folder / name, starter(self.signer), bare=bare)
+        return self.folder / name
+
+    def release(self, version: str = "1.1.0", machine: str = "legacy-gateway") -> Path:
+        """A release without any evidence."""
+        folder = self.folder / f"{machine}-{version}"
+        make_release(folder, version=version, machine=machine)
+        return folder
+
+    def good(self, version: str = "1.1.0", machine: str = "legacy-gateway") -> Path:
+        """A release with all the evidence that the policy asks for."""
+        folder = self.release(version, machine)
+        self.test(folder, [record(name, machine=machine) for name in ["update", *CUTS]])
+        return folder
+
+    def test(
+        self, release: Path, records: Iterable[Record], signer: CryptoSigner | None = None
+    ) -> Stored:
+        subject = Subject.of(Folder(release))
+        return finished_run(self.store, subject, records, signer or self.signer)
+
+    def promote(self, release: Path, ring: str = "canary", **more: bool) -> Promotion:
+        return promote(release, ring=ring, repo=str(self.repository), store=self.store, **more)
+
+    def ring(self, name: str = "canary") -> str:
+        return git(self.repository, "show", f"main:rings/{name}.yaml")
+
+    def commits(self) -> int:
+        return int(git(self.repository, "rev-list", "--count", "main"))
+
+
+@dataclass
+class Folder:
+    folder: Path
+
+
+@pytest.fixture(autouse=True)
+def _git_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration of whoever runs the tests, and nothing of a git hook they run in."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CryptoSigner]:
+    """A bare release repository to copy, and the key that it trusts."""
+    signer = CryptoSigner.generate_ed25519()
+    path = tmp_path_factory.mktemp("made") / "releases.git"
+    init_repository(path, starter(signer), bare=True)
+    return path, signer
+
+
+@pytest.fixture
+def bench(tmp_path: Path, made: tuple[Path, CryptoSigner], _git_of_its_own: None) -> Bench:
+    template, signer = made
+    repository = shutil.copytree(template, tmp_path / "releases.git")
+    return Bench(folder=tmp_path, signer=signer, repository=repository)
+
+
+class _AskForPassword(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="releases"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def https_asking_for_a_password() -> Iterator[str]:
+    """URL of a git server that wants a password (plain HTTP: git asks in the same way)."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _AskForPassword)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/releases.git"
+    server.shutdown()
+    thread.join()
+    server.server_close()
