@@ -104,7 +104,9 @@ class Repository:
             target = f"HEAD:refs/heads/{self.branch}"
             done = _run([*words, "origin", target], folder=self.folder)
         if done.returncode == 0:
-            return True
+            # "=": it was there already. Two harnesses that commit the same thing in the same
+            # second make the same commit, and only one of them promoted it.
+            return not any(line.startswith("=") for line in done.stdout.splitlines())
         refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
         if any(word in line for line in refused for word in _LOST):
             return False

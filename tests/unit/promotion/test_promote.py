@@ -170,6 +170,18 @@ def test_the_same_release_twice_at_once_is_one_promotion(bench: Bench) -> None:
     assert bench.commits() == 2
 
 
+def test_the_very_same_commit_from_two_is_one_promotion(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same content, author and second make the same commit id: git calls the push up to date."""
+    monkeypatch.setenv("GIT_AUTHOR_DATE", "2026-11-23T12:00:00Z")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-11-23T12:00:00Z")
+    release = bench.good()
+    store = RacingStore(bench.store.folder, release, bench.repository)
+    assert promote(release, ring="canary", repo=str(bench.repository), store=store).already
+    assert bench.commits() == 2
+
+
 def test_no_repository_is_said_in_git_s_words(bench: Bench) -> None:
     bench.repository = bench.folder / "nowhere"
     with pytest.raises(PromotionError, match="cannot clone") as refused:
