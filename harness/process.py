@@ -38,21 +38,24 @@ def run(
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    stdin: str | None = None,
+    stdin: str | Path | None = None,
     check: bool = True,
 ) -> Completed:
     """Run `argv` to its end within `timeout` seconds and return what it printed.
 
     With `log`, both streams are appended to that file instead. `env` is added to the harness's
-    own environment. Raises `error` (the kind says whose fault a failure is) with the command in a
-    form that can be pasted into a shell, its last lines, and where the whole log is.
+    own environment; `stdin` is text to send or a file to read. Raises `error` (the kind says whose
+    fault a failure is) with the command in a form that can be pasted into a shell, its last lines,
+    and where the whole log is.
     """
     words = [str(word) for word in argv]
     sink = log.open("ab") if log else subprocess.PIPE
+    source = stdin.open("rb") if isinstance(stdin, Path) else None
+    text = stdin.encode() if isinstance(stdin, str) else None
     try:
         process = subprocess.Popen(
             _prepared(words, error),
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=source or (subprocess.DEVNULL if text is None else subprocess.PIPE),
             stdout=sink,
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             env={**os.environ, **env} if env else None,
@@ -60,7 +63,7 @@ def run(
             start_new_session=True,
         )
         try:
-            out, err = process.communicate(stdin.encode() if stdin else None, timeout=timeout)
+            out, err = process.communicate(text, timeout=timeout)
         except BaseException as interruption:
             kill_group(process)
             if not isinstance(interruption, subprocess.TimeoutExpired):
@@ -69,6 +72,8 @@ def run(
     finally:
         if log:
             sink.close()  # type: ignore[union-attr]
+        if source:
+            source.close()
     done = Completed(
         stdout=(out or b"").decode(errors="replace"),
         stderr=(err or b"").decode(errors="replace"),

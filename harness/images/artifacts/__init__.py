@@ -1,0 +1,1 @@
+"""Update artifacts: one module for each update client."""

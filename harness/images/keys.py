@@ -1,0 +1,147 @@
+"""Reading a mapping of a configuration file key by key, collecting every problem with its key path.
+
+A reader gives a harmless value back when a key is wrong, so that one pass finds all problems; the
+caller raises once at the end when `problems` is not empty.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Keys:
+    """One mapping: `path` is its key path ("" at the top), `problems` is shared by all levels."""
+
+    def __init__(self, content: Any, path: str, folder: Path, problems: list[str]) -> None:
+        self._path = path
+        self._folder = folder
+        self._problems = problems
+        self._used: set[str] = set()
+        self._content: dict[str, Any] = {}
+        if isinstance(content, dict):
+            self._content = {str(key): value for key, value in content.items()}
+        else:
+            problems.append(f"{path or 'the file'}: must be a mapping of keys")
+
+    def finish(self) -> None:
+        """Report every key that nobody asked for."""
+        for key in self._content:
+            if key not in self._used:
+                self._problem(key, f"unknown key (known here: {', '.join(sorted(self._used))})")
+
+    def peek(self, key: str) -> Any:
+        """The raw value or None, without marking the key as used."""
+        return self._content.get(key)
+
+    def used(self, key: str) -> None:
+        """Accept the key as it is."""
+        self._used.add(key)
+
+    def text(
+        self,
+        key: str,
+        *,
+        default: str | None = None,
+        pattern: str = "",
+        allowed: Sequence[str] = (),
+    ) -> str:
+        """A string; required without `default`; YAML numbers count as text (6a7e0001, 10000000)."""
+        value = self._get(key, default)
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            self._problem(key, "must be text")
+            return ""
+        text = str(value)
+        if allowed and text not in allowed:
+            self._problem(key, f"'{text}' is not one of {', '.join(allowed)}")
+        if pattern and not re.fullmatch(pattern, text):
+            self._problem(key, f"'{text}' does not match {pattern}")
+        return text
+
+    def texts(self, key: str, *, pattern: str = "") -> tuple[str, ...]:
+        """A list of strings, empty when missing."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._problem(key, "must be a list of texts")
+            return ()
+        for item in value:
+            if pattern and not re.fullmatch(pattern, item):
+                self._problem(key, f"'{item}' does not match {pattern}")
+        return tuple(value)
+
+    def number(self, key: str, *, default: int | None = None) -> int:
+        """A whole number above 0; required without `default`."""
+        value = self._get(key, default)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+            self._problem(key, "must be a whole number above 0")
+            return 0
+        return value
+
+    def pairs(self, key: str) -> dict[str, tuple[int, int]]:
+        """A mapping of names to two whole numbers; required."""
+        value = self._get(key, None)
+        found = {}
+        for name, pair in value.items() if isinstance(value, dict) else ():
+            if isinstance(pair, list) and [type(number) for number in pair] == [int, int]:
+                found[str(name)] = (pair[0], pair[1])
+            else:
+                self._problem(f"{key}.{name}", "must be two whole numbers")
+        if value is not None and not isinstance(value, dict):
+            self._problem(key, "must be a mapping of names to two whole numbers")
+        return found
+
+    def size(self, key: str) -> int:
+        """Bytes, written as 96M, 512K, 1G or a number; a whole number of MiB."""
+        text = self.text(key, pattern=r"\d+[KMG]?")
+        match = re.fullmatch(r"(\d+)([KMG]?)", text)
+        if not match:
+            return 0
+        size = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]]
+        if size == 0 or size % (1 << 20):
+            self._problem(key, f"'{text}' is not a whole number of MiB")
+        return size
+
+    def file(self, key: str) -> Path:
+        """An existing file, relative to the configuration's folder."""
+        return self._existing(key, kind="file")
+
+    def folder(self, key: str) -> Path:
+        """An existing folder, relative to the configuration's folder."""
+        return self._existing(key, kind="folder")
+
+    def section(self, key: str) -> "Keys":
+        """A mapping below `key`; required."""
+        return Keys(self._get(key, None) or {}, self._name(key), self._folder, self._problems)
+
+    def sections(self, key: str) -> dict[str, "Keys"]:
+        """A mapping of names to mappings, empty when missing."""
+        value = self._get(key, {})
+        if not isinstance(value, dict):
+            self._problem(key, "must be a mapping of names")
+            return {}
+        return {
+            str(name): Keys(item, f"{self._name(key)}.{name}", self._folder, self._problems)
+            for name, item in value.items()
+        }
+
+    def _existing(self, key: str, *, kind: str) -> Path:
+        path = self._folder / self.text(key)
+        if not (path.is_dir() if kind == "folder" else path.is_file()):
+            self._problem(key, f"there is no {kind} {path}")
+        return path
+
+    def _get(self, key: str, default: Any) -> Any:
+        self._used.add(key)
+        if key not in self._content and default is None:
+            self._problem(key, "missing")
+        return self._content.get(key, default)
+
+    def _name(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def _problem(self, key: str, what: str) -> None:
+        self._problems.append(f"{self._name(key)}: {what}")

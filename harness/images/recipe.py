@@ -1,0 +1,227 @@
+"""What an image is made of: `recipe.yaml`, parsed once into frozen dataclasses.
+
+All problems of a file are reported together, each with its key path. Paths in a recipe are
+relative to its folder and must exist.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from harness.errors import ConfigurationError
+from harness.images.keys import Keys
+
+FILE = "recipe.yaml"
+DEVELOPMENT = "development"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The package base: everything that comes from Debian. Its hash names the cached base."""
+
+    suite: str
+    architecture: str
+    packages: tuple[str, ...]
+    security: str = "required"  # required | preferred | off
+    prune: tuple[str, ...] = ()  # path patterns (fnmatch) that are not wanted in the image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """Kernel modules: kept in the slot, and loaded by the initramfs ("name option=value")."""
+
+    modules: tuple[str, ...] = ()
+    initramfs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The disk: MBR signature (8 hex digits), sizes in bytes, compression of the slot."""
+
+    signature: str
+    slot_size: int
+    data_size: int
+    compression: str = "gzip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Who may log in; `authorized_key` None means the development key."""
+
+    root_password_hash: str
+    authorized_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """The signer of update artifacts and the keyring that devices trust (PEM files)."""
+
+    certificate: Path
+    key: Path
+    keyring: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """When a version is well: units that are active, within `deadline` seconds."""
+
+    services: tuple[str, ...] = ()
+    deadline: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A change on top of the recipe: folders laid over, paths removed."""
+
+    overlay: Path | None = None
+    boot: Path | None = None
+    initramfs: Path | None = None
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A machine's recipe. `folder` holds recipe.yaml and everything it names."""
+
+    folder: Path
+    machine: str
+    compatible: str
+    client: str
+    base: Base
+    kernel: Kernel
+    disk: Disk
+    login: Login
+    health: Health
+    overlay: Path
+    boot: Path
+    initramfs: Path
+    signing: Signing | None = None
+    enable: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    def chosen(self, names: Sequence[str]) -> list[Variant]:
+        """The variants called `names`, in that order; ConfigurationError names unknown ones."""
+        unknown = [name for name in names if name not in self.variants]
+        if unknown:
+            raise ConfigurationError.of(
+                str(self.folder / FILE),
+                [f"variants: there is no variant '{name}'" for name in unknown],
+                hint=f"known variants: {', '.join(sorted(self.variants)) or 'none'}",
+            )
+        return [self.variants[name] for name in names]
+
+
+def load(folder: Path) -> Recipe:
+    """Parse `folder`/recipe.yaml; raises ConfigurationError with all of its problems."""
+    path = folder / FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: {error.strerror}", hint="a recipe is a folder that holds recipe.yaml"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not YAML", details=str(error)) from error
+    problems: list[str] = []
+    recipe = _recipe(folder, Keys(content, "", folder, problems))
+    if problems:
+        raise ConfigurationError.of(str(path), problems)
+    return recipe
+
+
+def _recipe(folder: Path, keys: Keys) -> Recipe:
+    recipe = Recipe(
+        folder=folder,
+        machine=keys.text("machine", pattern=r"[a-z0-9-]+"),
+        compatible=keys.text("compatible"),
+        client=keys.text("client", allowed=("rauc",)),
+        base=_base(keys.section("base")),
+        kernel=_kernel(keys.section("kernel")),
+        disk=_disk(keys.section("disk")),
+        login=_login(keys.section("login")),
+        health=_health(keys.section("health")),
+        signing=_signing(keys),
+        overlay=keys.folder("overlay"),
+        boot=keys.folder("boot"),
+        initramfs=keys.folder("initramfs"),
+        enable=keys.texts("enable"),
+        mask=keys.texts("mask"),
+        variants={name: _variant(section) for name, section in keys.sections("variants").items()},
+    )
+    keys.finish()
+    return recipe
+
+
+def _base(keys: Keys) -> Base:
+    base = Base(
+        suite=keys.text("suite", pattern=r"[a-z]+"),
+        architecture=keys.text("architecture", pattern=r"[a-z0-9]+"),
+        packages=keys.texts("packages", pattern=r"[a-z0-9][a-z0-9+.:-]+"),
+        security=keys.text(
+            "security", default="required", allowed=("required", "preferred", "off")
+        ),
+        prune=keys.texts("prune", pattern=r"/.+"),
+    )
+    keys.finish()
+    return base
+
+
+def _kernel(keys: Keys) -> Kernel:
+    kernel = Kernel(modules=keys.texts("modules"), initramfs=keys.texts("initramfs"))
+    keys.finish()
+    return kernel
+
+
+def _disk(keys: Keys) -> Disk:
+    disk = Disk(
+        signature=keys.text("signature", pattern=r"[0-9a-f]{8}"),
+        slot_size=keys.size("slot_size"),
+        data_size=keys.size("data_size"),
+        compression=keys.text("compression", default="gzip", allowed=("gzip", "lzo", "xz")),
+    )
+    keys.finish()
+    return disk
+
+
+def _login(keys: Keys) -> Login:
+    chosen = keys.text("authorized_key", default=DEVELOPMENT)
+    login = Login(
+        root_password_hash=keys.text("root_password_hash", pattern=r"\$[^:\s]+"),
+        authorized_key=None if chosen == DEVELOPMENT else keys.file("authorized_key"),
+    )
+    keys.finish()
+    return login
+
+
+def _health(keys: Keys) -> Health:
+    health = Health(services=keys.texts("services"), deadline=keys.number("deadline", default=60))
+    keys.finish()
+    return health
+
+
+def _signing(keys: Keys) -> Signing | None:
+    if keys.peek("signing") in (None, DEVELOPMENT):
+        keys.used("signing")
+        return None
+    section = keys.section("signing")
+    signing = Signing(
+        certificate=section.file("certificate"),
+        key=section.file("key"),
+        keyring=section.file("keyring"),
+    )
+    section.finish()
+    return signing
+
+
+def _variant(keys: Keys) -> Variant:
+    variant = Variant(
+        overlay=keys.folder("overlay") if keys.peek("overlay") else None,
+        boot=keys.folder("boot") if keys.peek("boot") else None,
+        initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
+        remove=keys.texts("remove", pattern=r"/.+"),
+    )
+    keys.finish()
+    return variant

@@ -1,0 +1,161 @@
+"""A release: everything built for one version of one machine, in a folder with `release.json`.
+
+release.json is the contract between building, testing and promoting: it names every file, the
+slot's content and the inputs by SHA-256, and where each region lies on the disk.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigurationError
+from harness.images.keys import Keys
+from harness.images.layout import Region
+
+FILE = "release.json"
+SCHEMA = 1
+FILES = ("disk.img", "disk.img.bmap", "update.raucb", "packages.txt", "slot.img")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """A file's SHA-256 (hex) and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A built release; `folder` is where it lies and no part of what it is."""
+
+    folder: Path = field(compare=False)
+    machine: str
+    version: str
+    variants: tuple[str, ...]
+    client: str
+    compatible: str
+    inputs: str
+    base: str
+    suites: tuple[str, ...]
+    recipe: str
+    source_date_epoch: int
+    slot: Digest
+    layout: Mapping[str, Region]
+    files: Mapping[str, Digest]
+
+    @property
+    def disk_image(self) -> Path:
+        """The image to flash."""
+        return self.folder / "disk.img"
+
+    @property
+    def bundle(self) -> Path:
+        """The update artifact."""
+        return self.folder / "update.raucb"
+
+    @property
+    def slot_image(self) -> Path:
+        """The exact bytes that an installed slot begins with."""
+        return self.folder / "slot.img"
+
+    def verify(self) -> None:
+        """Hash every file again; ConfigurationError names all that are missing or differ."""
+        problems = []
+        for name, expected in sorted(self.files.items()):
+            path = self.folder / name
+            if not path.is_file():
+                problems.append(f"files.{name}: missing")
+            elif digest(path) != expected:
+                problems.append(f"files.{name}: content is not what release.json says")
+        if problems:
+            raise ConfigurationError.of(
+                str(self.folder / FILE), problems, hint="build the release again"
+            )
+
+    def write(self) -> None:
+        """Write release.json into the folder."""
+        text = json.dumps(self.to_json(), indent=2) + "\n"
+        (self.folder / FILE).write_text(text, encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of release.json."""
+        return {
+            "schema": SCHEMA,
+            "machine": self.machine,
+            "version": self.version,
+            "variants": list(self.variants),
+            "client": self.client,
+            "compatible": self.compatible,
+            "inputs": self.inputs,
+            "base": self.base,
+            "suites": list(self.suites),
+            "recipe": self.recipe,
+            "source_date_epoch": self.source_date_epoch,
+            "slot": _digest_json(self.slot),
+            "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
+            "files": {name: _digest_json(d) for name, d in sorted(self.files.items())},
+        }
+
+
+def load(folder: Path) -> Release:
+    """Read `folder`/release.json; ConfigurationError with all problems of its schema."""
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: {error.strerror}", hint="a release is a folder made by `harness build`"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not JSON", details=str(error)) from error
+    problems: list[str] = []
+    release = _parse(folder, Keys(content, "", folder, problems))
+    if problems:
+        raise ConfigurationError.of(str(path), problems, hint="build the release again")
+    return release
+
+
+def digest(path: Path) -> Digest:
+    """SHA-256 and size of a file."""
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Digest(sha256=found, size=path.stat().st_size)
+
+
+def _parse(folder: Path, keys: Keys) -> Release:
+    keys.text("schema", allowed=(str(SCHEMA),))
+    release = Release(
+        folder=folder,
+        machine=keys.text("machine"),
+        version=keys.text("version"),
+        variants=keys.texts("variants"),
+        client=keys.text("client"),
+        compatible=keys.text("compatible"),
+        inputs=keys.text("inputs", pattern=_SHA256),
+        base=keys.text("base", pattern=_SHA256),
+        suites=keys.texts("suites"),
+        recipe=keys.text("recipe"),
+        source_date_epoch=keys.number("source_date_epoch"),
+        slot=_digest(keys.section("slot")),
+        layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
+        files={name: _digest(section) for name, section in keys.sections("files").items()},
+    )
+    keys.finish()
+    return release
+
+
+_SHA256 = r"[0-9a-f]{64}"
+
+
+def _digest(keys: Keys) -> Digest:
+    found = Digest(sha256=keys.text("sha256", pattern=_SHA256), size=keys.number("size"))
+    keys.finish()
+    return found
+
+
+def _digest_json(found: Digest) -> dict[str, Any]:
+    return {"sha256": found.sha256, "size": found.size}

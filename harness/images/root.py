@@ -1,0 +1,118 @@
+"""What makes a package base the root file system of one version: reduce it, then finish it.
+
+A base is never changed: both run for every version and variant, in seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BuildError
+from harness.images import initramfs
+from harness.images.kernel import Modules
+from harness.images.recipe import Recipe, Variant
+from harness.images.tree import Tree
+
+_UNITS = "/etc/systemd/system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What tells one build of a recipe from another, and whom it trusts."""
+
+    version: str
+    variants: tuple[str, ...]
+    key: Path  # public SSH key that may log in
+    keyring: Path  # certificates whose updates are installed
+
+
+def reduce(tree: Tree, recipe: Recipe) -> None:
+    """Take out what the recipe does not want; the kernel lands at /boot/vmlinuz."""
+    kernels = [path for path in tree.paths() if path.startswith("/boot/vmlinuz-")]
+    if len(kernels) != 1:
+        raise BuildError(f"base.packages: one kernel is needed, found {kernels or 'none'}")
+    tree.file("/boot/vmlinuz", tree.read(kernels[0]))
+    tree.remove(kernels[0])
+    modules = Modules(tree)
+    modules.keep([*recipe.kernel.modules, *(w.split()[0] for w in recipe.kernel.initramfs)])
+    tree.prune(recipe.base.prune)
+
+
+def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Identity) -> None:
+    """Add overlay, identity, access, units, variants and initramfs."""
+    tree.lay_over(recipe.overlay)
+    _identify(tree, recipe, identity)
+    _let_in(tree, recipe, identity)
+    _units(tree, recipe)
+    for variant in variants:
+        if variant.overlay:
+            tree.lay_over(variant.overlay)
+        for path in variant.remove:
+            tree.remove(path)
+    first = [recipe.initramfs, *(v.initramfs for v in variants if v.initramfs)][-1]
+    image = initramfs.make(tree, Modules(tree), recipe.kernel.initramfs, first)
+    tree.file("/boot/initrd.img", image)
+
+
+def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:
+    tree.file(
+        "/etc/gateway-release",
+        f"VERSION={identity.version}\nMACHINE={recipe.machine}\n"
+        f"VARIANT={','.join(identity.variants)}\n",
+    )
+    tree.file("/etc/hostname", f"{recipe.machine}\n")
+    tree.file("/etc/hosts", f"127.0.0.1 localhost {recipe.machine}\n")
+    # Empty, not missing: systemd then takes a transient one instead of calling this a first boot.
+    tree.file("/etc/machine-id", "", mode=0o444)
+    for stamp in ("/etc/.updated", "/var/.updated"):
+        # systemd-update-done.service(8): nothing to catch up on after an update.
+        tree.file(stamp, f"TIMESTAMP_NSEC={tree.epoch}000000000\n")
+    for folder in ("/data", "/dev", "/proc", "/run", "/sys", "/tmp"):  # noqa: S108
+        tree.folder(folder)
+    replacements = {
+        b"@SIGNATURE@": recipe.disk.signature.encode(),
+        b"@COMPATIBLE@": recipe.compatible.encode(),
+    }
+    for path in ("/etc/fstab", "/etc/rauc/system.conf"):
+        content = tree.read(path)
+        for mark, value in replacements.items():
+            content = content.replace(mark, value)
+        tree.file(path, content)
+    services = " ".join(recipe.health.services)
+    tree.file(
+        "/etc/gateway/health.conf", f'SERVICES="{services}"\nDEADLINE={recipe.health.deadline}\n'
+    )
+
+
+def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
+    lines = tree.read("/etc/shadow").decode().splitlines()
+    root = f"root:{recipe.login.root_password_hash}:19000:0:99999:7:::"
+    kept = [line for line in lines if not line.startswith("root:")]
+    tree.file("/etc/shadow", "\n".join([root, *kept]) + "\n", mode=0o640)
+    tree.folder("/root/.ssh", mode=0o700)
+    tree.file("/root/.ssh/authorized_keys", identity.key.read_bytes(), mode=0o600)
+    tree.file("/etc/rauc/keyring.pem", identity.keyring.read_bytes())
+
+
+def _units(tree: Tree, recipe: Recipe) -> None:
+    """Enable and mask units as systemctl would: links in /etc/systemd/system."""
+    for unit in recipe.enable:
+        target = _unit_file(tree, unit)
+        for line in tree.read(target).decode().splitlines():
+            key, _, value = line.partition("=")
+            for wanted in value.split() if key in ("WantedBy", "RequiredBy") else ():
+                kind = "wants" if key == "WantedBy" else "requires"
+                tree.link(f"{_UNITS}/{wanted}.{kind}/{unit}", target)
+    for unit in recipe.mask:
+        if f"{_UNITS}/{unit}" in tree:
+            tree.remove(f"{_UNITS}/{unit}")
+        tree.link(f"{_UNITS}/{unit}", "/dev/null")
+
+
+def _unit_file(tree: Tree, unit: str) -> str:
+    name, at, rest = unit.partition("@")
+    file = f"{name}@.{rest.rpartition('.')[2]}" if at else unit
+    for folder in (_UNITS, "/usr/lib/systemd/system"):
+        if f"{folder}/{file}" in tree:
+            return f"{folder}/{file}"
+    raise BuildError(f"enable: the image has no unit {unit}")

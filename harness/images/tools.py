@@ -1,0 +1,32 @@
+"""The host's tools that shape an image, by version: they are inputs like any other."""
+
+from functools import cache
+from pathlib import Path
+
+from harness import process
+from harness.errors import BuildError
+
+_ASKED = (
+    ("mksquashfs", "-version"),
+    ("mke2fs", "-V"),
+    ("genimage", "--version"),
+    ("grub-mkimage", "--version"),
+    ("rauc", "--version"),
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Tool -> the first line it says about itself."""
+    found = {}
+    for argv in _ASKED:
+        done = process.run(argv, timeout=30, error=BuildError, check=False)
+        found[argv[0]] = (done.stdout or done.stderr).strip().partition("\n")[0]
+    return found
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, keeping holes, sharing blocks where the file system can."""
+    process.run(
+        ["cp", "--sparse=always", "--reflink=auto", source, target], timeout=300, error=BuildError
+    )
