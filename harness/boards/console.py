@@ -1,0 +1,143 @@
+"""The serial console of a QEMU board: one file a boot, written by QEMU itself.
+
+QEMU writes each byte of its UART straight into `boot-<n>.log` (a `file` character device: no
+buffer, no reader that could be slow, nothing lost when QEMU is killed) and reads what is typed
+from a FIFO. A QEMU process lives for exactly one boot, so a file holds exactly one boot. Any
+number of readers may follow the files.
+"""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from harness.deadline import Deadline
+from harness.errors import LabError
+
+_POLL = 0.02  # seconds between two looks at a log that has not grown
+
+
+class Console:
+    """The console logs of a board since it was flashed, and a reader that goes through them.
+
+    `begin_boot` is called by the thread that starts QEMU, the rest by the user of the board.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._grown = threading.Event()
+        self._input: int | None = None
+        self._logs = _existing(folder)
+        self._reading = len(self._logs)  # index of the log that is read next
+        self._offset = 0
+
+    @property
+    def logs(self) -> list[Path]:
+        """The log files, one a boot, in order; the last one may still grow."""
+        with self._lock:
+            return list(self._logs)
+
+    @property
+    def fifo(self) -> Path:
+        """Where what is typed goes in."""
+        return self.folder / "input"
+
+    def begin_boot(self) -> Path:
+        """Open the log of the next boot and return its path; the power is off or in reset."""
+        self.open_input()
+        with self._lock:
+            log = self.folder / f"boot-{len(self._logs) + 1}.log"
+            log.write_bytes(b"")
+            self._logs.append(log)
+            return log
+
+    def open_input(self) -> None:
+        """Make a fresh FIFO: what was typed before a reset is not typed again after it."""
+        self.close_input()
+        self.fifo.unlink(missing_ok=True)
+        os.mkfifo(self.fifo, 0o600)
+        # Held open for both directions, so that QEMU's open does not wait for a writer and never
+        # sees an end of file, after which it would stop reading for good.
+        self._input = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def close_input(self) -> None:
+        """Forget what was typed and not read."""
+        if self._input is not None:
+            os.close(self._input)
+            self._input = None
+
+    def write(self, data: bytes) -> int:
+        """Type `data`; LabError when the board is off or has not read for 64 KiB."""
+        if self._input is None:
+            raise LabError("the console takes no input: the board is off")
+        try:
+            return os.write(self._input, data)
+        except BlockingIOError:
+            raise LabError("the board does not read its console: input is full") from None
+
+    def read(self, timeout: float) -> bytes:
+        """The next bytes, of whichever boot; empty when none came within `timeout` seconds."""
+        deadline = Deadline(timeout)
+        while True:
+            data = self._next()
+            if data or deadline.over:
+                return data
+            self._grown.wait(min(_POLL, deadline.left()))
+
+    def skip_to_boot(self) -> None:
+        """Read on from the beginning of the running boot, unless it is already being read."""
+        with self._lock:
+            if self._reading < len(self._logs) - 1:
+                self._reading, self._offset = len(self._logs) - 1, 0
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of the running boot, for error messages."""
+        logs = self.logs
+        text = logs[-1].read_text(errors="replace") if logs else ""
+        return "\n".join("  " + line.rstrip() for line in text.splitlines()[-lines:])
+
+    def clear(self) -> None:
+        """Remove all logs: the board has been flashed or is about to be restored."""
+        with self._lock:
+            for log in _existing(self.folder):
+                log.unlink()
+            self._logs, self._reading, self._offset = [], 0, 0
+
+    def save(self, folder: Path) -> None:
+        """Copy all logs, as of now, into `folder`."""
+        folder.mkdir(parents=True)
+        for log in self.logs:
+            (folder / log.name).write_bytes(log.read_bytes())
+
+    def restore(self, folder: Path) -> None:
+        """Put saved logs back in place of the present ones, read up to their end."""
+        self.clear()
+        for log in _existing(folder):
+            (self.folder / log.name).write_bytes(log.read_bytes())
+        with self._lock:
+            self._logs = _existing(self.folder)
+            self._reading = max(0, len(self._logs) - 1)
+            self._offset = self._logs[-1].stat().st_size if self._logs else 0
+
+    def _next(self) -> bytes:
+        with self._lock:
+            while self._reading < len(self._logs):
+                with self._logs[self._reading].open("rb") as log:
+                    log.seek(self._offset)
+                    data = log.read(1 << 16)
+                self._offset += len(data)
+                if data or self._reading == len(self._logs) - 1:
+                    return data
+                self._reading, self._offset = self._reading + 1, 0
+            return b""
+
+
+def _existing(folder: Path) -> list[Path]:
+    """The logs in a folder, by boot number; a name that is not ours is not touched."""
+    found = {}
+    for path in folder.glob("boot-*.log"):
+        with contextlib.suppress(ValueError):
+            found[int(path.stem.removeprefix("boot-"))] = path
+    return [found[number] for number in sorted(found)]

@@ -1,0 +1,265 @@
+"""From a labgrid environment file to a `Board`: the only way scenarios get one.
+
+`open_board` owns the board for the length of a `with` block: lock, medium, power, SSH.
+"""
+
+import contextlib
+import json
+import math
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+from labgrid import Environment
+from labgrid.exceptions import InvalidConfigError, NoConfigFoundError, NoSupplierFoundError
+from labgrid.strategy.common import StrategyError
+
+from harness import paths
+from harness.boards.board import CommandResult, SavedState
+from harness.boards.medium.model import Cut, Loss, Trigger
+from harness.boards.qemu import HarnessQemuDriver
+from harness.boards.ssh import SshLink
+from harness.boards.strategy import GatewayStrategy, Status
+from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
+from harness.log import step
+
+_HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
+FLASHED = "flashed.json"
+PIN = "ssh_host_key"
+
+
+class QemuBoard:
+    """`harness.boards.board.Board` on a labgrid target with a HarnessQemuDriver."""
+
+    def __init__(self, target: Any, *, options: dict[str, Any]) -> None:
+        self.name: str = target.name
+        self.machine: str = options["machine"]
+        self._target = target
+        self._driver: HarnessQemuDriver = target.get_driver(HarnessQemuDriver)
+        self._strategy: GatewayStrategy = target.get_strategy()
+        self._shell = target.get_driver("ShellDriver", activate=False)
+        self._ssh = SshLink(
+            lambda: ("127.0.0.1", self._driver.ssh_port),
+            user=options.get("ssh_user", "root"),
+            key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
+            pin=self._driver.folder / PIN,
+        )
+
+    @property
+    def boots(self) -> int:
+        """Boots since flashing: power-ons and resets, counted outside the board."""
+        return self._driver.boots
+
+    @property
+    def console_logs(self) -> list[Path]:
+        """One file a boot since flashing, in order."""
+        return self._driver.console_files.logs
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power and has not switched itself off."""
+        return self._driver.is_on
+
+    def flash(self, image: Path) -> None:
+        """Write a disk image; off before and after; boots, logs and host key begin anew."""
+        with step("flash", board=self.name, image=str(image)):
+            self._forget_sessions()
+            self._strategy.image = str(image)
+            self._strategy.status = Status.unknown
+            try:
+                self._strategy.transition(Status.flashed)
+            except StrategyError as error:
+                cause = error.__cause__
+                raise cause if isinstance(cause, HarnessError) else LabError(str(error)) from error
+            (self._driver.folder / PIN).unlink(missing_ok=True)
+            flashed = self._driver.folder / FLASHED
+            flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
+
+    def power_on(self) -> None:
+        """Give power."""
+        self._driver.on()
+
+    def power_off(self) -> None:
+        """Cut with loss none."""
+        self._forget_sessions()
+        self._driver.off()
+
+    def cut(self, loss: Loss) -> Cut:
+        """Honest power cut."""
+        cut = self._driver.cut(loss)
+        self._forget_sessions()
+        return cut
+
+    def arm(self, trigger: Trigger) -> None:
+        """Cut when the trigger's stages have been passed."""
+        self._driver.arm(trigger)
+
+    def wait_cut(self, timeout: float) -> None:
+        """Wait for the armed trigger to strike."""
+        self._driver.wait_cut(timeout)
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        """Wait until the board has booted `count` times since flashing; DeviceError if not."""
+        if not self._driver.wait_boots(count, timeout):
+            raise DeviceError(
+                f"{self.name}: boot {count} did not come within {timeout:g} s (at {self.boots})",
+                details=self._driver.console_files.tail(),
+            )
+        self._forget_sessions()
+
+    def mark(self, name: str) -> None:
+        """Write a mark into the write log."""
+        self._driver.medium.mark(name)
+
+    def link(self, *, up: bool) -> None:
+        """Plug or unplug the network cable."""
+        self._driver.link(up=up)
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        """Wait for a regular expression in what the console says next."""
+        try:
+            _, _, match, _ = self._driver.expect(pattern, timeout=timeout)
+        except pexpect.TIMEOUT as error:
+            raise self._silent(f"console did not show {pattern!r}", timeout) from error
+        return str(match.group(0).decode(errors="replace"))
+
+    def login(self, timeout: float) -> None:
+        """Log in on the console of the running boot, with labgrid's ShellDriver."""
+        self._driver.console_files.skip_to_boot()
+        self._leave_shell()
+        self._shell.login_timeout = math.ceil(timeout)
+        try:
+            self._target.activate(self._shell)
+        except pexpect.TIMEOUT as error:
+            raise self._silent("no login on the console", timeout) from error
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        """Run a command over SSH."""
+        return self._ssh.run(command, timeout=timeout)
+
+    def put(self, content: bytes, path: str, *, timeout: float) -> None:
+        """Write a file over SSH, synced."""
+        self._ssh.put(content, path, timeout=timeout)
+
+    def read_hash(self, offset: int, length: int) -> str:
+        """SHA-256 of a range of the medium."""
+        return self._driver.medium.sha256(offset, length)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the medium."""
+        return self._driver.medium.read(offset, length)
+
+    def save(self, name: str) -> SavedState:
+        """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""
+        self._ssh.close()
+        with step("save", board=self.name, state=name):
+            folder = self._driver.save(name)
+            for file in (PIN, FLASHED):
+                if (self._driver.folder / file).exists():
+                    shutil.copy2(self._driver.folder / file, folder / file)
+        return SavedState(folder=folder, boots=self.boots)
+
+    def restore(self, state: SavedState) -> None:
+        """Go on from a saved instant; later console logs are gone: copy them before."""
+        self._forget_sessions()
+        with step("restore", board=self.name, state=state.folder.name):
+            self._driver.restore(state.folder)
+            for file in (PIN, FLASHED):
+                (self._driver.folder / file).unlink(missing_ok=True)
+                if (state.folder / file).exists():
+                    shutil.copy2(state.folder / file, self._driver.folder / file)
+
+    def host_address(self) -> str:
+        """Where the board finds servers on this host's loopback."""
+        return _HOST
+
+    def close(self) -> None:
+        """Power off and give everything back. Idempotent."""
+        self._forget_sessions()
+        if self._driver.state.name == "active":
+            self._target.deactivate(self._driver)
+
+    def _forget_sessions(self) -> None:
+        self._ssh.close()
+        self._leave_shell()
+
+    def _leave_shell(self) -> None:
+        if self._shell.state.name == "active":
+            self._target.deactivate(self._shell)
+
+    def _silent(self, what: str, timeout: float) -> DeviceError:
+        why = f"within {timeout:g} s" if self._driver.is_on else "before the board went off"
+        return DeviceError(
+            f"{self.name}: {what} {why}",
+            details=self._driver.console_files.tail(),
+            hint=f"console logs: {self._driver.console_files.folder}",
+        )
+
+
+@contextlib.contextmanager
+def open_board(lab: Path, name: str) -> Iterator[QemuBoard]:
+    """The board `name` of a lab file, ours alone, off; given back at the end whatever happens.
+
+    ConfigurationError for a lab file or board that does not exist or cannot be used; LabError
+    when somebody else has the board.
+    """
+    environment = load_lab(lab)
+    options = _options(environment, lab, name)
+    try:
+        target = environment.get_target(name)
+    except (InvalidConfigError, NoSupplierFoundError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{lab}: board {name}: {error}") from error
+    board = QemuBoard(target, options=options)
+    try:
+        yield board
+    finally:
+        board.close()
+
+
+def load_lab(lab: Path) -> Environment:
+    """A parsed lab file; ConfigurationError when it is missing or wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # labgrid's own deprecations are not our user's
+            return Environment(str(lab))
+    except NoConfigFoundError:
+        raise ConfigurationError(
+            f"no lab file {lab}", hint="labs/qemu.yaml needs no hardware"
+        ) from None
+    except (InvalidConfigError, ImportError, KeyError) as error:
+        raise ConfigurationError(f"{lab}: {error}") from error
+
+
+def board_options(lab: Path) -> dict[str, dict[str, Any]]:
+    """The options of each board of a lab file."""
+    targets = load_lab(lab).config.get_targets()
+    return {name: (target or {}).get("options", {}) for name, target in targets.items()}
+
+
+def _options(environment: Environment, lab: Path, name: str) -> dict[str, Any]:
+    targets = environment.config.get_targets()
+    if name not in targets:
+        raise ConfigurationError(
+            f"{lab} has no board {name!r}", hint=f"it has: {', '.join(sorted(targets))}"
+        )
+    if "HarnessQemuDriver" not in (targets[name].get("drivers") or {}):
+        raise ConfigurationError(
+            f"{lab}: board {name} has no HarnessQemuDriver: scenarios run on QEMU boards only",
+            hint="boards in a rack can be used with labgrid-client and GatewayStrategy",
+        )
+    options: dict[str, Any] = targets[name].get("options") or {}
+    if "machine" not in options:
+        raise ConfigurationError(f"{lab}: targets.{name}.options.machine is missing")
+    return options
+
+
+def _release_of(image: Path) -> dict[str, str]:
+    """Version and machine, when the image lies in a release folder."""
+    try:
+        release = json.loads((image.parent / "release.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {key: str(release[key]) for key in ("machine", "version") if key in release}

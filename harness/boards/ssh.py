@@ -1,0 +1,201 @@
+"""SSH to a board, with deadlines that hold and a dead link noticed at once.
+
+On paramiko and not on OpenSSH's client, which can hang for minutes after a power cut. paramiko
+itself waits without limit in places (for the answer to an `exec` request, for one), so each
+operation runs under a watchdog that shuts the socket down at the deadline: every wait in paramiko
+then ends, as it does when the board dies.
+
+The board makes its host key at its first boot, so nobody can know it before: the key seen at the
+first contact after flashing is pinned, and another one later is a failure of the board.
+"""
+
+import contextlib
+import logging
+import select
+import shlex
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paramiko
+
+from harness.boards.board import CommandResult
+from harness.deadline import Deadline
+from harness.errors import ConfigurationError, DeviceError, LabError
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matters
+
+_ATTEMPT = 10.0  # seconds for one attempt to connect: a board that boots swallows the first ones
+_PAUSE = 0.2  # seconds between two attempts
+
+
+class SshLink:
+    """A connection to a board's SSH server, made on demand.
+
+    `address` is asked before each connection: a QEMU board's port changes from boot to boot.
+    `pin` is the file that holds the host key of the first contact.
+    """
+
+    def __init__(
+        self, address: Callable[[], tuple[str, int]], *, user: str, key: Path, pin: Path
+    ) -> None:
+        self._address = address
+        self._user = user
+        self._key = key
+        self._pin = pin
+        self._transport: paramiko.Transport | None = None
+
+    def run(
+        self, command: str, *, timeout: float, connect: float | None = None, stdin: bytes = b""
+    ) -> CommandResult:
+        """Run a shell command, all told within `timeout` seconds.
+
+        Connecting is tried again until `connect` (default: `timeout`) seconds have passed; the
+        command itself is never sent twice. DeviceError when time runs out or the link dies.
+        """
+        deadline = Deadline(timeout)
+        transport = self._connected(Deadline(min(timeout, connect or timeout)))
+        try:
+            with _watchdog(transport, deadline):
+                return _execute(transport, command, stdin, deadline)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            if deadline.over:
+                raise DeviceError(f"ssh: no end within {timeout:g} s: {command}") from error
+            why = str(error) or "connection lost"
+            raise DeviceError(f"ssh: the link died during: {command}", details=why) from error
+
+    def put(self, content: bytes, path: str, *, timeout: float) -> None:
+        """Write a file: complete and synced under a temporary name, then renamed.
+
+        DeviceError when the board cannot; the old file is then untouched.
+        """
+        name = shlex.quote(path)
+        part = shlex.quote(f"{path}.part")
+        script = (
+            f'cat > {part} && [ "$(wc -c < {part})" -eq {len(content)} ] && sync {part}'
+            f' && mv {part} {name} && sync "$(dirname {name})"'
+        )
+        result = self.run(script, timeout=timeout, stdin=content)
+        if result.returncode != 0:
+            raise DeviceError(f"ssh: cannot write {path} on the board", details=result.stderr)
+
+    def close(self) -> None:
+        """Hang up; the next call connects anew."""
+        transport, self._transport = self._transport, None
+        if transport:
+            _hang_up(transport)
+            transport.close()
+
+    def _connected(self, deadline: Deadline) -> paramiko.Transport:
+        if self._transport and self._transport.is_active():
+            return self._transport
+        self.close()
+        key = _private_key(self._key)
+        pause = threading.Event()
+        while True:
+            attempt = Deadline(min(_ATTEMPT, deadline.left()))
+            try:
+                self._transport = self._connect(key, attempt)
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                if deadline.over:
+                    raise DeviceError(
+                        f"ssh: no connection within {deadline.seconds:g} s", details=str(error)
+                    ) from error
+                pause.wait(min(_PAUSE, deadline.left()))
+            else:
+                return self._transport
+
+    def _connect(self, key: paramiko.PKey, deadline: Deadline) -> paramiko.Transport:
+        sock = socket.create_connection(self._address(), timeout=max(0.1, deadline.left()))
+        try:
+            transport = paramiko.Transport(sock)
+        except BaseException:
+            sock.close()
+            raise
+        transport.banner_timeout = transport.auth_timeout = transport.handshake_timeout = _ATTEMPT
+        try:
+            with _watchdog(transport, deadline):
+                transport.start_client(timeout=max(0.1, deadline.left()))
+                self._check(transport.get_remote_server_key())
+                transport.auth_publickey(self._user, key)
+        except paramiko.AuthenticationException as error:
+            transport.close()
+            if deadline.over or not transport.is_active():
+                raise paramiko.SSHException("no end of authentication") from error
+            raise DeviceError(f"ssh: the board refuses the key {self._key}") from error
+        except BaseException:
+            transport.close()
+            raise
+        return transport
+
+    def _check(self, key: paramiko.PKey) -> None:
+        line = f"{key.get_name()} {key.get_base64()}\n"
+        if not self._pin.exists():
+            self._pin.write_text(line)
+        elif self._pin.read_text() != line:
+            raise DeviceError(
+                "ssh: the board's host key is not the one it had before",
+                details=f"pinned: {self._pin.read_text()}now:    {line}",
+                hint="the key is made once, at the first boot after flashing: has /data been lost?",
+            )
+
+
+def _execute(
+    transport: paramiko.Transport, command: str, stdin: bytes, deadline: Deadline
+) -> CommandResult:
+    channel = transport.open_session(timeout=max(0.1, deadline.left()))
+    with contextlib.closing(channel):
+        channel.settimeout(max(0.1, deadline.left()))
+        channel.exec_command(command)
+        if stdin:
+            channel.sendall(stdin)
+        channel.shutdown_write()
+        stdout, stderr = bytearray(), bytearray()
+        ended: bool = False
+        while not ended:
+            select.select([channel], [], [], min(1.0, deadline.left()))
+            ended = channel.closed or bool(channel.eof_received and channel.exit_status_ready())
+            while channel.recv_ready():
+                stdout += channel.recv(1 << 16)
+            while channel.recv_stderr_ready():
+                stderr += channel.recv_stderr(1 << 16)
+            if deadline.over:
+                raise TimeoutError
+        code = channel.recv_exit_status()
+    if code == -1:  # paramiko's word for: the server never said
+        raise EOFError("the connection ended before the command did")
+    return CommandResult(
+        stdout=stdout.decode(errors="replace"),
+        stderr=stderr.decode(errors="replace"),
+        returncode=code,
+    )
+
+
+@contextlib.contextmanager
+def _watchdog(transport: paramiko.Transport, deadline: Deadline) -> Iterator[None]:
+    """Shut the connection down when the block has not ended by the deadline."""
+    timer = threading.Timer(deadline.left(), _hang_up, [transport])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(transport: paramiko.Transport) -> None:
+    with contextlib.suppress(OSError):  # closed already
+        transport.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _private_key(path: Path) -> paramiko.PKey:
+    try:
+        return paramiko.Ed25519Key.from_private_key_file(str(path))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"no SSH key {path}", hint="`harness build` makes it; or set $HARNESS_HOME"
+        ) from None
+    except (paramiko.SSHException, OSError) as error:
+        raise LabError(f"cannot read the SSH key {path}: {error}") from error

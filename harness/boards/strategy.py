@@ -1,0 +1,107 @@
+"""A labgrid strategy: takes a gateway between off, flashed, bootloader and shell.
+
+It only speaks labgrid's protocols, so the same states work for a QEMU board and for one in a rack
+(power port, SD mux, serial port). Like labgrid's strategies it stays broken once a transition has
+failed: a bench in an unknown state is not tried again.
+"""
+
+import enum
+from pathlib import Path
+from typing import Any
+
+import attr
+from labgrid.factory import target_factory
+from labgrid.strategy.common import Strategy, StrategyError, never_retry
+
+import harness.boards.qemu  # noqa: F401  (registers HarnessQemuDriver, which we may bind)
+from harness.errors import LabError
+
+
+class Status(enum.Enum):
+    """Where a board is."""
+
+    unknown = 0
+    off = 1
+    flashed = 2
+    bootloader = 3
+    shell = 4
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class GatewayStrategy(Strategy):  # type: ignore[misc]
+    """Args: image (what `flashed` writes; set it before), bootloader (seen on the console),
+    bootloader_timeout (seconds from power-on)."""
+
+    bindings = {  # noqa: RUF012  (labgrid's way)
+        "power": "PowerProtocol",
+        "console": "ConsoleProtocol",
+        "shell": "ShellDriver",
+        "qemu": {"HarnessQemuDriver", None},
+        "mux": {"USBSDMuxDriver", None},
+        "storage": {"USBStorageDriver", None},
+    }
+
+    image: str = attr.ib(default="", validator=attr.validators.instance_of(str))
+    bootloader: str = attr.ib(default="GRUB", validator=attr.validators.instance_of(str))
+    bootloader_timeout: int = attr.ib(default=60, validator=attr.validators.instance_of(int))
+    status: Status = attr.ib(default=Status.unknown)
+
+    @never_retry  # type: ignore[untyped-decorator]
+    def transition(self, status: Status | str) -> None:
+        """Bring the board into a state; StrategyError for ever after a failure."""
+        wanted = status if isinstance(status, Status) else Status[status]
+        if wanted is Status.unknown:
+            raise StrategyError(f"can not transition to {wanted}")
+        if wanted is not self.status:
+            self.status = Status.unknown
+            getattr(self, f"_to_{wanted.name}")()
+            self.status = wanted
+
+    @never_retry  # type: ignore[untyped-decorator]
+    def force(self, status: Status | str) -> None:
+        """Say that the board is in a state, without bringing it there."""
+        self.status = status if isinstance(status, Status) else Status[status]
+
+    def _to_off(self) -> None:
+        self._deactivate(self.shell)
+        self.target.activate(self.power)
+        self.power.off()
+
+    def _to_flashed(self) -> None:
+        self._to_off()
+        image = Path(self.image)
+        if not image.is_file():
+            raise LabError(f"cannot flash {self.target.name}: no image {self.image!r}")
+        if self.qemu:
+            self.target.activate(self.qemu)
+            self.qemu.flash(image)
+        elif self.mux and self.storage:
+            self.target.activate(self.mux)
+            self.mux.set_mode("host")
+            self.target.activate(self.storage)
+            self.storage.write_image(str(image))
+            self._deactivate(self.storage)
+            self.mux.set_mode("dut")
+        else:
+            raise LabError(
+                f"cannot flash {self.target.name}: it has no medium that this strategy can write",
+                hint="give it a HarnessQemuDriver, or a USBSDMuxDriver with a USBStorageDriver",
+            )
+
+    def _to_bootloader(self) -> None:
+        self._to_off()
+        self.target.activate(self.console)
+        self.power.on()
+        self.console.expect(self.bootloader, timeout=self.bootloader_timeout)
+
+    def _to_shell(self) -> None:
+        self._to_off()
+        self.target.activate(self.console)
+        self.power.on()
+        self.target.activate(self.shell)
+
+    def _deactivate(self, driver: Any) -> None:
+        """Only this driver and what uses it, never the console or power below it."""
+        if driver.state.name == "active":
+            self.target.deactivate(driver)

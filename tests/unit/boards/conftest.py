@@ -1,0 +1,50 @@
+"""A lab with two boards whose guest is one sector: real QEMU, real nbdkit, no image to build."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.boards.lab import QemuBoard, open_board
+from tests.unit.boards import guest
+
+LAB = """
+imports: [harness.boards.qemu, harness.boards.strategy]
+targets:
+  one: &board
+    options: {machine: sector}
+    resources:
+      HarnessMedium: {model: disk}
+    drivers:
+      HarnessQemuDriver: {qemu_bin: qemu-system-i386, machine: pc, memory: 16M}
+      ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
+      GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
+  two: *board
+  rack:
+    resources: {}
+    drivers: {}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    file = tmp_path / "lab.yaml"
+    file.write_text(LAB)
+    return file
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    file = tmp_path / "disk.img"
+    file.write_bytes(guest.image())
+    return file
+
+
+@pytest.fixture
+def board(lab: Path, image: Path) -> Iterator[QemuBoard]:
+    """Flashed and off."""
+    with open_board(lab, "one") as opened:
+        opened.flash(image)
+        yield opened

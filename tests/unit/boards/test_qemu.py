@@ -1,0 +1,245 @@
+"""The QEMU board with a real QEMU and a real medium: boots, logs, cuts, saved states."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.boards.lab import QemuBoard, open_board
+from harness.boards.medium.model import Event, Loss, LossKind, Stage, Trigger
+from harness.deadline import Deadline
+from harness.errors import ConfigurationError, DeviceError, LabError
+from tests.unit.boards import guest
+
+NONE, ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
+
+
+def key(board: QemuBoard, text: str) -> None:
+    board._driver.write(text.encode())
+
+
+def logs(board: QemuBoard) -> list[bytes]:
+    return [log.read_bytes() for log in board.console_logs]
+
+
+def booted(board: QemuBoard, boots: int = 1) -> None:
+    board.expect("boot\r\n", 20)
+    assert board.boots == boots
+
+
+def test_one_log_a_boot_whatever_resets_the_guest(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "abr")
+    booted(board, 2)
+    key(board, "hit")
+    booted(board, 3)
+    board.power_off()
+    board.power_on()
+    booted(board, 4)
+    assert logs(board) == [b"boot\r\nab", b"boot\r\nhi", b"boot\r\n", b"boot\r\n"]
+    assert [log.name for log in board.console_logs] == [f"boot-{n}.log" for n in (1, 2, 3, 4)]
+
+
+def test_poweroff_by_the_guest_is_off(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "p")
+    with pytest.raises(DeviceError, match="went off"):
+        board.expect("never", 20)
+    assert not board.is_on
+    with pytest.raises(LabError, match="off"):
+        board._driver.ssh_port  # noqa: B018
+    board.power_on()
+    booted(board, 2)
+
+
+def test_endless_output_is_complete_to_the_last_byte(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "e")
+    board.expect("9012345678", 20)
+    board.cut(NONE)
+    (log,) = logs(board)
+    digits = log.removeprefix(b"boot\r\n")
+    assert digits == (b"0123456789" * (len(digits) // 10 + 1))[: len(digits)]
+    assert board._driver.console_files.read(0).endswith(digits[-1:])  # the reader can have it all
+
+
+@pytest.mark.parametrize(("loss", "survives"), [(NONE, False), (ALL, True)])
+def test_a_cut_takes_what_was_not_flushed(board: QemuBoard, loss: Loss, survives: bool) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "w")
+    board.expect("W", 10)
+    cut = board.cut(loss)
+    assert cut.unflushed == 1
+    assert any(board.read(512, 512)) == survives
+
+
+def test_what_was_flushed_survives(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "wf")
+    board.expect("WF", 10)
+    assert board.cut(NONE).unflushed == 0
+    assert board.read(512, 190) == board.read(0, 190)  # its code; its data has changed in RAM
+
+
+def test_an_armed_cut_strikes_at_the_write(board: QemuBoard) -> None:
+    stage = Stage(event=Event.WRITES, offset=512, length=512)
+    board.arm(Trigger(stages=(stage,), before=True))
+    board.power_on()
+    booted(board)
+    with pytest.raises(DeviceError, match=r"did not strike in 0\.2 s"):
+        board.wait_cut(0.2)
+    key(board, "w")
+    board.wait_cut(10)
+    assert logs(board) == [b"boot\r\n"]  # the guest was never told
+    assert board.cut(ALL).unflushed == 0
+    board.power_on()
+    booted(board, 2)
+
+
+def test_a_trigger_stays_armed_over_a_reset(board: QemuBoard) -> None:
+    stages = (Stage(event=Event.MARK, name="boot 2"), Stage(event=Event.WRITES, count=1))
+    board.power_on()
+    booted(board)
+    board.arm(Trigger(stages=stages))
+    key(board, "wr")
+    booted(board, 2)
+    key(board, "w")
+    board.wait_cut(10)
+    board.cut(NONE)
+    assert board.boots == 2
+
+
+def test_saved_state_brings_back_ram_medium_and_log(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "cc")
+    board.expect("12", 10)
+    state = board.save("two")
+    key(board, "cw")
+    board.expect("3W", 10)
+    for _ in range(2):
+        board.restore(state)
+        assert board.boots == state.boots == 1
+        assert not any(board.read(512, 512))
+        key(board, "c")
+        board.expect("3", 10)
+        assert logs(board) == [b"boot\r\n123"]
+    key(board, "r")
+    booted(board, 2)
+
+
+def test_wait_boots(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    with pytest.raises(DeviceError, match="boot 2 did not come"):
+        board.wait_boots(2, 0.1)
+    key(board, "r")
+    board.wait_boots(2, 20)
+
+
+def test_two_boards_side_by_side(board: QemuBoard, lab: Path, image: Path) -> None:
+    with open_board(lab, "two") as other:
+        other.flash(image)
+        for each in (board, other):
+            each.power_on()
+        for each in (board, other):
+            booted(each)
+        key(board, "x")
+        key(other, "y")
+        board.expect("x", 10)
+        other.expect("y", 10)
+        assert logs(board) == [b"boot\r\nx"]
+
+
+def test_a_board_has_one_user(board: QemuBoard, lab: Path) -> None:
+    with (
+        pytest.raises(LabError, match=f"in use by process {os.getpid()}"),
+        open_board(lab, "one"),
+    ):
+        pass
+    board.close()
+    with open_board(lab, "one") as again:
+        again.power_on()
+        booted(again)
+
+
+def test_unflashed_board_says_so(lab: Path) -> None:
+    with open_board(lab, "one") as empty, pytest.raises(LabError, match="flash an image first"):
+        empty.power_on()
+
+
+def test_wrong_lab_files(lab: Path, tmp_path: Path) -> None:
+    for file, name, message in [
+        (tmp_path / "none.yaml", "one", "no lab file"),
+        (lab, "three", "no board 'three'\nhint: it has: one, rack, two"),
+        (lab, "rack", "no HarnessQemuDriver"),
+    ]:
+        with pytest.raises(ConfigurationError, match=message), open_board(file, name):
+            pass
+
+
+def test_qemu_that_cannot_start_says_why(lab: Path, image: Path) -> None:
+    lab.write_text(lab.read_text().replace("machine: pc", "machine: toaster"))
+    with open_board(lab, "one") as broken:
+        broken.flash(image)
+        with pytest.raises(LabError, match=r"did not start\n.*toaster"):
+            broken.power_on()
+
+
+_HOLDS = """
+import sys, time
+from pathlib import Path
+from harness.boards.lab import open_board
+with open_board(Path(sys.argv[1]), "one") as board:
+    board.flash(Path(sys.argv[2]))
+    board.power_on()
+    board.expect("boot", 20)
+    print("on", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_harness_leaves_no_process(
+    lab: Path, image: Path, tmp_path: Path, blow: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDS, lab, image],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as user:
+        assert user.stdout
+        assert user.stdout.readline() == b"on\n"
+        assert _commands(tmp_path)
+        user.send_signal(blow)
+        user.wait(20)
+    deadline = Deadline(10)  # the kernel kills them; it need not have finished yet
+    while _commands(tmp_path) and not deadline.over:
+        pass
+    assert not _commands(tmp_path)
+    if blow is signal.SIGINT:  # in order: the medium can be used again
+        with open_board(lab, "one") as again:
+            assert again.read(0, 512) == guest.image()[:512]
+
+
+def _commands(folder: Path) -> list[str]:
+    """Command lines of all living QEMU and nbdkit processes that use `folder`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue
+        tool = words[0].startswith(("qemu-system", "nbdkit"))
+        if tool and str(folder) in " ".join(words):
+            found.append(" ".join(words))
+    return found
