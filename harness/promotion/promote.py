@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.errors import PromotionError
 from harness.evidence.store import EvidenceStore
@@ -34,20 +33,6 @@ class Promotion:
     def already(self) -> bool:
         """Whether the ring held exactly this release before."""
         return self.commit is None
-
-    def to_data(self) -> dict[str, Any]:
-        """JSON data for a script: what was promoted where, and on which evidence."""
-        evidence = self.decision.evidence if self.decision else ()
-        return {
-            "ring": str(self.ring),
-            "machine": self.subject.machine,
-            "version": self.subject.version,
-            "digests": dict(self.subject.digests.items()),
-            "previous": self.previous,
-            "already": self.already,
-            "commit": self.commit,
-            "evidence": [stored.digest for stored in evidence],
-        }
 
     def __str__(self) -> str:
         if self.already:

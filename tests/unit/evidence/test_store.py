@@ -1,3 +1,5 @@
+import base64
+import dataclasses
 import json
 import stat
 from collections.abc import Callable
@@ -109,6 +111,30 @@ def test_tampered_evidence_is_broken(
     found = store.find(subject, [signer.public_key])
     assert found.evidence == ()
     assert [run.folder for run in found.unusable] == [stored.folder]
+
+
+def test_a_forger_without_the_key_is_caught(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    """A statement that is right in itself, in an envelope to match: only the signature is old."""
+    bricked = finished_run(store, subject, [record(verdict=Verdict.BRICKED)], signer)
+    good = dataclasses.replace(bricked.evidence, records=(record(),)).to_bytes()
+    file = bricked.folder / "evidence.dsse.json"
+    envelope = json.loads(file.read_text())
+    envelope["payload"] = base64.b64encode(good).decode()
+    file.write_text(json.dumps(envelope))
+    (bricked.folder / "evidence.json").write_bytes(good)
+    with pytest.raises(BrokenEvidenceError, match="the signature does not fit the content"):
+        load(bricked.folder, [signer.public_key])
+
+
+def test_a_forger_who_takes_the_name_of_a_key_is_caught(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    forger = CryptoSigner.generate_ed25519(keyid=signer.public_key.keyid)
+    stored = finished_run(store, subject, [record()], forger)
+    with pytest.raises(BrokenEvidenceError, match="the signature does not fit the content"):
+        load(stored.folder, [signer.public_key])
 
 
 def test_a_stranger_is_not_believed(

@@ -1,13 +1,15 @@
 """The gate refuses, and says why; each test has the good release as its control."""
 
 import pytest
+import yaml
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.errors import ConfigurationError, PromotionError
+from harness.evidence import signing
 from harness.evidence.subject import Subject
 from harness.verdict import Invariant, Verdict
 from tests.unit.evidence.samples import make_release, record
-from tests.unit.promotion.conftest import CUTS, Bench, Folder
+from tests.unit.promotion.conftest import CUTS, Bench, Folder, git
 
 
 def refusal(bench: Bench, version: str = "1.1.0", ring: str = "canary") -> str:
@@ -99,6 +101,29 @@ def test_a_stranger_s_evidence_does_not_count_and_is_mentioned(bench: Bench) -> 
     told = refusal(bench)
     assert "missing: update" in told
     assert "signed by a key that is not trusted" in told
+
+
+def test_a_key_counts_only_in_the_rings_that_list_it(bench: Bench) -> None:
+    """canary believes the bench's key too; fleet believes only CI's."""
+    bench.repository = bench.init("checkout", bare=False)
+    ci = CryptoSigner.generate_ed25519()
+    (bench.repository / "keys" / "ci.pem").write_text(signing.public_pem(ci))
+    file = bench.repository / "policy.yaml"
+    policy = yaml.safe_load(file.read_text())
+    policy["keys"]["ci"] = {"file": "keys/ci.pem"}
+    policy["rings"]["fleet"]["evidence_keys"] = ["ci"]
+    file.write_text(yaml.safe_dump(policy))
+    git(bench.repository, "add", "--all")
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    git(bench.repository, *author, "commit", "--quiet", "-m", "policy: fleet believes CI only")
+
+    bench.promote(bench.good(), "canary")
+    told = refusal(bench, ring="fleet")
+    assert "missing: update: no evidence" in told
+    assert "signed by a key that is not trusted" in told
+    release = bench.folder / "legacy-gateway-1.1.0"
+    bench.test(release, [record(name) for name in ["update", *CUTS]], ci)
+    assert bench.promote(release, "fleet").commit
 
 
 def test_a_stranger_stands_in_nobody_s_way(bench: Bench) -> None:
