@@ -40,9 +40,12 @@ def test_returns_what_was_printed() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 0)
 
 
-def test_standard_input_is_closed_or_given() -> None:
+def test_standard_input_is_closed_or_given(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("from a file")
     assert process.run(["cat"], timeout=10).stdout == ""
     assert process.run(["cat"], timeout=10, stdin="given").stdout == "given"
+    assert process.run(["cat"], timeout=10, stdin=file).stdout == "from a file"
 
 
 def test_environment_is_added_to_ours() -> None:
