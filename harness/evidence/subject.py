@@ -1,16 +1,17 @@
 """What evidence is about: one release, named by its content and not by its version."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
 from harness.errors import ConfigurationError
 from harness.evidence import schema
+from harness.images.release import FILE as RELEASE_FILE
+from harness.images.release import Release, load
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -49,14 +50,26 @@ class Subject:
         return " ".join([self.machine, self.version, *(f"({name})" for name in self.variants)])
 
     @classmethod
-    def of(cls, release: "_HasFolder") -> "Subject":
-        """The subject that a release is, as its release.json tells; `read_subject` hashes."""
-        return _told(release.folder)[0]
+    def of(cls, release: Release) -> "Subject":
+        """The subject that a release is, as its release.json tells.
 
-
-class _HasFolder(Protocol):
-    @property
-    def folder(self) -> Path: ...
+        Raises ConfigurationError when that names no disk image or no update artifact.
+        """
+        file = release.folder / RELEASE_FILE
+        shipped = (release.disk_image.name, release.bundle.name)
+        if missing := [f"files.{name}: missing" for name in shipped if name not in release.files]:
+            raise ConfigurationError.of(str(file), missing, hint="build the release again")
+        return cls(
+            machine=release.machine,
+            version=release.version,
+            digests=Digests(
+                release=hashlib.sha256(file.read_bytes()).hexdigest(),
+                disk=release.files[release.disk_image.name].sha256,
+                artifact=release.files[release.bundle.name].sha256,
+                slot=release.slot.sha256,
+            ),
+            variants=release.variants,
+        )
 
 
 def read_subject(folder: Path) -> Subject:
@@ -65,50 +78,6 @@ def read_subject(folder: Path) -> Subject:
     Raises ConfigurationError that names each file which is missing or no longer what
     release.json says it was when the release was built.
     """
-    subject, files = _told(folder)
-    problems = [problem for name, sha in files.items() if (problem := _changed(folder / name, sha))]
-    if problems:
-        raise ConfigurationError.of(
-            f"release {subject}", problems, hint="build it again, and test what was built"
-        )
-    return subject
-
-
-def _told(folder: Path) -> tuple[Subject, dict[str, str]]:
-    """What release.json says: the subject, and the SHA-256 of each file by name."""
-    file = folder / "release.json"
-    try:
-        text = file.read_bytes()
-        told = json.loads(text)
-        slot = str(told["slot"]["sha256"])
-        files = {str(name): str(entry["sha256"]) for name, entry in told["files"].items()}
-        [artifact] = [name for name in files if name.startswith("update.")]
-        digests = Digests(
-            release=hashlib.sha256(text).hexdigest(),
-            disk=files["disk.img"],
-            artifact=files[artifact],
-            slot=slot,
-        )
-        variants = tuple(str(name) for name in told["variants"])
-        subject = Subject(
-            machine=str(told["machine"]),
-            version=str(told["version"]),
-            digests=digests,
-            variants=variants,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{file}: not a release",
-            details=f"  {type(error).__name__}: {error}",
-            hint="name the folder that `harness build` made",
-        ) from error
-    return subject, files
-
-
-def _changed(file: Path, sha256: str) -> str:
-    try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        return f"{file}: {error.strerror}"
-    return "" if found == sha256 else f"{file}: changed since it was built (SHA-256 {found})"
+    release = load(folder)
+    release.verify()
+    return Subject.of(release)

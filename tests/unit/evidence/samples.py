@@ -1,7 +1,5 @@
 """Releases, records and evidence to test with: small, valid, and changed a little by each test."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +10,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from harness.evidence.record import Fault, Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
+from harness.images.release import FILES, Release, digest
 from harness.verdict import Invariant, Verdict
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -44,24 +43,27 @@ def make_release(
 ) -> Subject:
     """A release folder whose files are small, but real and really hashed."""
     folder.mkdir()
-    names = ("disk.img", "update.raucb", "slot.img", "packages.txt")
-    for name in names:
+    for name in FILES:
         (folder / name).write_text(f"{name} of {machine} {version} {content}")
-    files = {name: {"sha256": sha(folder / name), "size": 1} for name in names}
-    told = {
-        "schema": 1,
-        "machine": machine,
-        "version": version,
-        "variants": [],
-        "slot": files["slot.img"],
-        "files": files,
-    }
-    (folder / "release.json").write_text(json.dumps(told))
+    files = {name: digest(folder / name) for name in FILES}
+    release = Release(
+        folder=folder,
+        machine=machine,
+        version=version,
+        variants=(),
+        client="rauc",
+        compatible=machine,
+        inputs="0" * 64,
+        base="0" * 64,
+        suites=("bookworm",),
+        recipe=f"images/{machine}",
+        source_date_epoch=1,
+        slot=files["slot.img"],
+        layout={},
+        files=files,
+    )
+    release.write()
     return read_subject(folder)
-
-
-def sha(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def finished_run(

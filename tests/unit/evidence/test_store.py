@@ -14,6 +14,7 @@ from harness.evidence.evidence import Evidence
 from harness.evidence.signing import BrokenEvidenceError, UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Stored, load
 from harness.evidence.subject import Subject, read_subject
+from harness.images import release
 from harness.verdict import Verdict
 from tests.unit.evidence.samples import finished_run, make_release, record
 
@@ -197,15 +198,16 @@ def test_a_changed_release_is_named(tmp_path: Path) -> None:
     (tmp_path / "release" / "slot.img").unlink()
     with pytest.raises(ConfigurationError, match="2 problems") as refused:
         read_subject(tmp_path / "release")
-    assert "disk.img: changed since it was built" in refused.value.details
-    assert "slot.img: No such file" in refused.value.details
+    assert "files.disk.img: content is not what" in refused.value.details
+    assert "files.slot.img: missing" in refused.value.details
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"slot": 1}'])
-def test_what_is_no_release_is_said(tmp_path: Path, content: str) -> None:
-    (tmp_path / "release.json").write_text(content)
-    with pytest.raises(ConfigurationError, match="not a release"):
-        read_subject(tmp_path)
+def test_a_release_that_ships_nothing_is_no_subject(tmp_path: Path) -> None:
+    make_release(tmp_path / "release")
+    nothing = dataclasses.replace(release.load(tmp_path / "release"), files={})
+    with pytest.raises(ConfigurationError, match="2 problems") as refused:
+        Subject.of(nothing)
+    assert "files.update.raucb: missing" in refused.value.details
 
 
 def test_the_development_key_is_made_once_and_private(

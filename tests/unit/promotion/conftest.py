@@ -16,6 +16,7 @@ from harness.evidence import signing
 from harness.evidence.record import Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
+from harness.images.release import load
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from tests.unit.evidence.samples import finished_run, make_release, record
@@ -69,7 +70,7 @@ class Bench:
     def test(
         self, release: Path, records: Iterable[Record], signer: CryptoSigner | None = None
     ) -> Stored:
-        subject = Subject.of(Folder(release))
+        subject = Subject.of(load(release))
         return finished_run(self.store, subject, records, signer or self.signer)
 
     def promote(self, release: Path, ring: str = "canary", **more: bool) -> Promotion:
@@ -80,11 +81,6 @@ class Bench:
 
     def commits(self) -> int:
         return int(git(self.repository, "rev-list", "--count", "main"))
-
-
-@dataclass
-class Folder:
-    folder: Path
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from harness.errors import ConfigurationError, PromotionError
 from harness.evidence import signing
 from harness.evidence.subject import Subject
+from harness.images.release import load
 from harness.verdict import Invariant, Verdict
 from tests.unit.evidence.samples import make_release, record
-from tests.unit.promotion.conftest import CUTS, Bench, Folder, git
+from tests.unit.promotion.conftest import CUTS, Bench, git
 
 
 def refusal(bench: Bench, version: str = "1.1.0", ring: str = "canary") -> str:
@@ -140,7 +141,7 @@ def test_tampered_evidence_refuses(bench: Bench) -> None:
 
 def test_an_unfinished_run_can_refuse_but_not_allow(bench: Bench) -> None:
     release = bench.release()
-    subject = Subject.of(Folder(release))
+    subject = Subject.of(load(release))
     run = bench.store.begin(subject, from_release=None, board="b", lab="l", tools={})
     for name in ["update", *CUTS]:
         run.add(record(name))
@@ -154,7 +155,7 @@ def test_a_file_changed_after_the_test_is_named(bench: Bench) -> None:
     (release / "update.raucb").write_text("something else")
     with pytest.raises(ConfigurationError) as refused:
         bench.promote(release)
-    assert "update.raucb: changed since it was built" in refused.value.details
+    assert "update.raucb: content is not what release.json says" in refused.value.details
 
 
 def test_a_changed_file_with_a_fitting_release_json_has_no_evidence(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.errors import PromotionError
+from harness.errors import ConfigurationError, PromotionError
 from harness.evidence.store import EvidenceStore, Found
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
@@ -211,6 +211,21 @@ def test_a_password_is_never_waited_for(bench: Bench, https_asking_for_a_passwor
     with pytest.raises(PromotionError, match="cannot clone") as refused:
         promote(bench.good(), ring="canary", repo=https_asking_for_a_password, store=bench.store)
     assert "credential helper" in refused.value.hint
+
+
+def test_a_link_in_the_repository_leads_nowhere(bench: Bench) -> None:
+    """A ring file that is a symbolic link must not make us write where it points."""
+    bench.repository = bench.init("checkout", bare=False)
+    outside = bench.folder / "outside.yaml"
+    outside.write_text("machines: {}\n")
+    ring = bench.repository / "rings" / "canary.yaml"
+    ring.unlink()
+    ring.symlink_to(outside)
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    git(bench.repository, *author, "commit", "--quiet", "--all", "-m", "rings: a link")
+    with pytest.raises(ConfigurationError, match=r"rings/canary\.yaml"):
+        bench.promote(bench.good())
+    assert outside.read_text() == "machines: {}\n"
 
 
 def test_an_unknown_ring_is_said(bench: Bench) -> None:
