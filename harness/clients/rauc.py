@@ -62,7 +62,9 @@ class RaucClient:
 
     def start_install(self, url: str) -> None:
         """Begin to install; see `Client`."""
-        command = _START.format(script=shlex.quote(_INSTALL), url=shlex.quote(url))
+        # The manager expands `$` in a unit's command line; `$$` is one `$` (systemd.service(5)).
+        script = shlex.quote(_INSTALL.replace("$", "$$"))
+        command = _START.format(script=script, url=shlex.quote(url))
         self._do(command, _SHORT)
 
     def wait_install(self, timeout: float) -> InstallResult:

@@ -41,8 +41,6 @@ class Scenario:
     def __enter__(self) -> Self:
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
-        self._first_log = len(self.bench.board.console_logs)
-        self._boots = self.bench.board.boots
         self._sink = log.sink(self._note)
         self._sink.__enter__()
         return self
@@ -118,7 +116,7 @@ class Scenario:
             fault=Fault(**self.fault) if self.fault else None,
             expected=tuple(sorted(self.expected)) or (Verdict.NEW,),
             verdict=None if lab_trouble else verdict,
-            boots=max(0, self.bench.board.boots - self._boots),
+            boots=judged.boots if judged else 0,
             invariants=tuple(self._invariants),
             timeline=tuple(self._timeline),
             console_logs=tuple(self._keep_logs()),
@@ -131,11 +129,11 @@ class Scenario:
             self.keep(self.record)
 
     def _keep_logs(self) -> list[str]:
-        """Copy this scenario's console logs, one a boot, into the evidence."""
+        """Copy the console logs, one for each boot since flashing, into the evidence."""
         folder = self.folder / "console" / self.id.replace("/", "_")
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
-        for source in self.bench.board.console_logs[self._first_log :]:
+        for source in self.bench.board.console_logs:
             target = folder / source.name
             shutil.copyfile(source, target)
             kept.append(str(target.relative_to(self.folder)))

@@ -34,18 +34,20 @@ def download_under(
     bench: Bench, scenario: Scenario, fault: NetworkFault, release: Release
 ) -> InstallResult:
     """Install `release` while `fault` is armed; notes what was struck and asked for again."""
-    first = len(bench.proxy.requests)
+    first, first_strike = len(bench.proxy.requests), len(bench.proxy.strikes)
     bench.proxy.arm(fault)
     try:
         result = bench.client.install(bench.offer(release), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
     finally:
         bench.proxy.disarm()
         bench.proxy.wait_link_up(60)
-    requests = [r for r in bench.proxy.requests[first:] if r.path != "/health"]
+    requests = [
+        r for r in bench.proxy.requests[first:] if r.method == "GET" and r.path != "/health"
+    ]
     scenario.fault = {
         "printed": str(fault),
         "parameters": {
-            "strikes": [s.byte for s in bench.proxy.strikes],
+            "strikes": [s.byte for s in bench.proxy.strikes[first_strike:]],
             "requests": [str(request) for request in requests],
         },
     }

@@ -18,6 +18,11 @@ SYSTEMD_RUN = """\
 echo "systemd-run $*" >>"$DEVICE/calls"
 while [ "${1#--}" != "$1" ]; do shift; done
 [ "$1" = systemctl ] && exit 0
+for word; do # as systemd: `$$` is one `$`, and a lone `$` must not be there (systemd.service(5))
+    printf '%s' "$word" | sed 's/\\$\\$//g' | grep -q '\\$' && exit 1
+    set -- "$@" "$(printf '%s' "$word" | sed 's/\\$\\$/$/g')"
+    shift
+done
 setsid "$@" >/dev/null 2>&1 &
 """
 
