@@ -4,6 +4,8 @@ This process is pytest's controller; one pytest-xdist worker drives one board an
 with its test reports. Records are on disk as they come; the run is signed when it has ended.
 """
 
+import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +53,10 @@ class Recorder:
 def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     """Run the selected scenarios and return the signed evidence, whatever the verdicts are.
 
-    Raises ConfigurationError (nothing selected, no such board), KeyboardInterrupt. The records of
+    Raises ConfigurationError (nothing selected), KeyboardInterrupt. The records of
     an interrupted run stay in its folder, unsigned.
     """
+    _check(selection)
     with step("hash releases"):
         subject, before = read_subject(selection.release), read_subject(selection.from_release)
     run = store.begin(
@@ -66,10 +69,6 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     code = pytest.main(_arguments(selection, run.folder), plugins=[Recorder(run)])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise ConfigurationError(
-            "no scenario was run", hint="see pytest's message above; --help lists the options"
-        )
     if code == pytest.ExitCode.INTERNAL_ERROR or (code and not run.records):
         raise HarnessError("the scenarios broke before their first verdict: see above")
     stored = run.finish(signing.load_signer())
@@ -96,14 +95,32 @@ def require_passed(stored: Stored) -> None:
             )
 
 
+def _check(selection: Selection) -> None:
+    """Collect only: a selection that names nothing is told before anything is begun."""
+    words = [str(SCENARIOS), *_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = pytest.main(words)
+    if code:
+        raise ConfigurationError(
+            "no scenario can be run",
+            details=said.getvalue().strip()[-1000:],
+            hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
+        )
+
+
+def _chosen(selection: Selection) -> list[str]:
+    words = ["--tier", selection.tier]
+    words += [word for name in selection.scenarios for word in ("--scenario", name)]
+    return [*words, "-k", selection.keyword] if selection.keyword else words
+
+
 def _arguments(selection: Selection, folder: Path) -> list[str]:
-    arguments = [str(SCENARIOS), "--tier", selection.tier, "--run-folder", str(folder)]
+    arguments = [str(SCENARIOS), *_chosen(selection), "--run-folder", str(folder)]
     arguments += ["--release", str(selection.release.resolve())]
     arguments += ["--from-release", str(selection.from_release.resolve())]
     arguments += ["--lab", str(selection.lab.resolve())]
     arguments += [word for board in selection.boards for word in ("--board", board)]
-    arguments += [word for name in selection.scenarios for word in ("--scenario", name)]
-    arguments += ["-k", selection.keyword] if selection.keyword else []
     arguments += ["-n", str(len(selection.boards)), "--dist", "loadgroup"]
     arguments += ["-p", "no:cacheprovider", "--rootdir", str(SCENARIOS.parents[1])]
     arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]

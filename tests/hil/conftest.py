@@ -43,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def scenario_id(item: pytest.Item) -> str:
     """`test_power_cut[write:50%/none]` is the scenario `power-cut[write:50%/none]`."""
-    return item.name.split("@")[0].removeprefix("test_").replace("_", "-")
+    function, bracket, case = item.name.partition("[")
+    return function.removeprefix("test_").replace("_", "-") + bracket + case
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
