@@ -122,8 +122,9 @@ def boots(folder: Path, image: Path, rounds: int) -> None:
 
 def boot(address: str) -> None:
     """One board until its login prompt."""
-    argv = ["-M", "pc", "-smp", "1", "-m", "512", "-accel", "tcg", "-nographic", "-no-reboot"]
-    argv += ["-drive", f"if=ide,format=raw,cache=writeback,file={address}", "-net", "none"]
+    argv = ["-M", "pc", "-cpu", "qemu32,+sse2", "-smp", "1", "-m", "512", "-accel", "tcg"]
+    argv += ["-nographic", "-nic", "user,model=e1000", "-device", "i6300esb"]
+    argv += ["-drive", f"if=ide,format=raw,cache=writeback,file={address}"]
     console = pexpect.spawn("qemu-system-i386", argv, timeout=180)
     try:
         console.expect("login:")
