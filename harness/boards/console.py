@@ -86,11 +86,10 @@ class Console:
                 return data
             self._grown.wait(min(_POLL, deadline.left()))
 
-    def skip_to_boot(self) -> None:
-        """Read on from the beginning of the running boot, unless it is already being read."""
+    def rewind(self) -> None:
+        """Read on from the beginning of the running boot."""
         with self._lock:
-            if self._reading < len(self._logs) - 1:
-                self._reading, self._offset = len(self._logs) - 1, 0
+            self._reading, self._offset = max(0, len(self._logs) - 1), 0
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of the running boot, for error messages."""

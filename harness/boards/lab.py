@@ -42,7 +42,7 @@ class QemuBoard:
         self._strategy: GatewayStrategy = target.get_strategy()
         self._shell = target.get_driver("ShellDriver", activate=False)
         self._ssh = SshLink(
-            lambda: ("127.0.0.1", self._driver.ssh_port),
+            self._ssh_address,
             user=options.get("ssh_user", "root"),
             key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
             pin=self._driver.folder / PIN,
@@ -84,8 +84,8 @@ class QemuBoard:
 
     def power_off(self) -> None:
         """Cut with loss none."""
-        self._forget_sessions()
         self._driver.off()
+        self._forget_sessions()
 
     def cut(self, loss: Loss) -> Cut:
         """Honest power cut."""
@@ -128,7 +128,7 @@ class QemuBoard:
 
     def login(self, timeout: float) -> None:
         """Log in on the console of the running boot, with labgrid's ShellDriver."""
-        self._driver.console_files.skip_to_boot()
+        self._driver.look_for_prompt()
         self._leave_shell()
         self._shell.login_timeout = math.ceil(timeout)
         try:
@@ -181,6 +181,11 @@ class QemuBoard:
         self._forget_sessions()
         if self._driver.state.name == "active":
             self._target.deactivate(self._driver)
+
+    def _ssh_address(self) -> tuple[str, int]:
+        if not self._driver.is_on:
+            raise DeviceError(f"{self.name} is off: no SSH")
+        return "127.0.0.1", self._driver.ssh_port
 
     def _forget_sessions(self) -> None:
         self._ssh.close()

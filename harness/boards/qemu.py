@@ -80,6 +80,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         self._lock = BoardLock(self.folder, self.target.name)
         self._power: PowerPeriod | None = None
         self._link_up = True
+        self._login_boot = 0  # the boot in which somebody has last looked for a prompt
 
     def _program(self) -> str:
         return str(self.target.env.config.get_tool(self.qemu_bin)) if self.target.env else ""
@@ -162,6 +163,16 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         """Port on this host's loopback that leads to the board's SSH; LabError when off."""
         return self._vm().ssh_port
 
+    def look_for_prompt(self) -> None:
+        """Hear the running boot from its beginning, and nothing of a boot before it.
+
+        No effect when that has been done in this boot: then the console goes on where it is.
+        """
+        if self._login_boot != self.boots:
+            self._login_boot = self.boots
+            self.console_files.rewind()
+            self._expect.buffer = b""
+
     def wait_boots(self, count: int, timeout: float) -> bool:
         """Wait until there were `count` boots since flashing; False in time or power-off."""
         if self._power:
@@ -174,6 +185,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         self.off()
         self.medium.load(image)
         self.console_files.clear()
+        self._login_boot = 0
         shutil.rmtree(self.folder / "saved", ignore_errors=True)
 
     def cut(self, loss: Loss) -> Cut:
@@ -225,6 +237,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         self.medium.restore(folder / "medium")
         self.console_files.restore(folder / "console")
         self._expect.buffer = b""
+        self._login_boot = self.boots
         self._begin(lambda first: self._resume(folder) if first else self._boot(first))
 
     def _begin(self, boot: Callable[[bool], Vm]) -> None:

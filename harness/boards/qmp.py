@@ -74,10 +74,9 @@ class Monitor:
             raise LabError(f"QEMU went away during {command}") from error
 
     def close(self) -> None:
-        """End the thread and free the socket; call after QEMU has been killed. Idempotent."""
+        """Wait for the thread and free the socket. QEMU must be dead: its end of the socket is
+        closed then, which ends the thread. Idempotent."""
         if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop may end by itself meanwhile
-                self._loop.call_soon_threadsafe(self._stop)
             self._thread.join()
         self._ours.close()
         self._theirs.close()
@@ -85,9 +84,7 @@ class Monitor:
     def _serve(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                self._task = self._loop.create_task(self._session())
-                with contextlib.suppress(asyncio.CancelledError):
-                    runner.run(_finish(self._task))
+                runner.run(self._session())
         finally:
             self.events.put(None)
             self._ready.set()
@@ -116,10 +113,3 @@ class Monitor:
 
     async def _bounded(self, command: str, arguments: dict[str, Any], timeout: float) -> Any:
         return await asyncio.wait_for(self._client.execute(command, arguments), timeout)
-
-    def _stop(self) -> None:
-        self._task.cancel()
-
-
-async def _finish(task: asyncio.Task[None]) -> None:
-    await task

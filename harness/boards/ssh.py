@@ -52,7 +52,8 @@ class SshLink:
         """Run a shell command, all told within `timeout` seconds.
 
         Connecting is tried again until `connect` (default: `timeout`) seconds have passed; the
-        command itself is never sent twice. DeviceError when time runs out or the link dies.
+        command itself is never sent twice. A command that a signal killed has return code -1.
+        DeviceError when time runs out or the link dies.
         """
         deadline = Deadline(timeout)
         transport = self._connected(Deadline(min(timeout, connect or timeout)))
@@ -121,8 +122,9 @@ class SshLink:
                 self._check(transport.get_remote_server_key())
                 transport.auth_publickey(self._user, key)
         except paramiko.AuthenticationException as error:
+            refused = transport.is_active() and not deadline.over  # and not cut off meanwhile
             transport.close()
-            if deadline.over or not transport.is_active():
+            if not refused:
                 raise paramiko.SSHException("no end of authentication") from error
             raise DeviceError(f"ssh: the board refuses the key {self._key}") from error
         except BaseException:
@@ -164,7 +166,7 @@ def _execute(
             if deadline.over:
                 raise TimeoutError
         code = channel.recv_exit_status()
-    if code == -1:  # paramiko's word for: the server never said
+    if code == -1 and not transport.is_active():  # paramiko's word for: the server never said
         raise EOFError("the connection ended before the command did")
     return CommandResult(
         stdout=stdout.decode(errors="replace"),
