@@ -70,19 +70,21 @@ def build(
     return _copy(found, output) if output else found
 
 
+def base_path(base: Base) -> Path:
+    """Where the cache keeps a package base: named by the hash of what it is made from."""
+    content = asdict(base)
+    del content["prune"]  # happens later: another list needs no other base
+    return paths.cache() / "base" / f"{_hash(content, EPOCH, debian.RULES)}.tar"
+
+
 def _base(recipe: Recipe) -> Path:
     """The cached package base: `<hash>.tar`, `.json` (suites) and `.packages.txt` next to it."""
-    folder = paths.cache() / "base"
-    folder.mkdir(parents=True, exist_ok=True)
-    content = asdict(recipe.base)
-    del content["prune"]  # happens later: another list needs no other base
-    inputs = _hash(content, EPOCH, debian.RULES)
-    target = folder / f"{inputs}.tar"
+    target = base_path(recipe.base)
     with _locked(target):
         if not target.with_suffix(".json").is_file():
             with (
                 step("base", suite=recipe.base.suite, architecture=recipe.base.architecture),
-                tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name,
+                tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as name,
             ):
                 _make_base(recipe.base, Path(name), target)
     return target
@@ -141,7 +143,7 @@ def _make_release(work: Path, job: _Job) -> None:
     recipe, chosen = job.recipe, job.recipe.chosen(job.variants)
     with step("slot"):
         tree = Tree.of_tar(job.base, epoch=EPOCH)
-        root.reduce(tree, recipe)
+        modules = root.reduce(tree, recipe)
         root.finish(
             tree,
             recipe,
@@ -150,6 +152,7 @@ def _make_release(work: Path, job: _Job) -> None:
                 version=job.version, variants=job.variants, key=job.key, keyring=job.signing.keyring
             ),
         )
+        root.add_initramfs(tree, recipe, chosen, modules)
         tree.write(work / "root.tar")
         image = slot.make(
             work / "root.tar",

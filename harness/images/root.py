@@ -26,8 +26,11 @@ class Identity:
     keyring: Path  # certificates whose updates are installed
 
 
-def reduce(tree: Tree, recipe: Recipe) -> None:
-    """Take out what the recipe does not want; the kernel lands at /boot/vmlinuz."""
+def reduce(tree: Tree, recipe: Recipe) -> Modules:
+    """Take out what the recipe does not want; the kernel lands at /boot/vmlinuz.
+
+    Returns the kernel's modules as the base knew them.
+    """
     kernels = [path for path in tree.paths() if path.startswith("/boot/vmlinuz-")]
     if len(kernels) != 1:
         raise BuildError(f"base.packages: one kernel is needed, found {kernels or 'none'}")
@@ -36,10 +39,11 @@ def reduce(tree: Tree, recipe: Recipe) -> None:
     modules = Modules(tree)
     modules.keep([*recipe.kernel.modules, *(w.split()[0] for w in recipe.kernel.initramfs)])
     tree.prune(recipe.base.prune)
+    return modules
 
 
 def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Identity) -> None:
-    """Add overlay, identity, access, units, variants and initramfs."""
+    """Add overlay, identity, access, units and variants."""
     tree.lay_over(recipe.overlay)
     _identify(tree, recipe, identity)
     _let_in(tree, recipe, identity)
@@ -49,8 +53,14 @@ def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Id
             tree.lay_over(variant.overlay)
         for path in variant.remove:
             tree.remove(path)
+
+
+def add_initramfs(
+    tree: Tree, recipe: Recipe, variants: Sequence[Variant], modules: Modules
+) -> None:
+    """Add /boot/initrd.img; the last variant that has a first process wins."""
     first = [recipe.initramfs, *(v.initramfs for v in variants if v.initramfs)][-1]
-    image = initramfs.make(tree, Modules(tree), recipe.kernel.initramfs, first)
+    image = initramfs.make(tree, modules, recipe.kernel.initramfs, first)
     tree.file("/boot/initrd.img", image)
 
 

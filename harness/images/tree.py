@@ -67,10 +67,10 @@ class Tree:
         self._drop({self._resolved(path) for path in paths})
 
     def _drop(self, gone: set[str]) -> None:
-        """Forget `gone` and everything below; parents come before children when sorted."""
+        """Forget `gone` and everything below."""
         for path in self.paths():
-            if path in gone or path.rpartition("/")[0] in gone:
-                gone.add(path)
+            parts = path.split("/")
+            if any("/".join(parts[:end]) in gone for end in range(2, len(parts) + 1)):
                 del self._members[path]
 
     def lay_over(self, folder: Path) -> None:

@@ -1,0 +1,162 @@
+"""A whole build of a small machine: real tools, no network, its base is in the cache already."""
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness import process
+from harness.errors import BuildError, ConfigurationError
+from harness.images import build as builder
+from harness.images import pki, recipe, release
+from harness.images.artifacts.rauc import sign_as_stranger
+from harness.images.build import build
+from tests.unit.images import samples
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe whose base is cached already."""
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    folder = samples.recipe_folder(tmp_path / "recipe")
+    _cache_base(folder)
+    return folder
+
+
+def _cache_base(folder: Path) -> None:
+    target = builder.base_path(recipe.load(folder).base)
+    samples.base_tar(target)
+    target.with_suffix(".packages.txt").write_text("bash 5\n", encoding="utf-8")
+    about = {"suites": ["bookworm"], "sha256": release.digest(target).sha256}
+    target.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _unpacked(image: Path, folder: Path) -> Path:
+    process.run(["unsquashfs", "-no-xattrs", "-d", folder, image], timeout=60)
+    return folder
+
+
+def test_a_release_is_complete(small: Path, tmp_path: Path) -> None:
+    made = build(small, version="1.0.0")
+    made.verify()
+    assert release.load(made.folder) == made
+    disk = made.disk_image.read_bytes()
+    for name in ("slot-A", "slot-B"):
+        region = made.layout[name]
+        assert disk[region.offset : region.offset + made.slot.size] == made.slot_image.read_bytes()
+    assert disk[440:444] == bytes.fromhex("0badcafe")[::-1]
+    assert disk[524288:524312] == disk[786432:786456] == b"# GRUB Environment Block"
+    assert disk[1080 + made.layout["data"].offset :][:2] == b"\x53\xef"  # ext4's magic
+    root = _unpacked(made.slot_image, tmp_path / "root")
+    assert (root / "etc/gateway-release").read_text() == "VERSION=1.0.0\nMACHINE=small\nVARIANT=\n"
+    assert (root / "etc/fstab").read_text() == "PARTUUID=0badcafe-04 /data ext4\n"
+    assert (root / "boot/vmlinuz").read_bytes() == b"kernel"
+    assert (root / "etc/systemd/system/multi-user.target.wants/agent.service").is_symlink()
+    assert (root / "etc/systemd/system/noise.service").readlink() == Path("/dev/null")
+    shadow = (root / "etc/shadow").read_text()
+    assert shadow.splitlines()[0].startswith("root:$6$x$y:")
+    key = pki.ssh_key().with_suffix(".pub").read_text()
+    assert (root / "root/.ssh/authorized_keys").read_text() == key
+
+
+def test_modules_with_their_dependencies_and_no_others(small: Path, tmp_path: Path) -> None:
+    root = _unpacked(build(small, version="1.0.0").slot_image, tmp_path / "root")
+    kept = {path.name for path in root.rglob("*.ko")}
+    assert kept == {"one.ko", "two.ko", "three.ko"}
+    initramfs = tmp_path / "initramfs"
+    initramfs.mkdir()
+    unpack = 'zcat "$1" | cpio -id --quiet'
+    image = root / "boot/initrd.img"
+    process.run(["sh", "-c", unpack, "sh", image], timeout=30, cwd=initramfs)
+    order = (initramfs / "modules/order").read_text().splitlines()
+    assert order == ["one.ko", "two.ko", "three.ko speed=9"]
+    assert (initramfs / "bin/sh").readlink() == Path("busybox")
+
+
+def test_same_inputs_same_slot(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice, from scratch, in different folders: the slot is the same to the last bit."""
+    first = build(small, version="1.0.0")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "elsewhere"))
+    _cache_base(small)
+    second = build(small, version="1.0.0")
+    assert second.folder != first.folder
+    assert second.slot == first.slot
+    assert second.inputs == first.inputs
+    assert second.files["disk.img"] == first.files["disk.img"]
+
+
+def test_cached_by_inputs(small: Path) -> None:
+    first = build(small, version="1.0.0")
+    stamp = first.slot_image.stat().st_mtime_ns
+    assert build(small, version="1.0.0").slot_image.stat().st_mtime_ns == stamp
+    (small / "overlay/etc/new").write_text("more", encoding="utf-8")
+    assert build(small, version="1.0.0").slot != first.slot
+
+
+def test_variants_change_the_slot(small: Path, tmp_path: Path) -> None:
+    made = build(small, version="1.0.0", variants=["broken", "without"])
+    root = _unpacked(made.slot_image, tmp_path / "root")
+    assert (root / "etc/broken").is_file()
+    assert not (root / "usr/bin/busybox2").exists()
+    assert "VARIANT=broken,without" in (root / "etc/gateway-release").read_text()
+    assert made.variants == ("broken", "without")
+
+
+def test_output_is_a_copy(small: Path, tmp_path: Path) -> None:
+    made = build(small, version="1.0.0", output=tmp_path / "out")
+    assert made.folder == tmp_path / "out"
+    made.verify()
+    again = build(small, version="1.1.0", output=tmp_path / "out")
+    assert again.version == "1.1.0"
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConfigurationError, match="not a release"):
+        build(small, version="1.0.0", output=tmp_path / "mine")
+
+
+def test_slot_too_small(small: Path) -> None:
+    (small / "overlay/etc/big").write_bytes(os.urandom(2 << 20))
+    with pytest.raises(BuildError, match=r"disk.slot_size: the slot image has \d+ bytes"):
+        build(small, version="1.0.0")
+    leftovers = [p.name for p in (small.parent / "cache/releases").iterdir() if p.is_dir()]
+    assert leftovers == []
+
+
+def test_bad_version(small: Path) -> None:
+    with pytest.raises(ConfigurationError, match="version"):
+        build(small, version="1.0 beta")
+
+
+def test_unknown_module(small: Path) -> None:
+    samples.recipe_folder(small, kernel={"modules": ["four"], "initramfs": []})
+    with pytest.raises(BuildError, match="no module 'four'"):
+        build(small, version="1.0.0")
+
+
+def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None:
+    made = build(small, version="1.0.0")
+    strange = sign_as_stranger(made, tmp_path / "strange.raucb")
+    ours = f"--keyring={pki.development().keyring}"
+    assert process.run(["rauc", "info", ours, made.bundle], timeout=30).returncode == 0
+    assert process.run(["rauc", "info", ours, strange], timeout=30, check=False).returncode != 0
+    theirs = f"--keyring={pki.stranger().keyring}"
+    assert process.run(["rauc", "info", theirs, strange], timeout=30).returncode == 0
+
+
+def test_private_keys_are_private(small: Path) -> None:
+    build(small, version="1.0.0")
+    for path in (pki.ssh_key(), pki.development().key, pki.stranger().key):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_base_tar_is_never_changed(small: Path) -> None:
+    target = builder.base_path(recipe.load(small).base)
+    before = release.digest(target)
+    build(small, version="1.0.0")
+    assert release.digest(target) == before
+    with tarfile.open(target) as tar:
+        assert "./usr/bin/busybox2" in tar.getnames()

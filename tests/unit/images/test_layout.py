@@ -1,0 +1,54 @@
+"""Disk layout and boot partition: the copies of the boot selection are where all parts look."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BuildError
+from harness.images import bootloader, layout
+
+
+def test_regions_are_whole_and_apart() -> None:
+    regions = layout.regions(slot_size=96 << 20, data_size=256 << 20)
+    assert regions["boot-selection-1"] == layout.Region(524288, 512)
+    assert regions["boot-selection-2"] == layout.Region(786432, 512)
+    ordered = [regions[name] for name in ("boot", "slot-A", "slot-B", "data")]
+    for before, after in itertools.pairwise(ordered):
+        assert before.offset + before.length == after.offset
+    assert ordered[0].offset == 1023 * 512
+
+
+def test_boot_partition_holds_both_copies_at_their_sectors(tmp_path: Path) -> None:
+    (tmp_path / "grub.cfg").write_text("root=@SIGNATURE@-02", encoding="utf-8")
+    content = bootloader.boot_partition([tmp_path], "0badcafe", epoch=1)
+    block = bootloader.environment_block()
+    start = layout.BOOT * layout.SECTOR
+    for sector in (layout.SELECTION_1, layout.SELECTION_2):
+        offset = sector * layout.SECTOR - start
+        assert content[offset : offset + 512] == block
+    assert b"root=0badcafe-02" in content
+    assert content[257:262] == b"ustar"  # what GRUB knows a tar by
+    assert start + len(content) <= layout.SLOTS_START
+
+
+def test_later_boot_folders_win(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.cfg").write_text(f"policy {name}", encoding="utf-8")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    content = bootloader.boot_partition(folders, "0badcafe", epoch=1)
+    assert b"policy second" in content
+    assert b"policy first" not in content
+
+
+def test_too_many_boot_files(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * (300 << 10))
+    with pytest.raises(BuildError, match="do not fit"):
+        bootloader.boot_partition([tmp_path], "0badcafe", epoch=1)
+
+
+def test_environment_block_is_one_sector() -> None:
+    block = bootloader.environment_block(generation=7, order="B A", states=("trial", "bad"))
+    assert len(block) == 512
+    assert b"gen_head=00000007\norder=B A\nA_state=trial\n" in block

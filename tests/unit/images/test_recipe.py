@@ -1,0 +1,73 @@
+"""Recipes: everything wrong with one is said at once, by key path."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigurationError
+from harness.images import recipe
+from tests.unit.images import samples
+
+
+def test_legacy_gateway_recipe_is_valid() -> None:
+    loaded = recipe.load(Path("images/legacy-gateway"))
+    assert loaded.machine == "legacy-gateway"
+    assert loaded.disk.slot_size == 96 << 20
+    assert {"kernel-panic", "no-boot-counter", "health-always-yes"} <= set(loaded.variants)
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    folder = samples.recipe_folder(
+        tmp_path,
+        colour="red",
+        machine=None,
+        overlay="nowhere",
+        disk={"signature": "xyz", "slot_size": "1.5M", "data_size": "100K", "sice": 1},
+        base={"suite": "bookworm", "architecture": "i386", "packages": "bash"},
+        variants={"odd": {"overlay": "not-there"}},
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        recipe.load(folder)
+    assert str(folder / "recipe.yaml") in caught.value.brief
+    for problem in (
+        "colour: unknown key",
+        "machine: missing",
+        f"overlay: there is no folder {folder / 'nowhere'}",
+        "disk.signature: 'xyz' does not match",
+        "disk.slot_size: '1.5M' does not match",
+        "disk.data_size: '100K' is not a whole number of MiB",
+        "disk.sice: unknown key",
+        "base.packages: must be a list of texts",
+        "variants.odd.overlay: there is no folder",
+    ):
+        assert problem in caught.value.details
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "", "a: [", "just text"])
+def test_not_a_mapping(tmp_path: Path, text: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError):
+        recipe.load(tmp_path)
+
+
+def test_missing_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"No such file"):
+        recipe.load(tmp_path)
+
+
+def test_unknown_variants_are_named(tmp_path: Path) -> None:
+    loaded = recipe.load(samples.recipe_folder(tmp_path))
+    assert loaded.chosen(["broken"])[0].overlay == tmp_path / "broken"
+    with pytest.raises(ConfigurationError) as caught:
+        loaded.chosen(["broken", "brokn"])
+    assert "'brokn'" in caught.value.details
+    assert "broken, without" in caught.value.hint
+
+
+def test_own_signing(tmp_path: Path) -> None:
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).touch()
+    signing = {"certificate": "c.pem", "key": "k.pem", "keyring": "missing.pem"}
+    with pytest.raises(ConfigurationError, match="1 problem") as caught:
+        recipe.load(samples.recipe_folder(tmp_path, signing=signing))
+    assert "signing.keyring: there is no file" in caught.value.details
