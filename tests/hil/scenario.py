@@ -31,7 +31,7 @@ class Scenario:
     keep: Callable[[Record], None]
     replay: str
     control: bool = False  # a negative control: its record is meant to fail, the test judges that
-    fault: dict[str, Any] = field(default_factory=dict)
+    fault: Fault | None = None
     expected: frozenset[Verdict] = frozenset()
     record: Record | None = None
     _timeline: list[dict[str, Any]] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Scenario:
             scenario=self.id,
             board=self.bench.board.name,
             machine=self.bench.board.machine,
-            fault=Fault(**self.fault) if self.fault else None,
+            fault=self.fault,
             expected=tuple(sorted(self.expected)) or (Verdict.NEW,),
             verdict=None if lab_trouble else verdict,
             boots=judged.boots if judged else 0,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.crash.verdict import Judge
+from harness.evidence.record import Fault
 from harness.images.artifacts.rauc import sign_as_stranger
 from harness.images.release import Release
 from harness.verdict import Verdict
@@ -26,7 +27,7 @@ def bad_update(
     bad = releases.variant_of(candidate, variant)
     judge = Judge(board=bench.board, client=bench.client, old=candidate, new=bad)
     with scenario:
-        scenario.fault = {"kind": "bad-update", "variant": variant, "slot": bad.slot.sha256}
+        scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
         bench.running(candidate)
         judgement = bench.update(bad, judge)
         scenario.conclude(judgement, expected=ROLLED_BACK, final="old")
@@ -67,7 +68,7 @@ def test_refused_update(
 ) -> None:
     judge = Judge(board=bench.board, client=bench.client, old=releases.new, new=releases.old)
     with scenario:
-        scenario.fault = {"kind": kind}
+        scenario.fault = Fault(printed=kind)
         bench.running(releases.new)
         before = judge.medium_selection()
         artifact = (

@@ -5,11 +5,13 @@ that falsifies must be refused. A fault that was never reached fails the scenari
 """
 
 import re
+from dataclasses import asdict
 
 import pytest
 
 from harness.clients.client import InstallResult
 from harness.crash.verdict import Judge
+from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
 from harness.verdict import Verdict
@@ -44,13 +46,12 @@ def download_under(
     requests = [
         r for r in bench.proxy.requests[first:] if r.method == "GET" and r.path != "/health"
     ]
-    scenario.fault = {
-        "printed": str(fault),
-        "parameters": {
-            "strikes": [s.byte for s in bench.proxy.strikes[first_strike:]],
-            "requests": [str(request) for request in requests],
-        },
+    strikes = bench.proxy.strikes[first_strike:]
+    seen = {
+        "strikes": [asdict(strike) for strike in strikes],
+        "requests": [asdict(r) for r in requests],
     }
+    scenario.fault = Fault(printed=str(fault), parameters=seen)
     scenario.must("fault-struck", bench.proxy.struck, "the download never got to the fault")
     if result.ok and fault.at and (fault.kind in BREAKING or len(requests) > 1):
         asked = [r.range for r in requests[1:]]

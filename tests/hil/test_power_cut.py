@@ -5,7 +5,7 @@ same instant (medium with its volatile cache, QEMU already killed), so that they
 else. Equal crash states are one state: the second is not booted again, and says so.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -14,6 +14,7 @@ from harness.boards.medium.model import Cut, Loss
 from harness.clients.boot_selection import parse_environment_block
 from harness.crash.verdict import Judge
 from harness.errors import DeviceError
+from harness.evidence.record import Fault
 from harness.faults.power import Phase, PowerFault, trigger
 from harness.images.release import Release
 from harness.verdict import Verdict
@@ -71,14 +72,14 @@ def power_cut(
     """One cut under one loss model, then: verdict, invariants, and a second update (to `good`)."""
     judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
     with scenario:
-        scenario.fault = {"printed": str(fault), "seed": fault.loss.seed}
+        scenario.fault = Fault(printed=str(fault), seed=fault.loss.seed)
         key = f"{old.slot.sha256}{new.slot.sha256}{fault.phase}"
         if key not in bench.instants:
             bench.instants[key] = strike(bench, fault, old, new)
         instant = bench.instants[key]
         bench.board.restore(instant.state)
         cut = bench.board.cut(fault.loss)
-        scenario.fault |= what_is_there(judge, instant, cut)
+        scenario.fault = replace(scenario.fault, parameters=what_is_there(judge, instant, cut))
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
