@@ -126,6 +126,31 @@ def start(
         )
 
 
+def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that outlives the harness, in a session of its own; output goes to `log`.
+
+    Only for what a person switches off again (a bench board's power); everything else dies with us.
+    """
+    with log.open("wb") as sink:
+        return subprocess.Popen(
+            [str(word) for word in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def interact(argv: Sequence[str | Path]) -> int:
+    """Run a program on the user's terminal until it ends; returns its exit code."""
+    words = _prepared([str(word) for word in argv], LabError)
+    with subprocess.Popen(words) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the terminal sent it to the program too, which decides
+            return process.wait()
+
+
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL the process's whole group and reap the process; safe to call twice."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -33,7 +33,10 @@ class Board(Protocol):
 
     name: str  # place in the lab, for example gateway-qemu
     machine: str  # hardware generation, for example legacy-gateway
-    console_logs: list[Path]  # one file a boot, in order, complete to the last byte
+
+    @property
+    def console_logs(self) -> list[Path]:
+        """One file a boot since flashing, in order, complete to the last byte; the last grows."""
 
     @property
     def boots(self) -> int:
@@ -61,6 +64,13 @@ class Board(Protocol):
 
     def wait_cut(self, timeout: float) -> None:
         """Wait until the armed trigger strikes; then as after `freeze`. DeviceError on timeout."""
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        """Wait until the board has booted `count` times since it was flashed.
+
+        Raises DeviceError, with the console's last lines, when it has not in time. Use it after
+        asking for a reboot: `login` and `run` alone could still meet the boot that is ending.
+        """
 
     def mark(self, name: str) -> None:
         """Write a named mark into the medium's write log."""

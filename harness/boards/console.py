@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.deadline import Deadline
 from harness.errors import LabError
 
+_TAIL = 3000  # bytes of a log that an error message shows at most
 _POLL = 0.02  # seconds between two looks at a log that has not grown
 
 
@@ -25,13 +26,19 @@ class Console:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._grown = threading.Event()
+        self._pause = threading.Event()
         self._input: int | None = None
-        self._logs = _existing(folder)
-        self._reading = len(self._logs)  # index of the log that is read next
+        self._logs: list[Path] = []
+        self._reading = 0  # index of the log that is read next
         self._offset = 0
+
+    def reopen(self) -> None:
+        """Find the logs of earlier sessions; they have been read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            self._logs = existing_logs(self.folder)
+        self.skip()
 
     @property
     def logs(self) -> list[Path]:
@@ -56,17 +63,17 @@ class Console:
     def open_input(self) -> None:
         """Make a fresh FIFO: what was typed before a reset is not typed again after it."""
         self.close_input()
-        self.fifo.unlink(missing_ok=True)
         os.mkfifo(self.fifo, 0o600)
         # Held open for both directions, so that QEMU's open does not wait for a writer and never
         # sees an end of file, after which it would stop reading for good.
         self._input = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close_input(self) -> None:
-        """Forget what was typed and not read."""
+        """Forget what was typed and not read; there is no FIFO while the board is off."""
         if self._input is not None:
             os.close(self._input)
             self._input = None
+        self.fifo.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> int:
         """Type `data`; LabError when the board is off or has not read for 64 KiB."""
@@ -84,7 +91,12 @@ class Console:
             data = self._next()
             if data or deadline.over:
                 return data
-            self._grown.wait(min(_POLL, deadline.left()))
+            self._pause.wait(min(_POLL, deadline.left()))
+
+    def skip(self) -> None:
+        """Read on from the beginning of the next boot; the board is off."""
+        with self._lock:
+            self._reading, self._offset = len(self._logs), 0
 
     def rewind(self) -> None:
         """Read on from the beginning of the running boot."""
@@ -94,13 +106,17 @@ class Console:
     def tail(self, lines: int = 15) -> str:
         """The last lines of the running boot, for error messages."""
         logs = self.logs
-        text = logs[-1].read_text(errors="replace") if logs else ""
+        if not logs:
+            return ""
+        with logs[-1].open("rb") as log:
+            log.seek(max(0, logs[-1].stat().st_size - _TAIL))
+            text = log.read().decode(errors="replace")
         return "\n".join("  " + line.rstrip() for line in text.splitlines()[-lines:])
 
     def clear(self) -> None:
         """Remove all logs: the board has been flashed or is about to be restored."""
         with self._lock:
-            for log in _existing(self.folder):
+            for log in existing_logs(self.folder):
                 log.unlink()
             self._logs, self._reading, self._offset = [], 0, 0
 
@@ -113,10 +129,10 @@ class Console:
     def restore(self, folder: Path) -> None:
         """Put saved logs back in place of the present ones, read up to their end."""
         self.clear()
-        for log in _existing(folder):
+        for log in existing_logs(folder):
             (self.folder / log.name).write_bytes(log.read_bytes())
         with self._lock:
-            self._logs = _existing(self.folder)
+            self._logs = existing_logs(self.folder)
             self._reading = max(0, len(self._logs) - 1)
             self._offset = self._logs[-1].stat().st_size if self._logs else 0
 
@@ -133,7 +149,7 @@ class Console:
             return b""
 
 
-def _existing(folder: Path) -> list[Path]:
+def existing_logs(folder: Path) -> list[Path]:
     """The logs in a folder, by boot number; a name that is not ours is not touched."""
     found = {}
     for path in folder.glob("boot-*.log"):

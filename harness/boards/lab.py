@@ -19,6 +19,7 @@ from labgrid.strategy.common import StrategyError
 
 from harness import paths
 from harness.boards.board import CommandResult, SavedState
+from harness.boards.device import QemuDevice
 from harness.boards.medium.model import Cut, Loss, Trigger
 from harness.boards.qemu import HarnessQemuDriver
 from harness.boards.ssh import SshLink
@@ -39,29 +40,30 @@ class QemuBoard:
         self.machine: str = options["machine"]
         self._target = target
         self._driver: HarnessQemuDriver = target.get_driver(HarnessQemuDriver)
+        self._device: QemuDevice = self._driver.device
         self._strategy: GatewayStrategy = target.get_strategy()
         self._shell = target.get_driver("ShellDriver", activate=False)
         self._ssh = SshLink(
             self._ssh_address,
             user=options.get("ssh_user", "root"),
             key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
-            pin=self._driver.folder / PIN,
+            pin=self._device.folder / PIN,
         )
 
     @property
     def boots(self) -> int:
         """Boots since flashing: power-ons and resets, counted outside the board."""
-        return self._driver.boots
+        return self._device.boots
 
     @property
     def console_logs(self) -> list[Path]:
         """One file a boot since flashing, in order."""
-        return self._driver.console_files.logs
+        return self._device.console.logs
 
     @property
     def is_on(self) -> bool:
         """Whether it has power and has not switched itself off."""
-        return self._driver.is_on
+        return self._device.is_on
 
     def flash(self, image: Path) -> None:
         """Write a disk image; off before and after; boots, logs and host key begin anew."""
@@ -74,8 +76,8 @@ class QemuBoard:
             except StrategyError as error:
                 cause = error.__cause__
                 raise cause if isinstance(cause, HarnessError) else LabError(str(error)) from error
-            (self._driver.folder / PIN).unlink(missing_ok=True)
-            flashed = self._driver.folder / FLASHED
+            (self._device.folder / PIN).unlink(missing_ok=True)
+            flashed = self._device.folder / FLASHED
             flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
 
     def power_on(self) -> None:
@@ -87,36 +89,42 @@ class QemuBoard:
         self._driver.off()
         self._forget_sessions()
 
+    def freeze(self) -> None:
+        """Power cut, first half."""
+        self._device.freeze()
+        self._forget_sessions()
+
     def cut(self, loss: Loss) -> Cut:
-        """Honest power cut."""
-        cut = self._driver.cut(loss)
+        """Honest power cut, or the second half of one."""
+        cut = self._device.cut(loss)
         self._forget_sessions()
         return cut
 
     def arm(self, trigger: Trigger) -> None:
         """Cut when the trigger's stages have been passed."""
-        self._driver.arm(trigger)
+        self._device.arm(trigger)
 
     def wait_cut(self, timeout: float) -> None:
         """Wait for the armed trigger to strike."""
-        self._driver.wait_cut(timeout)
+        self._device.wait_cut(timeout)
+        self._forget_sessions()
 
     def wait_boots(self, count: int, timeout: float) -> None:
         """Wait until the board has booted `count` times since flashing; DeviceError if not."""
-        if not self._driver.wait_boots(count, timeout):
+        if not self._device.wait_boots(count, timeout):
             raise DeviceError(
                 f"{self.name}: boot {count} did not come within {timeout:g} s (at {self.boots})",
-                details=self._driver.console_files.tail(),
+                details=self._device.console.tail(),
             )
         self._forget_sessions()
 
     def mark(self, name: str) -> None:
         """Write a mark into the write log."""
-        self._driver.medium.mark(name)
+        self._device.medium.mark(name)
 
     def link(self, *, up: bool) -> None:
         """Plug or unplug the network cable."""
-        self._driver.link(up=up)
+        self._device.link(up=up)
 
     def expect(self, pattern: str, timeout: float) -> str:
         """Wait for a regular expression in what the console says next."""
@@ -146,20 +154,20 @@ class QemuBoard:
 
     def read_hash(self, offset: int, length: int) -> str:
         """SHA-256 of a range of the medium."""
-        return self._driver.medium.sha256(offset, length)
+        return self._device.medium.sha256(offset, length)
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the medium."""
-        return self._driver.medium.read(offset, length)
+        return self._device.medium.read(offset, length)
 
     def save(self, name: str) -> SavedState:
         """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""
         self._ssh.close()
         with step("save", board=self.name, state=name):
-            folder = self._driver.save(name)
+            folder = self._device.save(name)
             for file in (PIN, FLASHED):
-                if (self._driver.folder / file).exists():
-                    shutil.copy2(self._driver.folder / file, folder / file)
+                if (self._device.folder / file).exists():
+                    shutil.copy2(self._device.folder / file, folder / file)
         return SavedState(folder=folder, boots=self.boots)
 
     def restore(self, state: SavedState) -> None:
@@ -168,9 +176,9 @@ class QemuBoard:
         with step("restore", board=self.name, state=state.folder.name):
             self._driver.restore(state.folder)
             for file in (PIN, FLASHED):
-                (self._driver.folder / file).unlink(missing_ok=True)
+                (self._device.folder / file).unlink(missing_ok=True)
                 if (state.folder / file).exists():
-                    shutil.copy2(state.folder / file, self._driver.folder / file)
+                    shutil.copy2(state.folder / file, self._device.folder / file)
 
     def host_address(self) -> str:
         """Where the board finds servers on this host's loopback."""
@@ -183,9 +191,9 @@ class QemuBoard:
             self._target.deactivate(self._driver)
 
     def _ssh_address(self) -> tuple[str, int]:
-        if not self._driver.is_on:
+        if not self._device.is_on:
             raise DeviceError(f"{self.name} is off: no SSH")
-        return "127.0.0.1", self._driver.ssh_port
+        return "127.0.0.1", self._device.ssh_port
 
     def _forget_sessions(self) -> None:
         self._ssh.close()
@@ -196,11 +204,11 @@ class QemuBoard:
             self._target.deactivate(self._shell)
 
     def _silent(self, what: str, timeout: float) -> DeviceError:
-        why = f"within {timeout:g} s" if self._driver.is_on else "before the board went off"
+        why = f"within {timeout:g} s" if self._device.is_on else "before the board went off"
         return DeviceError(
             f"{self.name}: {what} {why}",
-            details=self._driver.console_files.tail(),
-            hint=f"console logs: {self._driver.console_files.folder}",
+            details=self._device.console.tail(),
+            hint=f"console logs: {self._device.console.folder}",
         )
 
 

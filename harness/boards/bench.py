@@ -1,0 +1,193 @@
+"""What an engineer does with one board by hand: flash, power, console, ssh, status.
+
+A board that is on belongs to a process: a test run, or the holder that `power(..., "on")` leaves
+behind (`harness.boards.holder`). Who only wants to watch or log in finds it through `state.json`
+in the board's run folder; who wants to change it needs its lock.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from harness import paths
+from harness.boards import lock, terminal
+from harness.boards.device import run_folder
+from harness.boards.lab import FLASHED, PIN, board_options, open_board
+from harness.deadline import Deadline
+from harness.errors import ConfigurationError, LabError
+from harness.process import detach, interact
+
+ACTIONS = ("on", "off", "cycle", "cut", "status")
+_SWITCHING = 60.0  # seconds
+_POLL = 0.05  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardStatus:
+    """One board of a lab; `holder` is the process that has it, `version` what was flashed."""
+
+    board: str
+    machine: str
+    power: str  # on | off
+    holder: int | None = None
+    boots: int | None = None
+    ssh_port: int | None = None
+    version: str = ""
+
+
+def flash(release: Path, board: str, *, lab: Path) -> None:
+    """Write the disk image of a release folder (or an image file) to a board that is off."""
+    image = release / "disk.img" if release.is_dir() else release
+    if not image.is_file():
+        raise ConfigurationError(f"{release} has no disk.img", hint="harness build makes releases")
+    with open_board(lab, board) as opened:
+        opened.flash(image)
+
+
+def power(board: str, action: str, *, lab: Path) -> str:
+    """Switch a board `on`, `off`, `cycle` or `cut` it; returns what to tell the user.
+
+    `off` and `cut` are the same thing: nobody asks the board first, and what it had not flushed
+    is lost.
+    """
+    if action not in ACTIONS:
+        raise ConfigurationError(f"power: no action {action!r}", hint=", ".join(ACTIONS))
+    _known(lab, board)
+    if action in ("off", "cut", "cycle"):
+        _off(board)
+    if action in ("on", "cycle") and not _is_on(board):
+        _on(lab, board)
+    return _told(_status(board, board_options(lab)[board]))
+
+
+def console(board: str, *, lab: Path) -> None:
+    """The user's terminal on the serial console of a board that is on; Ctrl-] leaves."""
+    _known(lab, board)
+    terminal.attach(Path(_state_of(board)["console"]))
+
+
+def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
+    """OpenSSH on the user's terminal, a shell or one command; returns its exit code."""
+    options = _known(lab, board)
+    folder = run_folder(board)
+    known = folder / "known_hosts"
+    if (folder / PIN).exists():
+        known.write_text(f"{board} {(folder / PIN).read_text()}")
+    key = Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser()
+    settings = {
+        "HostKeyAlias": board,
+        "UserKnownHostsFile": known,
+        "StrictHostKeyChecking": "accept-new",
+        "IdentitiesOnly": "yes",
+        "ServerAliveInterval": 5,
+        "ServerAliveCountMax": 3,
+        "ConnectTimeout": 20,
+        "LogLevel": "ERROR",
+    }
+    words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    port = str(_state_of(board)["ssh_port"])
+    user = options.get("ssh_user", "root")
+    return interact(["ssh", "-i", key, "-p", port, *words, f"{user}@127.0.0.1", *command])
+
+
+def status(*, lab: Path) -> list[BoardStatus]:
+    """All boards of a lab file."""
+    return [_status(name, options) for name, options in sorted(board_options(lab).items())]
+
+
+def status_table(*, lab: Path) -> Table:
+    """`status` for a person."""
+    table = Table("board", "machine", "power", "held by", "flashed", box=None)
+    for each in status(lab=lab):
+        holder = f"process {each.holder}" if each.holder else ""
+        table.add_row(each.board, each.machine, each.power, holder, each.version)
+    return table
+
+
+def _on(lab: Path, board: str) -> None:
+    folder = run_folder(board)
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "holder.log"
+    holder = detach([sys.executable, "-m", "harness.boards.holder", lab.resolve(), board], log=log)
+    threading.Thread(target=holder.wait, daemon=True).start()  # reaps it, should it end before us
+    _wait(lambda: _is_on(board) or holder.poll() is not None, f"{board} did not come on")
+    if holder.poll() is not None and not _is_on(board):
+        lines = log.read_text(errors="replace").splitlines()[-8:]
+        raise LabError(f"{board} did not come on", details="\n".join(lines))
+
+
+def _off(board: str) -> None:
+    pid = lock.holder(run_folder(board))
+    if pid is None:
+        return
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    if b"harness.boards.holder" not in words:
+        raise LabError(
+            f"board {board} is in use by process {pid}, which is no bench session",
+            hint="wait for it, or interrupt it where it was started",
+        )
+    os.kill(pid, signal.SIGTERM)
+    _wait(lambda: lock.holder(run_folder(board)) != pid, f"{board} did not go off")
+
+
+def _is_on(board: str) -> bool:
+    folder = run_folder(board)
+    return (folder / "state.json").exists() and lock.holder(folder) is not None
+
+
+def _state_of(board: str) -> dict[str, Any]:
+    if not _is_on(board):
+        raise LabError(f"board {board} is off", hint=f"harness power {board} on")
+    state: dict[str, Any] = json.loads((run_folder(board) / "state.json").read_text())
+    return state
+
+
+def _status(board: str, options: dict[str, Any]) -> BoardStatus:
+    folder = run_folder(board)
+    state = _state_of(board) if _is_on(board) else {}
+    flashed = folder / FLASHED
+    version = json.loads(flashed.read_text()).get("version", "?") if flashed.exists() else ""
+    return BoardStatus(
+        board=board,
+        machine=str(options.get("machine", "?")),
+        power="on" if state else "off",
+        holder=lock.holder(folder),
+        boots=state.get("boots"),
+        ssh_port=state.get("ssh_port"),
+        version=version,
+    )
+
+
+def _told(board: BoardStatus) -> str:
+    if board.power == "off":
+        return f"{board.board} is off"
+    return (
+        f"{board.board} is on: boot {board.boots} since flashing, held by process {board.holder}\n"
+        f"harness console {board.board} | harness ssh {board.board}"
+    )
+
+
+def _known(lab: Path, board: str) -> dict[str, Any]:
+    boards = board_options(lab)
+    if board not in boards:
+        raise ConfigurationError(
+            f"{lab} has no board {board!r}", hint=f"it has: {', '.join(sorted(boards))}"
+        )
+    return boards[board]
+
+
+def _wait(reached: Callable[[], bool], otherwise: str) -> None:
+    deadline = Deadline(_SWITCHING)
+    pause = threading.Event()
+    while not reached():
+        if deadline.over:
+            raise LabError(f"{otherwise} within {_SWITCHING:g} s")
+        pause.wait(_POLL)
