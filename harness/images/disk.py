@@ -64,7 +64,7 @@ def _configuration(name: str, parts: Parts) -> str:
     """genimage's configuration; the boot loader areas are "holes" outside the partition table."""
     regions = parts.regions
     partitions = [
-        ("boot", "boot.img", "0xda", regions["boot"]),
+        ("boot", "boot.img", "0xda", layout.BOOT_PARTITION),
         ("slot-A", "slot.img", "0x83", regions["slot-A"]),
         ("slot-B", "slot.img", "0x83", regions["slot-B"]),
         ("data", "data.img", "0x83", regions["data"]),

@@ -25,13 +25,17 @@ class Region(NamedTuple):
     length: int
 
 
+BOOT_PARTITION = Region(BOOT * SECTOR, SLOTS_START - BOOT * SECTOR)
+
+
 def regions(*, slot_size: int, data_size: int) -> dict[str, Region]:
     """Name -> region, for slots and data of the given sizes (whole MiB)."""
     data = SLOTS_START + 2 * slot_size
     return {
         "boot-selection-1": Region(SELECTION_1 * SECTOR, SELECTION_SIZE),
         "boot-selection-2": Region(SELECTION_2 * SECTOR, SELECTION_SIZE),
-        "boot": Region(BOOT * SECTOR, SLOTS_START - BOOT * SECTOR),
+        # What of the boot partition is never written after flashing: all but the copies.
+        "boot": Region((SELECTION_2 + 1) * SECTOR, SLOTS_START - (SELECTION_2 + 1) * SECTOR),
         "slot-A": Region(SLOTS_START, slot_size),
         "slot-B": Region(SLOTS_START + slot_size, slot_size),
         "data": Region(data, data_size),

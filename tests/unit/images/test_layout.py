@@ -13,10 +13,13 @@ def test_regions_are_whole_and_apart() -> None:
     regions = layout.regions(slot_size=96 << 20, data_size=256 << 20)
     assert regions["boot-selection-1"] == layout.Region(524288, 512)
     assert regions["boot-selection-2"] == layout.Region(786432, 512)
-    ordered = [regions[name] for name in ("boot", "slot-A", "slot-B", "data")]
+    ordered = [layout.BOOT_PARTITION, *(regions[name] for name in ("slot-A", "slot-B", "data"))]
     for before, after in itertools.pairwise(ordered):
         assert before.offset + before.length == after.offset
     assert ordered[0].offset == 1023 * 512
+    starts = sorted(regions.values(), key=lambda region: region.offset)
+    for before, after in itertools.pairwise(starts):
+        assert before.offset + before.length <= after.offset
 
 
 def test_boot_partition_holds_both_copies_at_their_sectors(tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""GRUB itself, in QEMU, with the gateway's own grub.cfg: which slot it chooses and what it writes.
+
+The slots hold no kernel, so each boot ends where GRUB asks for a reboot, and QEMU with it.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import process
+from harness.images import bootloader, disk, layout
+from harness.images.bootloader import environment_block
+
+RECIPE = Path("images/legacy-gateway")
+FIRST = layout.SELECTION_1 * layout.SECTOR
+SECOND = layout.SELECTION_2 * layout.SECTOR
+
+
+class Machine:
+    """A disk with GRUB on it; `boot` is one power-on."""
+
+    def __init__(self, image: Path) -> None:
+        self.image = image
+        self._console = image.with_suffix(".console")
+
+    def write(self, first: bytes, second: bytes) -> None:
+        with self.image.open("r+b") as stream:
+            for offset, block in ((FIRST, first), (SECOND, second)):
+                stream.seek(offset)
+                stream.write(block)
+
+    def copies(self) -> tuple[bytes, bytes]:
+        content = self.image.read_bytes()
+        return content[FIRST : FIRST + 512], content[SECOND : SECOND + 512]
+
+    def boot(self) -> str:
+        process.run(
+            [
+                *("qemu-system-i386", "-M", "pc", "-accel", "tcg", "-m", "64", "-nic", "none"),
+                *("-drive", f"if=ide,format=raw,file={self.image}", "-display", "none"),
+                *("-serial", f"file:{self._console}", "-no-reboot"),
+            ],
+            timeout=60,
+        )
+        return self._console.read_text(errors="replace")
+
+
+def _image(folder: Path, *more: Path) -> Path:
+    (folder / "slot").write_bytes(bytes(4096))
+    parts = disk.Parts(
+        signature="0badcafe",
+        boot=bootloader.boot_partition([RECIPE / "boot", *more], "0badcafe", epoch=1),
+        slot=folder / "slot",
+        regions=layout.regions(slot_size=1 << 20, data_size=8 << 20),
+    )
+    return disk.make(parts, folder / "disk.img", epoch=1)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _image(tmp_path_factory.mktemp("grub"))
+
+
+@pytest.fixture
+def machine(fresh: Path, tmp_path: Path) -> Machine:
+    return Machine(Path(shutil.copy(fresh, tmp_path)))
+
+
+def _block(old: str, new: str) -> bytes:
+    return environment_block().replace(old.encode(), new.encode())
+
+
+def test_counts_down_then_takes_the_other_slot_then_starts_over(machine: Machine) -> None:
+    expected = [("A", 2), ("A", 1), ("A", 0), ("B", 2), ("B", 1), ("B", 0), ("A", 2)]
+    for slot, left in expected:
+        assert f"slot {slot}, good, {left} attempts left" in machine.boot()
+        first, second = machine.copies()
+        assert first == second
+        assert f"{slot}_left={left}\n".encode() in first
+        assert len(first) == 512
+    assert b"B_left=3\n" in machine.copies()[0]  # starting over gave B its attempts back, too
+
+
+def test_order_decides(machine: Machine) -> None:
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    assert "slot B, trial, 2 attempts left" in machine.boot()
+
+
+def test_bad_slots_are_passed_over(machine: Machine) -> None:
+    block = environment_block(generation=5, order="B A", states=("good", "bad"))
+    machine.write(block, block)
+    assert "slot A, good, 2 attempts left" in machine.boot()
+
+
+@pytest.mark.parametrize(
+    "torn", [bytes(512), b"\xff" * 512, _block("gen_tail=00000001", "gen_tail=00000000")]
+)
+def test_a_lost_copy_is_neither_used_nor_written(machine: Machine, torn: bytes) -> None:
+    good = environment_block(generation=7, order="B A")
+    machine.write(torn, good)
+    assert "slot B, good, 2 attempts left" in machine.boot()
+    assert machine.copies() == (torn, good.replace(b"B_left=3", b"B_left=2"))
+    machine.write(good, torn)
+    assert "slot B, good, 2 attempts left" in machine.boot()
+    assert machine.copies() == (good.replace(b"B_left=3", b"B_left=2"), torn)
+
+
+def test_an_older_second_copy_is_left_alone(machine: Machine) -> None:
+    """The power went between the two writes of a new generation."""
+    new = environment_block(generation=9, order="B A", states=("good", "trial"))
+    old = environment_block(generation=8, states=("good", "bad"))
+    machine.write(new, old)
+    assert "slot B, trial, 2 attempts left" in machine.boot()
+    assert machine.copies() == (new.replace(b"B_left=3", b"B_left=2"), old)
+
+
+def test_both_copies_lost_still_boots_something(machine: Machine) -> None:
+    machine.write(bytes(512), bytes(512))
+    said = machine.boot()
+    assert "both copies are bad" in said
+    assert "boot selection: slot " in said
+    assert machine.copies() == (bytes(512), bytes(512))
+
+
+def test_both_slots_bad_still_boots_something(machine: Machine) -> None:
+    block = environment_block(states=("bad", "bad"))
+    machine.write(block, block)
+    assert "boot selection: slot A, bad" in machine.boot()
+
+
+def test_negative_control_never_counts(tmp_path: Path) -> None:
+    machine = Machine(_image(tmp_path, RECIPE / "variants/no-boot-counter/boot"))
+    for _ in range(3):
+        assert "slot A, good, 3 attempts left" in machine.boot()
+    assert machine.copies() == (environment_block(), environment_block())
