@@ -19,6 +19,7 @@ from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.release import Release
 from harness.log import step
+from harness.verdict import Invariant
 
 BOOT_SECONDS = 150.0
 DOWNLOAD_AND_INSTALL_SECONDS = 400.0
@@ -32,6 +33,15 @@ class Instant:
     target: Slot  # the slot that was being updated
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a crash state came to, for other scenarios that end in the very same state."""
+
+    scenario: str
+    judgement: Judgement
+    invariants: tuple[Invariant, ...]
+
+
 @dataclass(kw_only=True)
 class Bench:
     """Everything a scenario uses; made once for each worker."""
@@ -42,6 +52,7 @@ class Bench:
     proxy: Proxy
     saved: dict[str, SavedState] = field(default_factory=dict)
     instants: dict[str, Instant] = field(default_factory=dict)
+    judged: dict[object, Judged] = field(default_factory=dict)
 
     def boot_fresh(self, release: Release) -> None:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""

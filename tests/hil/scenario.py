@@ -14,7 +14,7 @@ from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault, Record
 from harness.verdict import Invariant, Verdict
-from tests.hil.bench import Bench
+from tests.hil.bench import Bench, Judged
 
 
 @dataclass(kw_only=True)
@@ -71,6 +71,21 @@ class Scenario:
         self._invariants += judgement.invariants
         if final and not judgement.verdict.failed:
             self.must("final-version", judgement.final == final, f"ended in {judgement.final}")
+
+    def judged(self) -> Judged:
+        """The end of this scenario, for others with the same crash state."""
+        if self._judgement is None:
+            raise ValueError(f"{self.id} has no judgement yet")
+        return Judged(
+            scenario=self.id, judgement=self._judgement, invariants=tuple(self._invariants)
+        )
+
+    def adopt(self, judged: Judged, expected: Iterable[Verdict]) -> str:
+        """Take over what an equal crash state came to; returns the scenario that booted it."""
+        self._judgement = judged.judgement
+        self.expected = frozenset(expected)
+        self._invariants += judged.invariants
+        return judged.scenario
 
     def must(self, name: str, holds: bool, detail: str = "") -> None:
         """Add an invariant of this scenario's own."""

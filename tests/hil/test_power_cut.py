@@ -79,13 +79,20 @@ def power_cut(
         instant = bench.instants[key]
         bench.board.restore(instant.state)
         cut = bench.board.cut(fault.loss)
-        scenario.fault = replace(scenario.fault, parameters=what_is_there(judge, instant, cut))
+        state = (key, cut.kept, cut.torn)  # the same writes kept of the same instant: one state
+        there = what_is_there(judge, instant, cut)
+        if state in bench.judged:
+            there["same_state_as"] = scenario.adopt(bench.judged[state], UPDATE_SURVIVED)
+        scenario.fault = replace(scenario.fault, parameters=there)
+        if state in bench.judged:
+            return
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
         scenario.conclude(judgement, expected=UPDATE_SURVIVED)
         after = Judge(board=bench.board, client=bench.client, old=old, new=good)
         scenario.second_update(after, judgement)
+        bench.judged[state] = scenario.judged()
 
 
 def _cases() -> list[ParameterSet]:
