@@ -1,5 +1,6 @@
 """Commands of the bench: what an engineer does with one board, by hand."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -81,4 +82,5 @@ def status(*, lab: Lab = DEFAULT_LAB, as_json: Json = False) -> None:
     """
     from harness.boards import bench
 
-    answer(as_json, bench.status_table(lab=lab), boards=bench.status(lab=lab))
+    boards = [asdict(each) for each in bench.status(lab=lab)]
+    answer(as_json, bench.status_table(lab=lab), boards=boards)
