@@ -89,7 +89,7 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
         "IdentitiesOnly": "yes",
         "ServerAliveInterval": 5,
         "ServerAliveCountMax": 3,
-        "ConnectTimeout": 20,
+        "ConnectTimeout": 60,  # a board that boots takes its time
         "LogLevel": "ERROR",
     }
     words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
