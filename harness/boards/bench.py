@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from harness import paths
 from harness.boards import lock, terminal
 from harness.boards.device import run_folder
@@ -43,12 +41,14 @@ class BoardStatus:
     version: str = ""
 
 
-def flash(release: Path, board: str, *, lab: Path) -> None:
-    """Write the disk image of a release folder (or an image file) to a board that is off."""
-    image = release / "disk.img" if release.is_dir() else release
-    if not image.is_file():
-        raise ConfigurationError(f"{release} has no disk.img", hint="harness build makes releases")
+def flash(image: Path, board: str, *, machine: str, lab: Path) -> None:
+    """Write a release's disk image to a board that is off; `machine` is what it was built for."""
     with open_board(lab, board) as opened:
+        if opened.machine != machine:
+            raise ConfigurationError(
+                f"{board} is a {opened.machine}, the release is for {machine}",
+                hint="harness status shows the boards and their machines",
+            )
         opened.flash(image)
 
 
@@ -101,15 +101,6 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
 def status(*, lab: Path) -> list[BoardStatus]:
     """All boards of a lab file."""
     return [_status(name, options) for name, options in sorted(board_options(lab).items())]
-
-
-def status_table(*, lab: Path) -> Table:
-    """`status` for a person."""
-    table = Table("board", "machine", "power", "held by", "flashed", box=None)
-    for each in status(lab=lab):
-        holder = f"process {each.holder}" if each.holder else ""
-        table.add_row(each.board, each.machine, each.power, holder, each.version)
-    return table
 
 
 def _on(lab: Path, board: str) -> None:

@@ -12,22 +12,30 @@ from harness.commands.terminal import (
     Json,
     Lab,
     ReleaseFolder,
+    Store,
     answer,
     show,
 )
 
 
 def flash(
-    release: ReleaseFolder, *, board: BoardNames, lab: Lab = DEFAULT_LAB, as_json: Json = False
+    release: ReleaseFolder,
+    *,
+    board: BoardNames,
+    lab: Lab = DEFAULT_LAB,
+    as_json: Json = False,
 ) -> None:
     """Write a release's disk image to boards; they are off before and after.
 
     [dim]harness flash out/1.1.0 --board gateway-qemu[/]
     """
     from harness.boards import bench
+    from harness.images.release import load
 
+    found = load(release)
+    found.verify()
     for name in board:
-        bench.flash(release, name, lab=lab)
+        bench.flash(found.disk_image, name, machine=found.machine, lab=lab)
     answer(
         as_json, f"flashed {', '.join(board)} with {release}", boards=board, release=str(release)
     )
@@ -75,12 +83,24 @@ def power(
     show(bench.power(board, action, lab=lab))
 
 
-def status(*, lab: Lab = DEFAULT_LAB, as_json: Json = False) -> None:
+def status(*, lab: Lab = DEFAULT_LAB, store: Store = None, as_json: Json = False) -> None:
     """Show the boards of a lab, what they run, and their last verdicts.
 
     [dim]harness status --json[/]
     """
-    from harness.boards import bench
+    from rich.table import Table
 
-    boards = [asdict(each) for each in bench.status(lab=lab)]
-    answer(as_json, bench.status_table(lab=lab), boards=boards)
+    from harness.boards import bench
+    from harness.evidence import signing
+    from harness.evidence.store import EvidenceStore
+
+    newest = EvidenceStore(store).newest([signing.load_signer().public_key])
+    table = Table("board", "machine", "power", "held by", "flashed", "last verdict", box=None)
+    boards = []
+    for each in bench.status(lab=lab):
+        subject, record = newest.get(each.board, (None, None))
+        last = f"{record.scenario} of {subject}: {record.verdict or 'none'}" if record else ""
+        holder = f"process {each.holder}" if each.holder else ""
+        table.add_row(each.board, each.machine, each.power, holder, each.version, last)
+        boards.append({**asdict(each), "last_verdict": last})
+    answer(as_json, table, boards=boards)

@@ -114,10 +114,15 @@ def report(
 
     [dim]harness report ~/.local/share/harness/evidence/legacy-gateway/1.1.0/RUN[/]
     """
+    from harness.errors import ConfigurationError
     from harness.evidence import signing, store
     from harness.evidence.report import write_report
     from harness.evidence.table import verdict_table
 
+    if not (run / store.ENVELOPE_FILE).is_file():
+        raise ConfigurationError(
+            f"{run} holds no finished run", hint="`harness test` says where the evidence is"
+        )
     stored = store.load(run, [signing.load_signer().public_key])
     page = write_report(stored.evidence, stored.folder)
     answer(as_json, verdict_table(stored.evidence), evidence=stored.digest, report=str(page))

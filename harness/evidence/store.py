@@ -33,6 +33,7 @@ from harness.evidence.subject import Subject
 
 STATEMENT_FILE = "evidence.json"
 ENVELOPE_FILE = "evidence.dsse.json"
+_NEWEST_RUNS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,24 @@ class EvidenceStore:
             other=tuple(itertools.compress(usable, map(operator.not_, same))),
             unusable=tuple(unusable),
         )
+
+    def newest(self, keys: Sequence[Key]) -> dict[str, tuple[Subject, Record]]:
+        """Board -> its newest record in finished, trusted evidence, and what it is about.
+
+        Looks at the newest runs only: enough to tell what the boards of a lab did last.
+        """
+        folders = sorted(self.folder.glob("*/*/*"), key=lambda path: path.name, reverse=True)
+        found: dict[str, tuple[Subject, Record]] = {}
+        for folder in folders[:_NEWEST_RUNS]:
+            try:
+                evidence = load(folder, keys).evidence
+            except HarnessError:
+                continue
+            for record in sorted(
+                evidence.records, key=lambda record: record.finished, reverse=True
+            ):
+                found.setdefault(record.board, (evidence.subject, record))
+        return found
 
     def unfinished(self, subject: Subject) -> list[Run]:
         """Runs about exactly these digests that were begun and not (yet) finished."""

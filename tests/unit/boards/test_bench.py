@@ -18,7 +18,7 @@ from harness.errors import ConfigurationError, LabError
 @pytest.fixture
 def on(lab: Path, image: Path) -> Iterator[Path]:
     """The lab, with board `one` flashed and switched on by a holder process."""
-    bench.flash(image, "one", lab=lab)
+    bench.flash(image, "one", machine="sector", lab=lab)
     bench.power("one", "on", lab=lab)
     yield lab
     bench.power("one", "off", lab=lab)
@@ -117,5 +117,5 @@ def test_what_cannot_be_done_says_why(lab: Path, tmp_path: Path) -> None:
         bench.power("one", "explode", lab=lab)
     with pytest.raises(ConfigurationError, match="no board 'four'"):
         bench.power("four", "on", lab=lab)
-    with pytest.raises(ConfigurationError, match=r"no disk\.img"):
-        bench.flash(tmp_path, "one", lab=lab)
+    with pytest.raises(ConfigurationError, match="one is a sector, the release is for other"):
+        bench.flash(tmp_path / "disk.img", "one", machine="other", lab=lab)
