@@ -45,6 +45,7 @@ class QemuDevice:
         self._lock.acquire()
         try:
             self._state.unlink(missing_ok=True)
+            self._forget_saved()  # of a holder that was killed
             self.console.reopen()
             self.medium.start()
         except BaseException:
@@ -57,7 +58,12 @@ class QemuDevice:
             self.off()
         finally:
             self.medium.close()
+            self._forget_saved()
             self._lock.release()
+
+    def _forget_saved(self) -> None:
+        """Saved states belong to one holder of the board: they are large, and soon stale."""
+        shutil.rmtree(self.folder / "saved", ignore_errors=True)
 
     @property
     def boots(self) -> int:
@@ -82,7 +88,6 @@ class QemuDevice:
         self.off()
         self.medium.load(image)
         self.console.clear()
-        shutil.rmtree(self.folder / "saved", ignore_errors=True)
 
     def on(self) -> None:
         """Give power. No effect when it is on; LabError when frozen."""
@@ -146,7 +151,10 @@ class QemuDevice:
             self._vm().link(up=up)
 
     def save(self, name: str) -> Path:
-        """Keep machine (when there is one), medium and logs at one instant; returns the folder."""
+        """Keep machine (when there is one), medium and logs at one instant; returns the folder.
+
+        Lasts until the board is closed, also over flashing something else.
+        """
         folder = self.folder / "saved" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

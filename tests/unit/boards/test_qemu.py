@@ -165,6 +165,22 @@ def test_saved_state_brings_back_ram_medium_and_log(board: QemuBoard) -> None:
     booted(board, 2)
 
 
+def test_saved_state_outlives_another_flash(board: QemuBoard, image: Path) -> None:
+    board.power_on()
+    booted(board)
+    key(board, "c")
+    board.expect("1", 10)
+    state = board.save("one")
+    board.flash(image)
+    board.power_on()
+    booted(board)
+    board.restore(state)
+    key(board, "c")
+    board.expect("2", 10)
+    board.close()
+    assert not state.folder.exists()
+
+
 def test_wait_boots(board: QemuBoard) -> None:
     board.power_on()
     booted(board)
