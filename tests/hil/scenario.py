@@ -84,7 +84,8 @@ class Scenario:
         """Take over what an equal crash state came to; returns the scenario that booted it."""
         self._judgement = judged.judgement
         self.expected = frozenset(expected)
-        self._invariants += judged.invariants
+        own = {invariant.name for invariant in self._invariants}
+        self._invariants += [each for each in judged.invariants if each.name not in own]
         return judged.scenario
 
     def must(self, name: str, holds: bool, detail: str = "") -> None:

@@ -23,6 +23,12 @@ from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 
 UPDATE_SURVIVED = {Verdict.OLD, Verdict.NEW, Verdict.RECOVERED}
+# Nothing has selected the new version yet, or it was found to be bad.
+MUST_END_OLD = {
+    *(phase for phase in Phase if phase.percent is not None),
+    Phase.BEFORE_SWITCH,
+    Phase.ROLLBACK,
+}
 
 
 def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
@@ -60,6 +66,15 @@ def what_is_there(judge: Judge, instant: Instant, cut: Cut) -> dict[str, object]
     }
 
 
+def in_phase(phase: Phase, cut: Cut, there: dict[str, object]) -> bool:
+    """Whether the crash state is one that only a cut in that phase leaves behind."""
+    if phase.percent is not None:  # the slot was never completely written
+        return there["target_content"] != "new"
+    if phase is Phase.BEFORE_SWITCH:  # it was, and nothing selects it
+        return there["target_content"] == "new" and there["copy1"] == there["copy2"]
+    return cut.unflushed > 0  # the write that was struck, at the least
+
+
 def power_cut(
     bench: Bench,
     scenario: Scenario,
@@ -81,6 +96,7 @@ def power_cut(
         cut = bench.board.cut(fault.loss)
         state = (key, cut.kept, cut.torn)  # the same writes kept of the same instant: one state
         there = what_is_there(judge, instant, cut)
+        scenario.must("cut-in-phase", in_phase(fault.phase, cut, there), str(there))
         if state in bench.judged:
             there["same_state_as"] = scenario.adopt(bench.judged[state], UPDATE_SURVIVED)
         scenario.fault = replace(scenario.fault, parameters=there)
@@ -89,7 +105,8 @@ def power_cut(
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
-        scenario.conclude(judgement, expected=UPDATE_SURVIVED)
+        final = "old" if fault.phase in MUST_END_OLD else ""
+        scenario.conclude(judgement, expected=UPDATE_SURVIVED, final=final)
         after = Judge(board=bench.board, client=bench.client, old=old, new=good)
         scenario.second_update(after, judgement)
         bench.judged[state] = scenario.judged()
