@@ -3,6 +3,7 @@
 A base is never changed: both run for every version and variant, in seconds.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.images.recipe import Recipe, Variant
 from harness.images.tree import Tree
 
 _UNITS = "/etc/systemd/system"
+_BLOCK = 128 * 1024  # bytes of file that mksquashfs compresses at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Id
     """Add overlay, identity, access, units and variants."""
     tree.lay_over(recipe.overlay)
     _identify(tree, recipe, identity)
+    _tell_apart(tree, identity)
     _let_in(tree, recipe, identity)
     _units(tree, recipe)
     for variant in variants:
@@ -92,6 +95,19 @@ def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     tree.file(
         "/etc/gateway/health.conf", f'SERVICES="{services}"\nDEADLINE={recipe.health.deadline}\n'
     )
+
+
+def _tell_apart(tree: Tree, identity: Identity) -> None:
+    """Make the slot images of any two versions differ from their first block to their last.
+
+    A squashfs packs compressed blocks without gaps, so a first block whose compressed length
+    depends on the version moves everything behind it, as a real update does. Without it two
+    versions of one base would differ in a few blocks, and half of one plus half of the other,
+    which a power cut leaves behind, would often be one of them.
+    """
+    noise = hashlib.shake_256(f"{identity.version} {identity.variants}".encode())
+    length = 8 * 1024 + int.from_bytes(noise.digest(2))  # 8 to 72 KiB that do not compress
+    tree.file("/.image-id", noise.digest(length).ljust(_BLOCK, b"\0"))
 
 
 def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:

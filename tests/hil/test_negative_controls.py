@@ -44,7 +44,7 @@ def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Rel
 def _cut_while_writing(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
-    fault = PowerFault(phase=Phase.WRITE_50, loss=Loss.parse("none"))
+    fault = PowerFault(phase=Phase.WRITE_50, loss=Loss.parse("all"))
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
