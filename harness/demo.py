@@ -27,7 +27,7 @@ SCENARIOS = (
     "bad-update[kernel-panic]",
     "bad-update[no-network]",
     "power-cut[write:50%/none]",
-    "power-cut[switch/torn:1]",
+    "power-cut[switch/all]",
     "power-cut[commit/none]",
     "network[reset@50%]",
     "network[flip@50%]",
@@ -70,6 +70,11 @@ def demo(lab: Path, folder: Path, show: Callable[[Stored], None]) -> Demo:
     try:
         promote(broken.folder, ring="canary", repo=str(repository), store=store)
     except PromotionError as refusal:
+        if f"failed: {CATCHES}" not in refusal.details:
+            raise HarnessError(
+                "the broken release was refused, but not for what is broken in it",
+                details=refusal.details,
+            ) from refusal
         return Demo(
             repository=repository,
             good=proven,

@@ -41,10 +41,14 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.unexplained: list[str] = []  # tests that failed and left no record that says so
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for each phase of each test, also for those run by workers."""
-        for data in getattr(report, "harness_records", []):
+        records = getattr(report, "harness_records", [])
+        if report.failed and not records:
+            self.unexplained.append(f"{report.nodeid} ({report.when})")
+        for data in records:
             record = Record.from_data(data, what=report.nodeid)
             self.run.add(record)
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
@@ -53,8 +57,9 @@ class Recorder:
 def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     """Run the selected scenarios and return the signed evidence, whatever the verdicts are.
 
-    Raises ConfigurationError (nothing selected), KeyboardInterrupt. The records of
-    an interrupted run stay in its folder, unsigned.
+    Raises ConfigurationError (nothing selected), HarnessError (a test broke, or a negative control
+    was not caught: then the suite's passes are worth nothing), KeyboardInterrupt. The records of
+    such runs stay in their folder, unsigned.
     """
     _check(selection)
     with step("hash releases"):
@@ -66,16 +71,18 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         lab=str(selection.lab),
         tools=tool_versions(),
     )
-    code = pytest.main(_arguments(selection, run.folder), plugins=[Recorder(run)])
+    recorder = Recorder(run)
+    code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    if code == pytest.ExitCode.INTERNAL_ERROR or (code and not run.records):
-        raise HarnessError("the scenarios broke before their first verdict: see above")
+    if code == pytest.ExitCode.INTERNAL_ERROR or recorder.unexplained:
+        raise HarnessError(
+            "scenarios broke without a verdict, or a negative control was not caught",
+            details="\n".join(f"  {name}" for name in recorder.unexplained),
+            hint=f"see above; nothing was signed, what there is lies in {run.folder}",
+        )
     stored = run.finish(signing.load_signer())
     write_report(stored.evidence, stored.folder)
-    failed_without_record = code != 0 and all(record.passed for record in run.records)
-    if failed_without_record:
-        raise HarnessError(f"a test failed without a record: see {stored.folder / 'junit.xml'}")
     return stored
 
 

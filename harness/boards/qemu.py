@@ -18,6 +18,7 @@ from labgrid.driver.consoleexpectmixin import ConsoleExpectMixin
 from labgrid.factory import target_factory
 from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from labgrid.resource.common import Resource
+from labgrid.util.expect import PtxExpect
 
 from harness.boards.device import QemuDevice
 from harness.boards.vm import Hardware
@@ -121,7 +122,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
 
     def forget_console(self) -> None:
         """Forget what has been heard and not been expected."""
-        self._expect.buffer = b""
+        self._expect = PtxExpect(self)  # pexpect keeps what it has read in more than one place
 
     def look_for_prompt(self) -> None:
         """Hear the running boot from its beginning, and nothing of a boot before it.

@@ -4,13 +4,15 @@ What the device says of itself is only half of a verdict: slot contents and boot
 read from the medium, behind the back of the software under test, and both must agree.
 """
 
+import hashlib
+import random
 from dataclasses import dataclass, field
 
 from harness.boards.board import Board
 from harness.clients.boot_selection import BootSelection, Slot, SlotState, parse_environment_block
 from harness.clients.client import Client, Status
 from harness.deadline import Deadline
-from harness.errors import DeviceError
+from harness.errors import DeviceError, LabError
 from harness.images.release import Release
 from harness.log import emit, step
 from harness.verdict import Invariant, Verdict
@@ -18,6 +20,7 @@ from harness.verdict import Invariant, Verdict
 # What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
+ATTEMPTS = 3  # that a slot gets: the boot counter of docs/boot-selection.md
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +28,12 @@ class Budget:
     """How long a board may take to come back by itself before it counts as bricked.
 
     `boots`: a trial slot is tried three times, then the old one must come; one more for the cut
-    itself and one in reserve. `boot_seconds`: silence in one boot, longer than the watchdog's.
+    itself and one in reserve. `boot_seconds`: silence in one boot, longer than the longest way in
+    which a device may help itself (a watchdog; systemd's JobTimeoutSec=300 in the gateway).
     """
 
     boots: int = 6
-    boot_seconds: float = 150.0
+    boot_seconds: float = 330.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +68,11 @@ class Judge:
             boots = self.board.boots - boots_before
             if problem:
                 return self._bricked(problem, boots)
+            if boots < 1:
+                raise LabError(f"{self.board.name}: health was seen without a boot")
             try:
                 status = self.client.status(timeout=60)
-                invariants = self._check(status)
+                invariants = (*self._check(status), self._stayed_up(boots_before + boots))
             except DeviceError as error:  # healthy on the console, but not to be reached
                 return self._unreachable(str(error), boots)
         final = self._name_of(status.version, status.variants)
@@ -84,10 +90,8 @@ class Judge:
             try:
                 line = self._expect_health(boot)
             except DeviceError as silence:
-                if (
-                    self.board.boots != boot
-                ):  # it rebooted meanwhile: the next boot has its own time
-                    continue
+                if self.board.boots != boot:
+                    continue  # it rebooted meanwhile: the next boot has its own time
                 return f"no sign of health in boot {boot}: {silence.brief}"
             emit("health", board=self.board.name, boot=boot, line=line)
             if "rolled back" not in line:
@@ -113,7 +117,8 @@ class Judge:
             for slot in Slot
             if selection and selection.slots[slot].state is not SlotState.BAD and not contents[slot]
         ]
-        sentinel = self.board.run(f"cd {SENTINEL} && sha256sum -c --quiet SHA256SUMS", timeout=60)
+        kept = self.board.run(f"cd {SENTINEL} && sha256sum *", timeout=60).stdout
+        running_choice = selection.slots[status.slot] if selection else None
         return (
             _invariant("version-known", bool(running), f"runs {status.version or 'nothing known'}"),
             _invariant(
@@ -137,7 +142,17 @@ class Judge:
                 selection == status.boot_selection,
                 f"on the medium: {selection}, by the device: {status.boot_selection}",
             ),
-            _invariant("data-unchanged", sentinel.returncode == 0, sentinel.stdout[-500:]),
+            _invariant(
+                "boot-selection-redundant",
+                None not in self.copies() and len(set(map(str, self.copies()))) == 1,
+                f"copies: {[str(copy) for copy in self.copies()]}",
+            ),
+            _invariant(
+                "attempts-restored",
+                running_choice is not None and running_choice.left == ATTEMPTS,
+                f"slot {status.slot}: {running_choice}",
+            ),
+            _invariant("data-unchanged", kept == _sums(), f"{SENTINEL} holds:\n{kept[-500:]}"),
             _invariant("healthy", status.health == "ok", status.health),
             _invariant("update-server-reachable", *self._reaches_server()),
         )
@@ -148,13 +163,23 @@ class Judge:
         )
         return result.returncode == 0, result.stderr.strip()
 
+    def _stayed_up(self, boots: int) -> Invariant:
+        """A system that resets itself once it has reported health is not healthy."""
+        more = self.board.boots - boots
+        return _invariant("stayed-up", more == 0, f"{more} resets while it was looked at")
+
+    def copies(self) -> tuple[BootSelection | None, BootSelection | None]:
+        """Both copies of the boot selection on the medium; None for a torn one."""
+        first, second = (
+            parse_environment_block(self.board.read(*self.old.layout[f"boot-selection-{number}"]))
+            for number in (1, 2)
+        )
+        return first, second
+
     def medium_selection(self) -> BootSelection | None:
         """The boot selection as the bootloader will read it: copy 1, or copy 2 when 1 is torn."""
-        for region in ("boot-selection-1", "boot-selection-2"):
-            found = parse_environment_block(self.board.read(*self.old.layout[region]))
-            if found:
-                return found
-        return None
+        first, second = self.copies()
+        return first or second
 
     def slot_content(self, slot: Slot) -> str:
         """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""
@@ -171,6 +196,7 @@ class Judge:
         return ""
 
     def _bricked(self, problem: str, boots: int) -> Judgement:
+        self.board.mark("bricked")  # a LabError when it is the medium that has failed
         invariant = _invariant("healthy", False, problem)
         return self._judged(Verdict.BRICKED, "", boots, (invariant,), None)
 
@@ -190,6 +216,18 @@ class Judge:
         return Judgement(
             verdict=verdict, final=final, boots=boots, invariants=invariants, status=status
         )
+
+
+def sentinel() -> dict[str, bytes]:
+    """Name -> content of the files that no update may touch: the same on every board."""
+    source = random.Random(20260101)  # noqa: S311 - content to recognize, not a secret
+    return {f"{number}.bin": source.randbytes(64 * 1024) for number in range(4)}
+
+
+def _sums() -> str:
+    """What sha256sum must print for the sentinel."""
+    files = sentinel().items()
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files)
 
 
 def _invariant(name: str, holds: bool, detail: str) -> Invariant:

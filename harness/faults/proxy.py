@@ -121,6 +121,8 @@ class Proxy:
     def wait_link_up(self, timeout: float) -> None:
         """Wait until a link-down is over; returns at once when the link is up."""
         if not self._plugged.wait(timeout):
+            if self._failure:
+                raise self._failure
             raise DeviceError(f"the link is still down after {timeout:g} s")
 
     # What a Connection asks; all of it runs in the proxy's thread.

@@ -5,15 +5,13 @@ reached by flashing and booting; it is then saved (machine state and medium, the
 included) and restored for the following scenarios, which is as true as the boot it was made by.
 """
 
-import hashlib
-import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
-from harness.crash.verdict import HEALTH_LINE, SENTINEL, Judge, Judgement
+from harness.crash.verdict import HEALTH_LINE, SENTINEL, Judge, Judgement, sentinel
 from harness.errors import DeviceError
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
@@ -105,14 +103,14 @@ class Bench:
         self.client.reboot(timeout=30)
         return judge.judge(boots_before=boots)
 
+    def console_text(self) -> str:
+        """All that the board has said since it was flashed."""
+        logs = (path.read_bytes() for path in self.board.console_logs)
+        return b"".join(logs).decode(errors="replace")
+
     def _write_sentinel(self) -> None:
-        """Files on the data partition that no update may touch, with their checksums."""
-        source = random.Random(20260101)
+        """Files on the data partition that no update may touch; the judge knows their content."""
         self.board.run(f"mkdir -p {SENTINEL}", timeout=30)
-        sums = []
-        for number in range(4):
-            content = source.randbytes(64 * 1024)
-            self.board.put(content, f"{SENTINEL}/{number}.bin", timeout=30)
-            sums.append(f"{hashlib.sha256(content).hexdigest()}  {number}.bin\n")
-        self.board.put("".join(sums).encode(), f"{SENTINEL}/SHA256SUMS", timeout=30)
+        for name, content in sentinel().items():
+            self.board.put(content, f"{SENTINEL}/{name}", timeout=30)
         self.board.run("sync", timeout=60)

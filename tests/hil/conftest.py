@@ -13,6 +13,7 @@ import pytest
 
 from harness.boards.lab import open_board
 from harness.clients.registry import make_client
+from harness.errors import ConfigurationError
 from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
@@ -72,9 +73,20 @@ class Releases:
     new: Release
 
     def variant_of(self, release: Release, *variants: str) -> Release:
-        """The same version with a deliberate fault built in, from the same cached base."""
+        """The same product with a deliberate fault built in, from the same cached base.
+
+        Refuses when the recipe has changed since `release` was built: its bad variants would
+        carry another product's protections, and prove nothing about this one.
+        """
+        recipe = Path(release.recipe)
+        again = build(recipe, version=release.version, variants=release.variants)
+        if again.slot.sha256 != release.slot.sha256:
+            raise ConfigurationError(
+                f"{recipe} does not build {release.version} as it was tested any more",
+                hint="test from the checkout that the release was built from, or build it again",
+            )
         return build(
-            Path(release.recipe),
+            recipe,
             version=f"{release.version}+{'+'.join(variants)}",
             variants=[*release.variants, *variants],
         )

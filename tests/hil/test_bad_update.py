@@ -4,6 +4,7 @@ The candidate itself is in the field here, so that its own bootloader and health
 to bring the board back.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 
-ROLLED_BACK = {Verdict.OLD, Verdict.RECOVERED}
+# What shows on the console that the bad version was booted and failed as it was meant to.
+SIGNS = {
+    "kernel-panic": r"Kernel panic - not syncing: Attempted to kill init",
+    "init-missing": r"initramfs: slot has no /sbin/init",
+    "failing-service": r"gateway-health: slot B: rolled back: service \S+ ",
+    "no-network": r"gateway-health: slot B: rolled back: update server \S+ does not answer",
+}
 
 
 def bad_update(
@@ -30,7 +37,10 @@ def bad_update(
         scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
         bench.running(candidate)
         judgement = bench.update(bad, judge)
-        scenario.conclude(judgement, expected=ROLLED_BACK, final="old")
+        # `old` would mean a single boot: the bad version was never tried.
+        scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
+        shown = re.search(SIGNS[variant], bench.console_text())
+        scenario.must("bad-version-ran", bool(shown), f"not on the console: {SIGNS[variant]}")
         good = Judge(board=bench.board, client=bench.client, old=candidate, new=releases.old)
         scenario.second_update(good, judgement)
 
@@ -79,7 +89,8 @@ def test_refused_update(
         result = bench.client.install(bench.offer(releases.old, artifact), timeout=300)
         scenario.must("refused", not result.ok, result.output[-500:])
         after = judge.medium_selection()
-        scenario.must("boot-selection-untouched", before == after, f"{before} -> {after}")
+        untouched = before is not None and before == after
+        scenario.must("boot-selection-untouched", untouched, f"{before} -> {after}")
         judgement = bench.reboot(judge)
         scenario.conclude(judgement, expected={Verdict.OLD})
         scenario.second_update(judge, judgement)

@@ -77,8 +77,8 @@ def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: 
         )
         if not result.ok:
             after = judge.medium_selection()
-            primary = (before and before.primary) == (after and after.primary)
-            scenario.must("primary-untouched", primary, f"{before} -> {after}")
+            same = before is not None and after is not None and before.primary == after.primary
+            scenario.must("primary-untouched", same, f"{before} -> {after}")
         judgement = bench.reboot(judge)
         scenario.conclude(judgement, expected={Verdict.OLD if falsified else Verdict.NEW})
         scenario.second_update(judge, judgement)
