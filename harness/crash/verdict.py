@@ -20,6 +20,7 @@ from harness.verdict import Invariant, Verdict
 # What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
+_REACH_SECONDS = 30.0  # for a healthy board to answer over SSH
 ATTEMPTS = 3  # that a slot gets: the boot counter of docs/boot-selection.md
 
 
@@ -71,7 +72,7 @@ class Judge:
             if boots < 1:
                 raise LabError(f"{self.board.name}: health was seen without a boot")
             try:
-                status = self.client.status(timeout=60)
+                status = self.client.status(timeout=_REACH_SECONDS)
                 invariants = (*self._check(status), self._stayed_up(boots_before + boots))
             except DeviceError as error:  # healthy on the console, but not to be reached
                 return self._unreachable(str(error), boots)
