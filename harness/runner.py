@@ -6,17 +6,19 @@ with its test reports. Records are on disk as they come; the run is signed when 
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from harness.boards.lab import board_options
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.record import Outcome, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Run, Stored
-from harness.evidence.subject import read_subject
+from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions
 from harness.log import emit, step
 
@@ -64,6 +66,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     _check(selection)
     with step("hash releases"):
         subject, before = read_subject(selection.release), read_subject(selection.from_release)
+    _check_boards(selection, (subject, before))
     run = store.begin(
         subject,
         from_release=before,
@@ -114,6 +117,24 @@ def _check(selection: Selection) -> None:
             details=said.getvalue().strip()[-1000:],
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )
+
+
+def _check_boards(selection: Selection, subjects: Sequence[Subject]) -> None:
+    """All problems of boards that do not exist, or are not what the releases were built for."""
+    boards = board_options(selection.lab)
+    problems = [
+        f"--board {name}: {selection.lab} has {', '.join(sorted(boards))}"
+        for name in selection.boards
+        if name not in boards
+    ]
+    problems += [
+        f"--board {name}: is a {boards[name].get('machine')}, {subject} is for {subject.machine}"
+        for name in selection.boards
+        for subject in subjects
+        if name in boards and boards[name].get("machine") != subject.machine
+    ]
+    if problems:
+        raise ConfigurationError.of("harness test", problems)
 
 
 def _chosen(selection: Selection) -> list[str]:
