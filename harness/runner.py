@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.lab import board_options
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.record import Outcome, Record
@@ -121,6 +120,9 @@ def _check(selection: Selection) -> None:
 
 def _check_boards(selection: Selection, subjects: Sequence[Subject]) -> None:
     """All problems of boards that do not exist, or are not what the releases were built for."""
+    # Not before pytest has: labgrid is one of its plugins, and those it must import itself.
+    from harness.boards.lab import board_options  # noqa: PLC0415
+
     boards = board_options(selection.lab)
     problems = [
         f"--board {name}: {selection.lab} has {', '.join(sorted(boards))}"
