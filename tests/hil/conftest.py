@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     kept = [item for item in items if chosen(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    # The plain update first: long, and without it nothing else means much.
+    items[:] = sorted(kept, key=lambda item: scenario_id(item) != "update")
     unknown = wanted - {scenario_id(item) for item in kept}
     if unknown:
         raise pytest.UsageError(f"no such scenario: {', '.join(sorted(unknown))}")
