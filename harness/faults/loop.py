@@ -5,6 +5,7 @@ Scenarios are plain blocking code; while one waits for the board, its servers go
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -41,6 +42,41 @@ class LoopThread:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for what it returns; must be called from outside."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_TIMEOUT)
+
+
+class LoopServer(ABC):
+    """Serves for the length of a `with` block: `_start` and `_stop` run in a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = LoopThread(name)
+
+    @abstractmethod
+    async def _start(self) -> None:
+        """Begin to serve."""
+
+    @abstractmethod
+    async def _stop(self) -> None:
+        """Serve no more."""
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        try:
+            self._thread.call(self._start())
+        except BaseException as error:
+            self._thread.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._thread.call(self._stop())
+        finally:
+            self._thread.__exit__(kind, error, trace)
 
 
 async def _cancel_others() -> None:

@@ -10,10 +10,10 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from harness.errors import DeviceError, HarnessError
-from harness.faults.loop import LoopThread
+from harness.faults.loop import LoopServer
 from harness.faults.network import NetworkFault
 from harness.faults.server import HEALTH
 from harness.faults.transfer import Connection, Request
@@ -38,7 +38,7 @@ class Strike:
     unacknowledged: int = 0  # bytes before `byte` that the board never took; normally 0
 
 
-class Proxy:
+class Proxy(LoopServer):
     """Passes everything between the board and `upstream` for the length of a `with` block.
 
     One fault is armed at a time; it strikes GET requests for anything but /health. When it has
@@ -46,12 +46,12 @@ class Proxy:
     """
 
     def __init__(self, upstream: tuple[str, int], *, link: Link | None = None) -> None:
+        super().__init__("proxy")
         self.requests: list[Request] = []
         self.strikes: list[Strike] = []
         self.port = 0
         self._upstream = upstream
         self._link = link
-        self._thread = LoopThread("proxy")
         self._numbers = itertools.count(1)
         self._fault: NetworkFault | None = None
         self._left = 0  # times that the armed fault still strikes
@@ -62,15 +62,6 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __enter__(self) -> Self:
-        self._thread.__enter__()
-        try:
-            self._thread.call(self._start())
-        except BaseException as error:
-            self._thread.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -78,9 +69,8 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._thread.call(self._stop())
+            super().__exit__(kind, error, trace)
         finally:
-            self._thread.__exit__(kind, error, trace)
             if self._link and not self._plugged.is_set():
                 self._link(up=True)
         if self._failure and not error:

@@ -6,13 +6,11 @@ aiohttp does the HTTP. The device normally reaches it through `harness.faults.ne
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
 
 from harness.errors import ConfigurationError
-from harness.faults.loop import LoopThread
+from harness.faults.loop import LoopServer
 
 HEALTH = "/health"
 
@@ -29,38 +27,18 @@ class Served:
     length: int  # body bytes that the response announced
 
 
-class UpdateServer:
+class UpdateServer(LoopServer):
     """Serves files on a free port of 127.0.0.1 for the length of a `with` block.
 
     `log` holds every request in the order of the answers.
     """
 
     def __init__(self) -> None:
+        super().__init__("update-server")
         self.log: list[Served] = []
         self.port = 0
         self._files: dict[str, Path] = {}
-        self._thread = LoopThread("update-server")
         self._runner: web.AppRunner | None = None
-
-    def __enter__(self) -> Self:
-        self._thread.__enter__()
-        try:
-            self._thread.call(self._start())
-        except BaseException as error:
-            self._thread.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._thread.call(self._stop())
-        finally:
-            self._thread.__exit__(kind, error, trace)
 
     @property
     def address(self) -> tuple[str, int]:
