@@ -3,6 +3,7 @@
 One pytest-xdist worker drives one board: worker gw0 the first `--board`, gw1 the second.
 """
 
+import os
 import shlex
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -97,7 +98,10 @@ class Releases:
 def releases(pytestconfig: pytest.Config) -> Releases:
     old, new = pytestconfig.getoption("--from-release"), pytestconfig.getoption("--release")
     if not old or not new:
-        pytest.skip("scenarios need --release and --from-release: use `harness test`")
+        told = "scenarios need --release and --from-release: use `harness test`"
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
     return Releases(old=load(old), new=load(new))
 
 

@@ -17,7 +17,9 @@ from harness.boards.ssh import SshLink
 from harness.errors import ConfigurationError, DeviceError
 
 SSHD = Path("/usr/sbin/sshd")
-pytestmark = pytest.mark.skipif(not SSHD.exists(), reason="needs package openssh-server")
+pytestmark = pytest.mark.skipif(
+    not SSHD.exists() and not os.environ.get("CI"), reason="needs package openssh-server"
+)
 
 
 class Server:
