@@ -136,7 +136,7 @@ def scenario(
     identity = scenario_id(request.node)
     words = ["./run", "harness", "test", printable(releases.new.folder)]
     words += ["--from", printable(releases.old.folder), "--board", bench.board.name]
-    words += ["--scenario", identity]
+    words += ["--lab", printable(request.config.getoption("--lab")), "--scenario", identity]
     records: list[dict[str, Any]] = request.node.stash.setdefault(RECORDS, [])
 
     def keep(record: Record) -> None:

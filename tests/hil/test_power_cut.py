@@ -78,7 +78,6 @@ def _require_phase(judge: Judge, phase: Phase, target: Slot) -> None:
 
 def what_is_there(judge: Judge, instant: Instant, cut: Cut) -> dict[str, object]:
     """The crash state in words, read from the medium before anything boots from it."""
-
     first, second = (str(copy or "torn") for copy in judge.copies())
     return {
         "cut": asdict(cut),
