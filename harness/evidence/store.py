@@ -3,7 +3,7 @@
     <store>/<machine>/<version>/<UTC stamp>-<8 hex>/
         run.json, records/NNN.json        while the run goes on
         evidence.json, evidence.dsse.json when it has ended: the statement, and its signature
-        console/..., junit.xml, events.jsonl, report.html
+        console/..., junit.xml, events-*.jsonl, report.html
 
 The envelope is what makes a run finished and usable as evidence. The records of a run that never
 got there are unsigned; they can still speak against a release (`unfinished`), never for one.
