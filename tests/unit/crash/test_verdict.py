@@ -1,0 +1,232 @@
+"""The judge against a board made of bytes: each invariant is seen to fail, alone."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.boards.board import Board, CommandResult
+from harness.clients.boot_selection import BootSelection, Slot, parse_environment_block
+from harness.clients.client import Client, Status
+from harness.crash.verdict import Budget, Judge, Judgement, sentinel
+from harness.errors import DeviceError, LabError
+from harness.images.bootloader import environment_block
+from harness.images.layout import Region
+from harness.images.release import Digest, Release
+from harness.verdict import Verdict
+
+OLD, NEW = b"old version " * 8, b"new version!" * 8
+LAYOUT = {
+    "boot-selection-1": Region(0, 512),
+    "boot-selection-2": Region(512, 512),
+    "slot-A": Region(1024, 96),
+    "slot-B": Region(2048, 96),
+}
+
+
+def release(version: str, content: bytes) -> Release:
+    return Release(
+        folder=Path(),
+        machine="fake",
+        version=version,
+        variants=(),
+        client="fake",
+        compatible="fake",
+        inputs="",
+        base="",
+        suites=(),
+        recipe="",
+        source_date_epoch=0,
+        slot=Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content)),
+        layout=LAYOUT,
+        files={},
+    )
+
+
+@dataclass
+class FakeBoard:
+    """Every boot says one line on its console; `says[n]` is what boot n + 1 says, or silence."""
+
+    says: list[str]
+    block: bytes = field(default_factory=lambda: environment_block(order="B A"))
+    name: str = "fake"
+    boots: int = 1
+    kept: str = ""
+    reachable: bool = True
+    resets_when_asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.medium = bytearray(4096)
+        self.write("boot-selection-1", self.block)
+        self.write("boot-selection-2", self.block)
+        self.write("slot-A", OLD)
+        self.write("slot-B", NEW)
+        sums = ((hashlib.sha256(data).hexdigest(), name) for name, data in sentinel().items())
+        self.kept = "".join(f"{digest}  {name}\n" for digest, name in sums)
+
+    def write(self, region: str, content: bytes) -> None:
+        offset = LAYOUT[region].offset
+        self.medium[offset : offset + len(content)] = content
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        line = self.says[self.boots - 1] if self.boots <= len(self.says) else "reset"
+        found = re.search(pattern, line)
+        if line == "reset" or "rolled back" in line:
+            self.boots += 1
+        if found:
+            return found[0]
+        raise DeviceError("silence")
+
+    def read(self, offset: int, length: int) -> bytes:
+        return bytes(self.medium[offset : offset + length])
+
+    def read_hash(self, offset: int, length: int) -> str:
+        return hashlib.sha256(self.read(offset, length)).hexdigest()
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        if "curl" in command:
+            return CommandResult(stdout="", stderr="", returncode=0 if self.reachable else 7)
+        self.boots += self.resets_when_asked
+        return CommandResult(stdout=self.kept, stderr="", returncode=0)
+
+    def mark(self, name: str) -> None: ...
+
+
+@dataclass
+class FakeClient:
+    board: FakeBoard
+    version: str = "2"
+    slot: Slot = Slot.B
+    health: str = "ok"
+    selection: bytes = b""
+    silent: bool = False
+
+    def status(self, timeout: float) -> Status:
+        if self.silent:
+            raise DeviceError("no SSH")
+        said = parse_environment_block(self.selection or self.board.block)
+        return Status(
+            version=self.version,
+            variants=(),
+            slot=self.slot,
+            boot_selection=cast(BootSelection, said),
+            health=self.health,
+            update_server="",
+        )
+
+
+def judged(board: FakeBoard, client: FakeClient | None = None, *, before: int = 0) -> Judgement:
+    judge = Judge(
+        board=cast(Board, board),
+        client=cast(Client, client or FakeClient(board)),
+        old=release("1", OLD),
+        new=release("2", NEW),
+        budget=Budget(boots=3, boot_seconds=0.0),
+    )
+    return judge.judge(boots_before=before)
+
+
+def broken(judgement: Judgement) -> set[str]:
+    return {invariant.name for invariant in judgement.invariants if not invariant.holds}
+
+
+HEALTHY = ["gateway-health: slot B: ok"]
+
+
+def test_the_new_version_in_its_first_boot() -> None:
+    found = judged(FakeBoard(HEALTHY))
+    assert (found.verdict, found.final, found.boots, broken(found)) == ("new", "new", 1, set())
+
+
+def test_the_old_version_after_a_rollback_is_recovered() -> None:
+    block = environment_block(states=("good", "bad"))
+    board = FakeBoard(
+        ["gateway-health: slot B: rolled back: why", "gateway-health: slot A: ok"], block=block
+    )
+    board.write("slot-B", b"half")
+    found = judged(board, FakeClient(board, version="1", slot=Slot.A))
+    assert (found.verdict, found.final, found.boots) == (Verdict.RECOVERED, "old", 2)
+
+
+def test_out_of_boots_is_bricked() -> None:
+    found = judged(FakeBoard(["reset"] * 9))
+    assert (found.verdict, found.boots) == (Verdict.BRICKED, 4)
+
+
+def test_silence_is_bricked() -> None:
+    assert judged(FakeBoard(["nothing to see"])).verdict is Verdict.BRICKED
+
+
+def test_healthy_on_the_console_only_is_inconsistent() -> None:
+    board = FakeBoard(HEALTHY)
+    found = judged(board, FakeClient(board, silent=True))
+    assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, {"reachable"})
+
+
+def test_health_without_a_boot_is_no_verdict() -> None:
+    with pytest.raises(LabError, match="without a boot"):
+        judged(FakeBoard(HEALTHY), before=1)
+
+
+Damage = Callable[[FakeBoard, FakeClient], object]
+TORN = environment_block(order="B A").replace(b"gen_tail=00000001", b"gen_tail=00000002")
+WORN = environment_block(order="B A").replace(b"B_left=3", b"B_left=2")
+
+
+def wear(board: FakeBoard, client: FakeClient) -> None:
+    board.write("boot-selection-1", WORN)
+    board.write("boot-selection-2", WORN)
+    client.selection = WORN
+
+
+DAMAGES: dict[str, tuple[Damage, set[str]]] = {
+    "unknown version": (
+        lambda board, client: setattr(client, "version", "3"),
+        {"version-known", "slot-content"},
+    ),
+    "one byte of the running slot": (
+        lambda board, client: board.write("slot-B", b"N"),
+        {"slot-content", "selectable-slots-known"},
+    ),
+    "one byte of the other slot": (
+        lambda board, client: board.write("slot-A", b"O"),
+        {"selectable-slots-known"},
+    ),
+    "the other slot is selected": (
+        lambda board, client: setattr(client, "slot", Slot.A),
+        {"slot-content", "boot-selection"},
+    ),
+    "copy 2 torn": (
+        lambda board, client: board.write("boot-selection-2", TORN),
+        {"boot-selection-redundant"},
+    ),
+    "the device reads another selection": (
+        lambda board, client: setattr(client, "selection", environment_block()),
+        {"boot-selection-agrees"},
+    ),
+    "attempts not given back": (wear, {"attempts-restored"}),
+    "data lost": (lambda board, client: setattr(board, "kept", ""), {"data-unchanged"}),
+    "degraded": (lambda board, client: setattr(client, "health", "degraded"), {"healthy"}),
+    "no way to the server": (
+        lambda board, client: setattr(board, "reachable", False),
+        {"update-server-reachable"},
+    ),
+    "resets after its health": (
+        lambda board, client: setattr(board, "resets_when_asked", 1),
+        {"stayed-up"},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_invariant_fails_alone(damage: str) -> None:
+    board = FakeBoard(HEALTHY)
+    client = FakeClient(board)
+    do, expected = DAMAGES[damage]
+    do(board, client)
+    found = judged(board, client)
+    assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, expected)
