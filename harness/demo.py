@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import runner
+from harness import paths, runner
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore, Stored
@@ -19,7 +19,7 @@ from harness.log import step
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
 
-RECIPE = Path("images/legacy-gateway")
+RECIPE = paths.checkout() / "images/legacy-gateway"
 BOARDS = ("gateway-qemu", "gateway-qemu-2")
 # What the demo runs, and what the policy of its release repository asks for.
 SCENARIOS = (

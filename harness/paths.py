@@ -7,6 +7,11 @@ import os
 from pathlib import Path
 
 
+def checkout() -> Path:
+    """The checkout that this harness runs from: recipes, labs and scenarios lie in it."""
+    return Path(__file__).resolve().parents[1]
+
+
 def home() -> Path:
     """Folder of keys and evidence: $HARNESS_HOME or ~/.local/share/harness; made when missing."""
     return _folder("HARNESS_HOME", Path.home() / ".local/share/harness")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import paths
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.record import Outcome, Record
@@ -21,7 +22,7 @@ from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions
 from harness.log import emit, step
 
-SCENARIOS = Path(__file__).parents[1] / "tests" / "hil"
+SCENARIOS = paths.checkout() / "tests" / "hil"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,6 @@ def _arguments(selection: Selection, folder: Path) -> list[str]:
     arguments += ["--lab", str(selection.lab.resolve())]
     arguments += [word for board in selection.boards for word in ("--board", board)]
     arguments += ["-n", str(len(selection.boards)), "--dist", "loadgroup"]
-    arguments += ["-p", "no:cacheprovider", "--rootdir", str(SCENARIOS.parents[1])]
+    arguments += ["-p", "no:cacheprovider", "--rootdir", str(paths.checkout())]
     arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]
     return arguments

@@ -192,12 +192,19 @@ def _make_release(work: Path, job: _Job) -> None:
         inputs=job.inputs,
         base=job.base.stem,
         suites=tuple(about["suites"]),
-        recipe=str(recipe.folder),
+        recipe=_told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         layout=regions,
         files={name: releases.digest(work / name) for name in releases.FILES},
     ).write()
+
+
+def _told(folder: Path) -> str:
+    """A recipe's folder as the release names it: inside of the checkout the same everywhere."""
+    resolved = folder.resolve()
+    inside = resolved.is_relative_to(paths.checkout())
+    return str(resolved.relative_to(paths.checkout()) if inside else resolved)
 
 
 def _copy(release: Release, output: Path) -> Release:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import paths
 from harness.errors import ConfigurationError
 from harness.images.keys import Keys
 from harness.images.layout import Region
@@ -46,6 +47,11 @@ class Release:
     slot: Digest
     layout: Mapping[str, Region]
     files: Mapping[str, Digest]
+
+    @property
+    def recipe_folder(self) -> Path:
+        """Where the recipe is on this machine."""
+        return paths.checkout() / self.recipe
 
     @property
     def disk_image(self) -> Path:

@@ -80,7 +80,7 @@ class Releases:
         Refuses when the recipe has changed since `release` was built: its bad variants would
         carry another product's protections, and prove nothing about this one.
         """
-        recipe = Path(release.recipe)
+        recipe = release.recipe_folder
         again = build(recipe, version=release.version, variants=release.variants)
         if again.slot.sha256 != release.slot.sha256:
             raise ConfigurationError(
