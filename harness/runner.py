@@ -43,15 +43,15 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.unexplained: list[str] = []  # tests that failed and left no record that says so
+        self.unexplained: list[str] = []  # tests that failed and left no failed record
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for each phase of each test, also for those run by workers."""
-        records = getattr(report, "harness_records", [])
-        if report.failed and not records:
+        data = getattr(report, "harness_records", [])
+        records = [Record.from_data(each, what=report.nodeid) for each in data]
+        if report.failed and all(record.passed for record in records):
             self.unexplained.append(f"{report.nodeid} ({report.when})")
-        for data in records:
-            record = Record.from_data(data, what=report.nodeid)
+        for record in records:
             self.run.add(record)
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
 

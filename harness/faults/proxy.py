@@ -166,6 +166,11 @@ class Proxy(LoopServer):
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio itself only holds a connection's task weakly once the board's end is closed.
+        task = asyncio.current_task()
+        if task:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         device = Wire(reader, writer)
         try:
             server = Wire(*await asyncio.open_connection(*self._upstream))
