@@ -28,7 +28,6 @@ SCENARIOS = (
     "bad-update[no-network]",
     "power-cut[write:50%/none]",
     "power-cut[switch/all]",
-    "power-cut[commit/none]",
     "network[reset@50%]",
     "network[flip@50%]",
 )
