@@ -6,7 +6,7 @@ read from the medium, behind the back of the software under test, and both must 
 
 import hashlib
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.boards.board import Board
 from harness.clients.boot_selection import BootSelection, Slot, SlotState, parse_environment_block
@@ -45,7 +45,6 @@ class Judgement:
     final: str  # "old", "new", or "" where nothing known runs
     boots: int
     invariants: tuple[Invariant, ...]
-    status: Status | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,7 @@ class Judge:
         verdict = Verdict.INCONSISTENT
         if final and all(invariant.holds for invariant in invariants):
             verdict = Verdict(final) if boots <= 1 else Verdict.RECOVERED
-        return self._judged(verdict, final, boots, invariants, status)
+        return self._judged(verdict, final, boots, invariants)
 
     def _await_health(self, boots_before: int) -> str:
         """Follow the console boot by boot; returns why the board is given up, or nothing."""
@@ -110,10 +109,11 @@ class Judge:
 
     def _check(self, status: Status) -> tuple[Invariant, ...]:
         """All invariants of a board that reports health."""
-        selection = self.medium_selection()
+        copies = self.copies()
+        selection = copies[0] or copies[1]
         contents = {slot: self.slot_content(slot) for slot in Slot}
         running = self._name_of(status.version, status.variants)
-        known = [
+        unknown = [
             slot
             for slot in Slot
             if selection and selection.slots[slot].state is not SlotState.BAD and not contents[slot]
@@ -129,7 +129,9 @@ class Judge:
                 f"{contents.get(status.slot) or 'neither version'}",
             ),
             _invariant(
-                "selectable-slots-known", selection is not None and not known, f"unknown: {known}"
+                "selectable-slots-known",
+                selection is not None and not unknown,
+                f"unknown: {unknown}",
             ),
             _invariant(
                 "boot-selection",
@@ -145,8 +147,8 @@ class Judge:
             ),
             _invariant(
                 "boot-selection-redundant",
-                None not in self.copies() and len(set(map(str, self.copies()))) == 1,
-                f"copies: {[str(copy) for copy in self.copies()]}",
+                None not in copies and str(copies[0]) == str(copies[1]),
+                f"copies: {[str(copy) for copy in copies]}",
             ),
             _invariant(
                 "attempts-restored",
@@ -199,11 +201,11 @@ class Judge:
     def _bricked(self, problem: str, boots: int) -> Judgement:
         self.board.mark("bricked")  # a LabError when it is the medium that has failed
         invariant = _invariant("healthy", False, problem)
-        return self._judged(Verdict.BRICKED, "", boots, (invariant,), None)
+        return self._judged(Verdict.BRICKED, "", boots, (invariant,))
 
     def _unreachable(self, problem: str, boots: int) -> Judgement:
         invariant = _invariant("reachable", False, problem)
-        return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,), None)
+        return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,))
 
     def _judged(
         self,
@@ -211,12 +213,9 @@ class Judge:
         final: str,
         boots: int,
         invariants: tuple[Invariant, ...],
-        status: Status | None,
     ) -> Judgement:
         emit("verdict", board=self.board.name, verdict=verdict, final=final, boots=boots)
-        return Judgement(
-            verdict=verdict, final=final, boots=boots, invariants=invariants, status=status
-        )
+        return Judgement(verdict=verdict, final=final, boots=boots, invariants=invariants)
 
 
 def sentinel() -> dict[str, bytes]:

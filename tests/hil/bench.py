@@ -75,13 +75,13 @@ class Bench:
     @property
     def server_url(self) -> str:
         """The update server as the board reaches it: through the proxy."""
-        return f"http://{self.board.host_address()}:{self.proxy.port}"
+        return self.proxy.url(host=self.board.host_address())
 
     def offer(self, release: Release, artifact: Path | None = None) -> str:
         """Serve the release's update artifact (or another file in its name); returns the URL."""
         name = f"{release.slot.sha256[:12]}-{(artifact or release.bundle).name}"
         self.server.add(name, artifact or release.bundle)
-        return f"{self.server_url}/{name}"
+        return self.proxy.url(name, host=self.board.host_address())
 
     def install(self, release: Release) -> InstallResult:
         """Install the release's update artifact to the end; does not reboot."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
-from harness.images import pki
+from harness.images import pki, tools
 from harness.images.recipe import Signing
 from harness.images.release import Release
 
@@ -43,7 +43,7 @@ def sign_as_stranger(release: Release, output: Path) -> Path:
     output.unlink(missing_ok=True)
     slot = output.with_name(output.name + ".slot")
     slot.unlink(missing_ok=True)
-    os.link(release.slot_image, slot)
+    tools.copy(release.slot_image, slot)  # `output` may be on another file system
     try:
         return make(
             slot,
