@@ -118,6 +118,7 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
             variants,
             EPOCH,
             _folder_hashes(recipe.folder),
+            [_folder_hashes(folder) for folder in recipe.outside],
             {
                 p.name: releases.digest(p).sha256
                 for p in (signing.certificate, signing.keyring, key)
@@ -164,7 +165,7 @@ def _make_release(work: Path, job: _Job) -> None:
         (work / "root.tar").unlink()
     regions = layout.regions(slot_size=recipe.disk.slot_size, data_size=recipe.disk.data_size)
     with step("disk"):
-        boots = [recipe.boot, *(v.boot for v in chosen if v.boot)]
+        boots = [*recipe.boot, *(v.boot for v in chosen if v.boot)]
         parts = disk.Parts(
             signature=recipe.disk.signature,
             boot=bootloader.boot_partition(boots, recipe.disk.signature, epoch=EPOCH),

@@ -21,10 +21,19 @@ _APPLETS = (
 _FOLDERS = ("bin", "dev", "proc", "sys", "modules", "newroot", "overlay")
 
 
-def make(tree: Tree, modules: Modules, wanted: Sequence[str], folder: Path) -> bytes:
-    """The compressed initramfs. `wanted` are modules ("name option=value") in loading order."""
-    if not (folder / "init").is_file():
-        raise BuildError(f"{folder}: no file 'init' for the initramfs")
+def make(tree: Tree, modules: Modules, wanted: Sequence[str], folders: Sequence[Path]) -> bytes:
+    """The compressed initramfs. `wanted` are modules ("name option=value") in loading order.
+
+    Files come from `folders`, of which later ones win; one of them must have `init`.
+    """
+    files = {
+        source.relative_to(folder).as_posix(): source
+        for folder in folders
+        for source in folder.rglob("*")
+        if source.is_file()
+    }
+    if "init" not in files:
+        raise BuildError(f"initramfs: no file 'init' in {', '.join(map(str, folders))}")
     archive = _Cpio()
     for name in _FOLDERS:
         archive.add(name, b"", stat.S_IFDIR | 0o755)
@@ -40,9 +49,9 @@ def make(tree: Tree, modules: Modules, wanted: Sequence[str], folder: Path) -> b
     archive.add(
         "modules/order", "".join(f"{line}\n" for line in order).encode(), stat.S_IFREG | 0o644
     )
-    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for name, source in sorted(files.items()):
         mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
-        archive.add(source.relative_to(folder).as_posix(), source.read_bytes(), stat.S_IFREG | mode)
+        archive.add(name, source.read_bytes(), stat.S_IFREG | mode)
     return gzip.compress(archive.finish(), compresslevel=6, mtime=0)
 
 

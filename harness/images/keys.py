@@ -113,6 +113,26 @@ class Keys:
         """An existing folder, relative to the configuration's folder."""
         return self._existing(key, kind="folder")
 
+    def folders(self, key: str) -> tuple[Path, ...]:
+        """One existing folder or a list of them, relative to the configuration's folder."""
+        value = self._get(key, None)
+        names = [value] if isinstance(value, str) else value or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self._problem(key, "must be a folder or a list of folders")
+            return ()
+        for name in names:
+            if not (self._folder / name).is_dir():
+                self._problem(key, f"there is no folder {self._folder / name}")
+        return tuple(self._folder / name for name in names)
+
+    def names(self, key: str) -> dict[str, str]:
+        """A mapping of names to texts, empty when missing."""
+        value = self._get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            self._problem(key, "must be a mapping of names to texts")
+            return {}
+        return {str(name): text for name, text in value.items()}
+
     def section(self, key: str) -> "Keys":
         """A mapping below `key`; required."""
         return Keys(self._get(key, None) or {}, self._name(key), self._folder, self._problems)

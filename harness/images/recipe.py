@@ -24,16 +24,34 @@ class Base:
     suite: str
     architecture: str
     packages: tuple[str, ...]
+    extract: tuple[str, ...] = ()  # packages that are only unpacked: firmware
+    components: tuple[str, ...] = ("main",)
     security: str = "required"  # required | preferred | off
     prune: tuple[str, ...] = ()  # path patterns (fnmatch) that are not wanted in the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """Kernel modules: kept in the slot, and loaded by the initramfs ("name option=value")."""
+    """Kernel modules: kept in the slot, and loaded by the initramfs ("name option=value").
+
+    `devicetree` is below the package's folder of devicetrees; `compression` what to do with a
+    kernel that its package leaves uncompressed.
+    """
 
     modules: tuple[str, ...] = ()
     initramfs: tuple[str, ...] = ()
+    devicetree: str = ""
+    compression: str = "none"  # none | gzip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UBoot:
+    """U-Boot from Debian's source package: harness.images.uboot."""
+
+    source: str  # source package
+    defconfig: str
+    compiler: str  # prefix of the cross compiler's programs
+    folder: Path  # config, environment.txt, board.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +96,7 @@ class Variant:
     overlay: Path | None = None
     boot: Path | None = None
     initramfs: Path | None = None
+    u_boot: Path | None = None
     remove: tuple[str, ...] = ()
 
 
@@ -89,18 +108,29 @@ class Recipe:
     machine: str
     compatible: str
     client: str
+    bootloader: str
     base: Base
     kernel: Kernel
     disk: Disk
     login: Login
     health: Health
-    overlay: Path
-    boot: Path
-    initramfs: Path
+    overlay: tuple[Path, ...]  # folders: later ones win
+    boot: tuple[Path, ...]
+    initramfs: tuple[Path, ...]
+    u_boot: UBoot | None = None
+    boot_files: Mapping[str, str] = field(default_factory=dict)  # name -> path in the base
+    state_scripts: Path | None = None  # Mender's, in the update artifact
     signing: Signing | None = None
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    @property
+    def outside(self) -> list[Path]:
+        """The folders of the recipe that are not below its own: shared with other machines."""
+        named = [*self.overlay, *self.boot, *self.initramfs]
+        inside = self.folder.resolve()
+        return [folder for folder in named if not folder.resolve().is_relative_to(inside)]
 
     def chosen(self, names: Sequence[str]) -> list[Variant]:
         """The variants called `names`, in that order; ConfigurationError names unknown ones."""
@@ -137,16 +167,20 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         folder=folder,
         machine=keys.text("machine", pattern=r"[a-z0-9-]+"),
         compatible=keys.text("compatible"),
-        client=keys.text("client", allowed=("rauc",)),
+        client=keys.text("client", allowed=("rauc", "mender")),
+        bootloader=keys.text("bootloader", allowed=("grub", "u-boot")),
         base=_base(keys.section("base")),
         kernel=_kernel(keys.section("kernel")),
         disk=_disk(keys.section("disk")),
         login=_login(keys.section("login")),
         health=_health(keys.section("health")),
         signing=_signing(keys),
-        overlay=keys.folder("overlay"),
-        boot=keys.folder("boot"),
-        initramfs=keys.folder("initramfs"),
+        overlay=keys.folders("overlay"),
+        boot=keys.folders("boot"),
+        initramfs=keys.folders("initramfs"),
+        u_boot=_u_boot(keys),
+        boot_files=keys.names("boot_files"),
+        state_scripts=keys.folder("state_scripts") if keys.peek("state_scripts") else None,
         enable=keys.texts("enable"),
         mask=keys.texts("mask"),
         variants={name: _variant(section) for name, section in keys.sections("variants").items()},
@@ -155,11 +189,16 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
     return recipe
 
 
+_PACKAGE = r"[a-z0-9][a-z0-9+.:-]+"
+
+
 def _base(keys: Keys) -> Base:
     base = Base(
         suite=keys.text("suite", pattern=r"[a-z]+"),
         architecture=keys.text("architecture", pattern=r"[a-z0-9]+"),
-        packages=keys.texts("packages", pattern=r"[a-z0-9][a-z0-9+.:-]+"),
+        packages=keys.texts("packages", pattern=_PACKAGE),
+        extract=keys.texts("extract", pattern=_PACKAGE),
+        components=keys.texts("components", pattern=r"[a-z-]+") or ("main",),
         security=keys.text(
             "security", default="required", allowed=("required", "preferred", "off")
         ),
@@ -170,9 +209,28 @@ def _base(keys: Keys) -> Base:
 
 
 def _kernel(keys: Keys) -> Kernel:
-    kernel = Kernel(modules=keys.texts("modules"), initramfs=keys.texts("initramfs"))
+    kernel = Kernel(
+        modules=keys.texts("modules"),
+        initramfs=keys.texts("initramfs"),
+        devicetree=keys.text("devicetree", default="", pattern=r"([\w./-]+\.dtb)?"),
+        compression=keys.text("compression", default="none", allowed=("none", "gzip")),
+    )
     keys.finish()
     return kernel
+
+
+def _u_boot(keys: Keys) -> UBoot | None:
+    if keys.peek("bootloader") != "u-boot":
+        return None
+    section = keys.section("u-boot")
+    u_boot = UBoot(
+        source=section.text("source", pattern=_PACKAGE),
+        defconfig=section.text("defconfig", pattern=r"\w+_defconfig"),
+        compiler=section.text("compiler", pattern=r"[\w-]*"),
+        folder=section.folder("folder"),
+    )
+    section.finish()
+    return u_boot
 
 
 def _disk(keys: Keys) -> Disk:
@@ -180,7 +238,7 @@ def _disk(keys: Keys) -> Disk:
         signature=keys.text("signature", pattern=r"[0-9a-f]{8}"),
         slot_size=keys.size("slot_size"),
         data_size=keys.size("data_size"),
-        compression=keys.text("compression", default="gzip", allowed=("gzip", "lzo", "xz")),
+        compression=keys.text("compression", default="gzip", allowed=("gzip", "lzo", "xz", "zstd")),
     )
     keys.finish()
     return disk
@@ -221,6 +279,7 @@ def _variant(keys: Keys) -> Variant:
         overlay=keys.folder("overlay") if keys.peek("overlay") else None,
         boot=keys.folder("boot") if keys.peek("boot") else None,
         initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
+        u_boot=keys.folder("u-boot") if keys.peek("u-boot") else None,
         remove=keys.texts("remove", pattern=r"/.+"),
     )
     keys.finish()

@@ -46,7 +46,8 @@ def reduce(tree: Tree, recipe: Recipe) -> Modules:
 
 def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Identity) -> None:
     """Add overlay, identity, access, units and variants."""
-    tree.lay_over(recipe.overlay)
+    for folder in recipe.overlay:
+        tree.lay_over(folder)
     _identify(tree, recipe, identity)
     _tell_apart(tree, identity)
     _let_in(tree, recipe, identity)
@@ -61,9 +62,9 @@ def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Id
 def add_initramfs(
     tree: Tree, recipe: Recipe, variants: Sequence[Variant], modules: Modules
 ) -> None:
-    """Add /boot/initrd.img; the last variant that has a first process wins."""
-    first = [recipe.initramfs, *(v.initramfs for v in variants if v.initramfs)][-1]
-    image = initramfs.make(tree, modules, recipe.kernel.initramfs, first)
+    """Add /boot/initrd.img, from the recipe's folders and then those of the variants."""
+    folders = [*recipe.initramfs, *(v.initramfs for v in variants if v.initramfs)]
+    image = initramfs.make(tree, modules, recipe.kernel.initramfs, folders)
     tree.file("/boot/initrd.img", image)
 
 

@@ -16,6 +16,7 @@ def content(**changes: Any) -> dict[str, Any]:
         "machine": "small",
         "compatible": "small",
         "client": "rauc",
+        "bootloader": "grub",
         "base": {"suite": "bookworm", "architecture": "i386", "packages": ["linux-image-686"]},
         "kernel": {"modules": ["three"], "initramfs": ["three speed=9"]},
         "disk": {

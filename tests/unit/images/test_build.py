@@ -160,3 +160,18 @@ def test_base_tar_is_never_changed(small: Path) -> None:
     assert release.digest(target) == before
     with tarfile.open(target) as tar:
         assert "./usr/bin/busybox2" in tar.getnames()
+
+
+def test_later_folders_win(small: Path, tmp_path: Path) -> None:
+    """Folders may be shared with other machines; what they hold is an input like any other."""
+    shared = small.parent / "shared"
+    (shared / "etc").mkdir(parents=True)
+    (shared / "etc/fstab").write_text("shared\n", encoding="utf-8")
+    (shared / "etc/common").write_text("shared\n", encoding="utf-8")
+    samples.recipe_folder(small, overlay=["../shared", "overlay"])
+    first = build(small, version="1.0.0")
+    root = _unpacked(first.slot_image, tmp_path / "root")
+    assert (root / "etc/fstab").read_text() == "PARTUUID=0badcafe-04 /data ext4\n"
+    assert (root / "etc/common").read_text() == "shared\n"
+    (shared / "etc/common").write_text("changed\n", encoding="utf-8")
+    assert build(small, version="1.0.0").slot != first.slot
