@@ -56,7 +56,7 @@ class Subject:
         Raises ConfigurationError when that names no disk image or no update artifact.
         """
         file = release.folder / RELEASE_FILE
-        shipped = (release.disk_image.name, release.bundle.name)
+        shipped = (release.disk_image.name, release.artifact.name)
         if missing := [f"files.{name}: missing" for name in shipped if name not in release.files]:
             raise ConfigurationError.of(str(file), missing, hint="build the release again")
         return cls(
@@ -65,7 +65,7 @@ class Subject:
             digests=Digests(
                 release=hashlib.sha256(file.read_bytes()).hexdigest(),
                 disk=release.files[release.disk_image.name].sha256,
-                artifact=release.files[release.bundle.name].sha256,
+                artifact=release.files[release.artifact.name].sha256,
                 slot=release.slot.sha256,
             ),
             variants=release.variants,

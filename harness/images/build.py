@@ -12,22 +12,22 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness import paths
 from harness.errors import BuildError, ConfigurationError
-from harness.images import bootloader, debian, disk, layout, pki, root, slot, tools
+from harness.images import debian, disk, pki, root, slot, tools
 from harness.images import recipe as recipes
 from harness.images import release as releases
-from harness.images.artifacts import rauc
-from harness.images.recipe import Base, Recipe, Signing
+from harness.images.artifacts import MAKERS
+from harness.images.bootloaders import BOOTLOADERS
+from harness.images.layout import Piece
+from harness.images.recipe import EPOCH, Base, Recipe, Signing, Variant
 from harness.images.release import Release
 from harness.images.tree import Tree
 from harness.log import step
-
-# One date for everything that is built: content decides, not the day (reproducible-builds.org).
-EPOCH = 1700000000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,11 @@ def build(
     built (no such package, slot too small, a tool failed).
     """
     recipe = recipes.load(recipe_folder)
-    recipe.chosen(variants)
+    chosen = recipe.chosen(variants)
+    _require_readable(recipe)
     if not version or not set(version) <= set("0123456789abcdefghijklmnopqrstuvwxyz.-+~"):
         raise ConfigurationError(f"version '{version}': use digits, a-z and . - + ~")
-    base = _base(recipe)
+    base = _prepare(recipe, chosen)
     job = _job(recipe, version, tuple(variants), base)
     folder = paths.cache() / "releases" / job.inputs
     with _locked(folder):
@@ -68,6 +69,25 @@ def build(
                 _build_into(folder, job)
     found = releases.load(folder)
     return _copy(found, output) if output else found
+
+
+def _require_readable(recipe: Recipe) -> None:
+    known = BOOTLOADERS[recipe.bootloader].COMPRESSIONS
+    if recipe.disk.compression not in known:
+        raise ConfigurationError.of(
+            str(recipe.folder / recipes.FILE),
+            [f"disk.compression: {recipe.bootloader} cannot read '{recipe.disk.compression}'"],
+            hint=f"it can read {', '.join(known)}",
+        )
+
+
+def _prepare(recipe: Recipe, chosen: Sequence[Variant]) -> Path:
+    """Package base and bootloader, side by side: one waits for the network, one for the CPU."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        bootloader = beside.submit(BOOTLOADERS[recipe.bootloader].prepare, recipe, chosen)
+        base = _base(recipe)
+        bootloader.result()
+    return base
 
 
 def base_path(base: Base) -> Path:
@@ -142,63 +162,81 @@ def _build_into(folder: Path, job: _Job) -> None:
 
 def _make_release(work: Path, job: _Job) -> None:
     recipe, chosen = job.recipe, job.recipe.chosen(job.variants)
+    image = work / "slot.img"
     with step("slot"):
-        tree = Tree.of_tar(job.base, epoch=EPOCH)
-        modules = root.reduce(tree, recipe)
-        root.finish(
-            tree,
-            recipe,
-            chosen,
-            root.Identity(
-                version=job.version, variants=job.variants, key=job.key, keyring=job.signing.keyring
-            ),
-        )
-        root.add_initramfs(tree, recipe, chosen, modules)
-        tree.write(work / "root.tar")
-        image = slot.make(
-            work / "root.tar",
-            work / "slot.img",
-            compression=recipe.disk.compression,
-            size=recipe.disk.slot_size,
-            epoch=EPOCH,
-        )
-        (work / "root.tar").unlink()
-    regions = layout.regions(slot_size=recipe.disk.slot_size, data_size=recipe.disk.data_size)
+        boot_files = _make_slot(image, job, chosen)
     with step("disk"):
-        boots = [*recipe.boot, *(v.boot for v in chosen if v.boot)]
-        parts = disk.Parts(
-            signature=recipe.disk.signature,
-            boot=bootloader.boot_partition(boots, recipe.disk.signature, epoch=EPOCH),
-            slot=image,
-            regions=regions,
-        )
-        disk.make(parts, work / "disk.img", epoch=EPOCH)
-    with step("bundle"):
-        rauc.make(
-            image,
-            work / "update.raucb",
-            compatible=recipe.compatible,
-            version=job.version,
-            signing=job.signing,
+        _make_disk(work / "disk.img", image, job, chosen, boot_files)
+    maker = MAKERS[recipe.client]
+    with step("artifact"):
+        maker.make(
+            image, work / maker.FILE, recipe=recipe, version=job.version, signing=job.signing
         )
     shutil.copyfile(job.base.with_suffix(".packages.txt"), work / "packages.txt")
-    about = _about(job.base)
     Release(
         folder=work,
         machine=recipe.machine,
         version=job.version,
         variants=job.variants,
         client=recipe.client,
+        bootloader=recipe.bootloader,
         compatible=recipe.compatible,
         inputs=job.inputs,
         base=job.base.stem,
-        suites=tuple(about["suites"]),
+        suites=tuple(_about(job.base)["suites"]),
         recipe=_told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
-        layout=regions,
-        files={name: releases.digest(work / name) for name in releases.FILES},
+        artifact_name=maker.FILE,
+        layout=BOOTLOADERS[recipe.bootloader].regions(recipe),
+        files={name: releases.digest(work / name) for name in (*releases.FILES, maker.FILE)},
     ).write()
+
+
+def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, bytes]:
+    """Write the slot image; returns what of the base goes into the boot partition."""
+    recipe = job.recipe
+    tree = Tree.of_tar(job.base, epoch=EPOCH)
+    root.place_kernel(tree, recipe)
+    boot_files = {name: tree.read(path) for name, path in recipe.boot_files.items()}
+    modules = root.reduce(tree, recipe)
+    root.finish(
+        tree,
+        recipe,
+        chosen,
+        root.Identity(version=job.version, variants=job.variants, key=job.key, signing=job.signing),
+    )
+    root.add_initramfs(tree, recipe, chosen, modules)
+    archive = image.with_name("root.tar")
+    tree.write(archive)
+    slot.make(
+        archive,
+        image,
+        compression=recipe.disk.compression,
+        size=recipe.disk.slot_size,
+        epoch=EPOCH,
+    )
+    archive.unlink()
+    return boot_files
+
+
+def _make_disk(
+    output: Path, image: Path, job: _Job, chosen: Sequence[Variant], boot_files: dict[str, bytes]
+) -> None:
+    recipe, bootloader = job.recipe, BOOTLOADERS[job.recipe.bootloader]
+    regions = bootloader.regions(recipe)
+    with tempfile.TemporaryDirectory(prefix="harness-disk-") as name:
+        folder = Path(name)
+        pieces = bootloader.pieces(recipe, chosen, boot_files, folder)
+        pieces += [Piece(s, image, regions[s], kind="0x83") for s in ("slot-A", "slot-B")]
+        disk.make(
+            output,
+            signature=recipe.disk.signature,
+            pieces=pieces,
+            data=regions["data"],
+            folder=folder,
+            epoch=EPOCH,
+        )
 
 
 def _told(folder: Path) -> str:

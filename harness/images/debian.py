@@ -6,7 +6,8 @@ runs; the initramfs is ours (harness.images.initramfs).
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import process
@@ -36,6 +37,9 @@ _EXCLUDED = (
     "/lib/modules/*/kernel/sound/*",
 )
 
+EXTRACTED = "/var/lib/dpkg/extracted"  # `name version` lines of packages that were only unpacked
+_SHOWN = "${Package} ${Version}\\n"
+
 # Everything of this module that shapes a base: part of its hash.
 RULES = _EXCLUDED
 
@@ -61,8 +65,8 @@ def make(base: Base, output: Path, *, log: Path, epoch: int) -> tuple[str, ...]:
 
     Raises BuildError that names packages which do not exist, or shows mmdebstrap's last lines.
     """
-    sources = host_sources(base.suite)
-    wanted = [s for s in sources if base.security != "off" or "security" not in s.suite]
+    require_architecture(base.architecture)
+    wanted = sources(base)
     try:
         _mmdebstrap(base, wanted, output, log=log, epoch=epoch)
     except BuildError as error:
@@ -75,6 +79,26 @@ def make(base: Base, output: Path, *, log: Path, epoch: int) -> tuple[str, ...]:
         except BuildError as again:
             raise _explained(again, log) from again
     return tuple(source.suite for source in wanted)
+
+
+def require_architecture(architecture: str) -> None:
+    """Packages are configured by running them: BuildError when this host cannot."""
+    argv = ["arch-test", architecture]
+    if process.run(argv, timeout=30, error=BuildError, check=False).returncode != 0:
+        raise BuildError(
+            f"base.architecture: this machine cannot run programs for {architecture}",
+            hint="`./run setup` installs qemu-user-static and registers it with binfmt_misc",
+        )
+
+
+def sources(base: Base) -> list[Source]:
+    """Where a base's packages come from."""
+    found = host_sources(base.suite)
+    return [
+        replace(source, components=base.components)
+        for source in found
+        if base.security != "off" or "security" not in source.suite
+    ]
 
 
 def host_sources(suite: str) -> list[Source]:
@@ -121,6 +145,8 @@ def package_list(tree: Tree) -> str:
         name = value if key == "Package" else name
         if key == "Version":
             lines.append(f"{name} {value}\n")
+    if EXTRACTED in tree:
+        lines += tree.read(EXTRACTED).decode().splitlines(keepends=True)
     return "".join(sorted(lines))
 
 
@@ -152,6 +178,9 @@ def _mmdebstrap(base: Base, sources: list[Source], output: Path, *, log: Path, e
             f"--architectures={base.architecture}",
             '--aptopt=Apt::Install-Recommends "false"',
             *options,
+            # The base is made again when this is interrupted: no need to sync each package.
+            "--dpkgopt=force-unsafe-io",
+            *_extraction(base.extract),
             f"--include={','.join(base.packages)}",
             base.suite,
             output,
@@ -166,6 +195,18 @@ def _mmdebstrap(base: Base, sources: list[Source], output: Path, *, log: Path, e
             "DEBIAN_FRONTEND": "noninteractive",
         },
     )
+
+
+def _extraction(packages: Sequence[str]) -> list[str]:
+    """Packages that are unpacked and never configured: their scripts expect a running board."""
+    if not packages:
+        return []
+    script = (
+        f'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download {" ".join(packages)} && '
+        'for deb in *.deb; do dpkg-deb -x "$deb" . && '
+        f'dpkg-deb -W --showformat \'{_SHOWN}\' "$deb" >>.{EXTRACTED} && rm "$deb"; done'
+    )
+    return [f"--customize-hook={script}"]
 
 
 def _host_options() -> list[str]:

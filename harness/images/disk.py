@@ -4,51 +4,37 @@ The data partition is an empty ext4 with a fixed UUID; nothing on it is initiali
 a background thread that writes would make two boots of the same image differ.
 """
 
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
-from harness.images import bootloader, layout
-from harness.images.layout import Region
+from harness.images.layout import Piece, Region
 
 _UUID = "6a7e0001-da7a-4000-8000-000000000001"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What goes onto a disk; the slot image goes into both slots."""
+def make(
+    output: Path, *, signature: str, pieces: Sequence[Piece], data: Region, folder: Path, epoch: int
+) -> Path:
+    """Write the disk image (sparse) of `pieces` and an empty data partition, and `<output>.bmap`.
 
-    signature: str
-    boot: bytes
-    slot: Path
-    regions: Mapping[str, Region]
-
-
-def make(parts: Parts, output: Path, *, epoch: int) -> Path:
-    """Write the disk image (sparse) and `<output>.bmap`; returns `output`."""
-    with tempfile.TemporaryDirectory(prefix="harness-disk-") as name:
-        folder = Path(name)
-        inputs = folder / "in"
-        inputs.mkdir()
-        (inputs / "boot.img").write_bytes(parts.boot)
-        (inputs / "slot.img").symlink_to(parts.slot.resolve())
-        bootloader.core_image(inputs / "core.img")
-        (inputs / "mbr.img").write_bytes(bootloader.boot_sector())
-        _data_partition(inputs / "data.img", parts.regions["data"].length, epoch)
-        (folder / "genimage.cfg").write_text(_configuration(output.name, parts), encoding="utf-8")
-        (folder / "root").mkdir()
-        process.run(
-            [
-                *("genimage", "--config", folder / "genimage.cfg", "--rootpath", folder / "root"),
-                *("--tmppath", folder / "tmp", "--inputpath", inputs),
-                *("--outputpath", output.parent),
-            ],
-            timeout=300,
-            error=BuildError,
-        )
+    `signature` is the MBR's (8 hex digits); `folder` is for what is only needed here.
+    """
+    _data_partition(folder / "data.img", data.length, epoch)
+    everything = [*pieces, Piece("data", folder / "data.img", data, kind="0x83")]
+    configuration = folder / "genimage.cfg"
+    configuration.write_text(_configuration(output.name, signature, everything), encoding="utf-8")
+    (folder / "root").mkdir()
+    process.run(
+        [
+            *("genimage", "--config", configuration, "--rootpath", folder / "root"),
+            *("--tmppath", folder / "tmp", "--inputpath", folder),
+            *("--outputpath", output.parent),
+        ],
+        timeout=300,
+        error=BuildError,
+    )
     block_map(output)
     return output
 
@@ -60,42 +46,32 @@ def block_map(image: Path) -> Path:
     return target
 
 
-def _configuration(name: str, parts: Parts) -> str:
-    """genimage's configuration; the boot loader areas are "holes" outside the partition table."""
-    regions = parts.regions
-    partitions = [
-        ("boot", "boot.img", "0xda", layout.BOOT_PARTITION),
-        ("slot-A", "slot.img", "0x83", regions["slot-A"]),
-        ("slot-B", "slot.img", "0x83", regions["slot-B"]),
-        ("data", "data.img", "0x83", regions["data"]),
-    ]
+def _configuration(name: str, signature: str, pieces: Sequence[Piece]) -> str:
+    """genimage's configuration; what is in no partition is a "hole" of the partition table."""
     text = [
         f"image {name} {{",
         "  hdimage {",
         '    partition-table-type = "mbr"',
-        f"    disk-signature = 0x{parts.signature}",
+        f"    disk-signature = 0x{signature}",
         "    align = 512",
         "  }",
-        _raw("mbr", "mbr.img", 0),
-        _raw("core", "core.img", layout.CORE * layout.SECTOR),
     ]
-    for label, image, kind, region in partitions:
+    for piece in pieces:
         text += [
-            f"  partition {label} {{",
-            f'    image = "{image}"',
-            f"    partition-type = {kind}",
-            f"    offset = {region.offset}",
-            f"    size = {region.length}",
-            "  }",
+            f"  partition {piece.label} {{",
+            f'    image = "{piece.image.resolve()}"',
+            f"    offset = {piece.region.offset}",
         ]
+        if piece.kind:
+            text += [
+                f"    size = {piece.region.length}",
+                f"    partition-type = {piece.kind}",
+                f"    bootable = {'true' if piece.bootable else 'false'}",
+            ]
+        else:
+            text.append("    in-partition-table = false")
+        text.append("  }")
     return "\n".join([*text, "}", ""])
-
-
-def _raw(label: str, image: str, offset: int) -> str:
-    return (
-        f'  partition {label} {{\n    image = "{image}"\n    in-partition-table = false\n'
-        f"    offset = {offset}\n  }}"
-    )
 
 
 def _data_partition(path: Path, size: int, epoch: int) -> None:

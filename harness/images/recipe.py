@@ -14,6 +14,8 @@ from harness.errors import ConfigurationError
 from harness.images.keys import Keys
 
 FILE = "recipe.yaml"
+# One date for everything that is built: content decides, not the day (reproducible-builds.org).
+EPOCH = 1700000000
 DEVELOPMENT = "development"
 
 
@@ -129,6 +131,8 @@ class Recipe:
     def outside(self) -> list[Path]:
         """The folders of the recipe that are not below its own: shared with other machines."""
         named = [*self.overlay, *self.boot, *self.initramfs]
+        named += [self.u_boot.folder] if self.u_boot else []
+        named += [self.state_scripts] if self.state_scripts else []
         inside = self.folder.resolve()
         return [folder for folder in named if not folder.resolve().is_relative_to(inside)]
 

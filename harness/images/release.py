@@ -13,12 +13,14 @@ from typing import Any
 
 from harness import paths
 from harness.errors import ConfigurationError
+from harness.images import recipe as recipes
 from harness.images.keys import Keys
 from harness.images.layout import Region
+from harness.images.recipe import Recipe
 
 FILE = "release.json"
-SCHEMA = 1
-FILES = ("disk.img", "disk.img.bmap", "update.raucb", "packages.txt", "slot.img")
+SCHEMA = 2
+FILES = ("disk.img", "disk.img.bmap", "packages.txt", "slot.img")  # and the update artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Release:
     version: str
     variants: tuple[str, ...]
     client: str
+    bootloader: str
     compatible: str
     inputs: str
     base: str
@@ -45,6 +48,7 @@ class Release:
     recipe: str
     source_date_epoch: int
     slot: Digest
+    artifact_name: str  # one of `files`
     layout: Mapping[str, Region]
     files: Mapping[str, Digest]
 
@@ -59,14 +63,18 @@ class Release:
         return self.folder / "disk.img"
 
     @property
-    def bundle(self) -> Path:
+    def artifact(self) -> Path:
         """The update artifact."""
-        return self.folder / "update.raucb"
+        return self.folder / self.artifact_name
 
     @property
     def slot_image(self) -> Path:
         """The exact bytes that an installed slot begins with."""
         return self.folder / "slot.img"
+
+    def load_recipe(self) -> Recipe:
+        """The recipe as it is on this machine now; ConfigurationError when it is not there."""
+        return recipes.load(self.recipe_folder)
 
     def verify(self) -> None:
         """Hash every file again; ConfigurationError names all that are missing or differ."""
@@ -95,6 +103,7 @@ class Release:
             "version": self.version,
             "variants": list(self.variants),
             "client": self.client,
+            "bootloader": self.bootloader,
             "compatible": self.compatible,
             "inputs": self.inputs,
             "base": self.base,
@@ -102,6 +111,7 @@ class Release:
             "recipe": self.recipe,
             "source_date_epoch": self.source_date_epoch,
             "slot": _digest_json(self.slot),
+            "artifact": self.artifact_name,
             "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
             "files": {name: _digest_json(d) for name, d in sorted(self.files.items())},
         }
@@ -140,6 +150,7 @@ def _parse(folder: Path, keys: Keys) -> Release:
         version=keys.text("version"),
         variants=keys.texts("variants"),
         client=keys.text("client"),
+        bootloader=keys.text("bootloader"),
         compatible=keys.text("compatible"),
         inputs=keys.text("inputs", pattern=_SHA256),
         base=keys.text("base", pattern=_SHA256),
@@ -147,6 +158,7 @@ def _parse(folder: Path, keys: Keys) -> Release:
         recipe=keys.text("recipe"),
         source_date_epoch=keys.number("source_date_epoch"),
         slot=_digest(keys.section("slot")),
+        artifact_name=keys.text("artifact"),
         layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
         files={name: _digest(section) for name, section in keys.sections("files").items()},
     )

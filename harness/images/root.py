@@ -3,6 +3,8 @@
 A base is never changed: both run for every version and variant, in seconds.
 """
 
+import fnmatch
+import gzip
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ from pathlib import Path
 
 from harness.errors import BuildError
 from harness.images import initramfs
+from harness.images.artifacts import MAKERS
 from harness.images.kernel import Modules
-from harness.images.recipe import Recipe, Variant
+from harness.images.recipe import Recipe, Signing, Variant
 from harness.images.tree import Tree
 
 _UNITS = "/etc/systemd/system"
@@ -25,19 +28,34 @@ class Identity:
     version: str
     variants: tuple[str, ...]
     key: Path  # public SSH key that may log in
-    keyring: Path  # certificates whose updates are installed
+    signing: Signing  # whose updates are installed
 
 
-def reduce(tree: Tree, recipe: Recipe) -> Modules:
-    """Take out what the recipe does not want; the kernel lands at /boot/vmlinuz.
-
-    Returns the kernel's modules as the base knew them.
-    """
+def place_kernel(tree: Tree, recipe: Recipe) -> None:
+    """The kernel lands at /boot/vmlinuz, its devicetree beside it."""
     kernels = [path for path in tree.paths() if path.startswith("/boot/vmlinuz-")]
     if len(kernels) != 1:
         raise BuildError(f"base.packages: one kernel is needed, found {kernels or 'none'}")
-    tree.file("/boot/vmlinuz", tree.read(kernels[0]))
+    content = tree.read(kernels[0])
+    if recipe.kernel.compression == "gzip":
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+    tree.file("/boot/vmlinuz", content)
     tree.remove(kernels[0])
+    if recipe.kernel.devicetree:
+        tree.file(f"/boot/{Path(recipe.kernel.devicetree).name}", _devicetree(tree, recipe))
+
+
+def _devicetree(tree: Tree, recipe: Recipe) -> bytes:
+    """The kernel package's devicetree (Debian: /usr/lib/linux-image-<release>/<vendor>/)."""
+    name = recipe.kernel.devicetree
+    found = [p for p in tree.paths() if fnmatch.fnmatch(p, f"/usr/lib/linux-image-*/{name}")]
+    if len(found) != 1:
+        raise BuildError(f"kernel.devicetree: the base has {found or 'nothing'} called {name}")
+    return tree.read(found[0])
+
+
+def reduce(tree: Tree, recipe: Recipe) -> Modules:
+    """Take out what the recipe does not want; returns the modules that the base's kernel had."""
     modules = Modules(tree)
     modules.keep([*recipe.kernel.modules, *(w.split()[0] for w in recipe.kernel.initramfs)])
     tree.prune(recipe.base.prune)
@@ -46,15 +64,19 @@ def reduce(tree: Tree, recipe: Recipe) -> Modules:
 
 def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Identity) -> None:
     """Add overlay, identity, access, units and variants."""
+    marks = {
+        b"@SIGNATURE@": recipe.disk.signature.encode(),
+        b"@COMPATIBLE@": recipe.compatible.encode(),
+    }
     for folder in recipe.overlay:
-        tree.lay_over(folder)
+        tree.lay_over(folder, marks)
     _identify(tree, recipe, identity)
     _tell_apart(tree, identity)
     _let_in(tree, recipe, identity)
     _units(tree, recipe)
     for variant in variants:
         if variant.overlay:
-            tree.lay_over(variant.overlay)
+            tree.lay_over(variant.overlay, marks)
         for path in variant.remove:
             tree.remove(path)
 
@@ -83,15 +105,6 @@ def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:
         tree.file(stamp, f"TIMESTAMP_NSEC={tree.epoch}000000000\n")
     for folder in ("/data", "/dev", "/proc", "/run", "/sys", "/tmp"):  # noqa: S108
         tree.folder(folder)
-    replacements = {
-        b"@SIGNATURE@": recipe.disk.signature.encode(),
-        b"@COMPATIBLE@": recipe.compatible.encode(),
-    }
-    for path in ("/etc/fstab", "/etc/rauc/system.conf"):
-        content = tree.read(path)
-        for mark, value in replacements.items():
-            content = content.replace(mark, value)
-        tree.file(path, content)
     services = " ".join(recipe.health.services)
     tree.file(
         "/etc/gateway/health.conf", f'SERVICES="{services}"\nDEADLINE={recipe.health.deadline}\n'
@@ -118,7 +131,7 @@ def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     tree.file("/etc/shadow", "\n".join([root, *kept]) + "\n", mode=0o640)
     tree.folder("/root/.ssh", mode=0o700)
     tree.file("/root/.ssh/authorized_keys", identity.key.read_bytes(), mode=0o600)
-    tree.file("/etc/rauc/keyring.pem", identity.keyring.read_bytes())
+    MAKERS[recipe.client].trust(tree, recipe, identity.version, identity.signing)
 
 
 def _units(tree: Tree, recipe: Recipe) -> None:

@@ -12,6 +12,9 @@ _ASKED = (
     ("genimage", "--version"),
     ("grub-mkimage", "--version"),
     ("rauc", "--version"),
+    ("mkenvimage", "-V"),
+    ("mkfs.vfat", "--help"),
+    ("mender-artifact", "--version"),
 )
 
 

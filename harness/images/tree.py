@@ -10,7 +10,7 @@ import fnmatch
 import io
 import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -73,8 +73,11 @@ class Tree:
             if any("/".join(parts[:end]) in gone for end in range(2, len(parts) + 1)):
                 del self._members[path]
 
-    def lay_over(self, folder: Path) -> None:
-        """Add a folder's files as root's; of their modes only "executable" counts, as in Git."""
+    def lay_over(self, folder: Path, marks: Mapping[bytes, bytes] = {}) -> None:
+        """Add a folder's files as root's; of their modes only "executable" counts, as in Git.
+
+        Each of `marks` that a file contains is replaced by its value.
+        """
         for source in sorted(folder.rglob("*")):
             path = "/" + source.relative_to(folder).as_posix()
             if source.is_symlink():
@@ -83,7 +86,10 @@ class Tree:
                 self.folder(path)
             else:
                 executable = bool(source.stat().st_mode & 0o100)
-                self.file(path, source.read_bytes(), mode=0o755 if executable else 0o644)
+                content = source.read_bytes()
+                for mark, value in marks.items():
+                    content = content.replace(mark, value)
+                self.file(path, content, mode=0o755 if executable else 0o644)
 
     def file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
         """Add or replace a file of root's, and the folders above it."""

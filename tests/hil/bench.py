@@ -79,8 +79,8 @@ class Bench:
 
     def offer(self, release: Release, artifact: Path | None = None) -> str:
         """Serve the release's update artifact (or another file in its name); returns the URL."""
-        name = f"{release.slot.sha256[:12]}-{(artifact or release.bundle).name}"
-        self.server.add(name, artifact or release.bundle)
+        name = f"{release.slot.sha256[:12]}-{(artifact or release.artifact).name}"
+        self.server.add(name, artifact or release.artifact)
         return self.proxy.url(name, host=self.board.host_address())
 
     def install(self, release: Release) -> InstallResult:

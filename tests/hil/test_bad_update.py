@@ -11,7 +11,7 @@ import pytest
 
 from harness.crash.verdict import Judge
 from harness.evidence.record import Fault
-from harness.images.artifacts.rauc import sign_as_stranger
+from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
 from harness.verdict import Verdict
 from tests.hil.bench import Bench
@@ -60,8 +60,8 @@ def test_bad_update(bench: Bench, releases: Releases, scenario: Scenario, varian
 
 def _truncated(release: Release, folder: Path) -> Path:
     """The release's update artifact with its last third cut off."""
-    content = release.bundle.read_bytes()
-    path = folder / "truncated.raucb"
+    content = release.artifact.read_bytes()
+    path = folder / "truncated-artifact"
     path.write_bytes(content[: len(content) * 2 // 3])
     return path
 
@@ -82,7 +82,7 @@ def test_refused_update(
         bench.running(releases.new)
         before = judge.medium_selection()
         artifact = (
-            sign_as_stranger(releases.old, tmp_path / "stranger.raucb")
+            sign_as_stranger(releases.old, tmp_path / "strange-artifact")
             if kind == "signed-by-stranger"
             else _truncated(releases.old, tmp_path)
         )

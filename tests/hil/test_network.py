@@ -26,7 +26,7 @@ BREAKING = {NetworkFaultKind.RESET, NetworkFaultKind.CLOSE, NetworkFaultKind.STA
 
 def at_percent(template: str, release: Release) -> NetworkFault:
     """`reset@50%` with the percentage turned into a byte of the release's update artifact."""
-    size = release.bundle.stat().st_size
+    size = release.artifact.stat().st_size
     return NetworkFault.parse(
         re.sub(r"(\d+)%", lambda found: str(size * int(found[1]) // 100), template)
     )

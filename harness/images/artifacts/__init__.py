@@ -1,1 +1,45 @@
-"""Update artifacts: one module for each update client."""
+"""Update artifacts by the name of the client that installs them."""
+
+from pathlib import Path
+from typing import Protocol
+
+from harness.images import pki, tools
+from harness.images.artifacts import mender, rauc
+from harness.images.recipe import Recipe, Signing
+from harness.images.release import Release
+from harness.images.tree import Tree
+
+
+class Maker(Protocol):
+    """How one kind of update artifact is made, and trusted."""
+
+    FILE: str  # its name in a release
+
+    def make(
+        self, slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Signing
+    ) -> Path:
+        """Write an artifact that installs `slot` on devices of the recipe; returns `output`."""
+
+    def trust(self, tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
+        """Add to a root file system what its client must know: whom to trust, what it is."""
+
+
+MAKERS: dict[str, Maker] = {"rauc": rauc, "mender": mender}
+
+
+def sign_as_stranger(release: Release, output: Path) -> Path:
+    """The same update, signed by somebody whom no device trusts (for tests); returns `output`."""
+    output.unlink(missing_ok=True)
+    slot = output.with_name(output.name + ".slot")
+    slot.unlink(missing_ok=True)
+    tools.copy(release.slot_image, slot)  # `output` may be on another file system
+    try:
+        return MAKERS[release.client].make(
+            slot,
+            output,
+            recipe=release.load_recipe(),
+            version=release.version,
+            signing=pki.stranger(),
+        )
+    finally:
+        slot.unlink()

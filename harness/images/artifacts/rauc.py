@@ -10,19 +10,20 @@ from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
-from harness.images import pki, tools
-from harness.images.recipe import Signing
-from harness.images.release import Release
+from harness.images.recipe import Recipe, Signing
+from harness.images.tree import Tree
+
+FILE = "update.raucb"
 
 
-def make(slot: Path, output: Path, *, compatible: str, version: str, signing: Signing) -> Path:
-    """Write a bundle that installs `slot` on devices of `compatible`; returns `output`."""
+def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Signing) -> Path:
+    """Write a bundle that installs `slot` on devices of the recipe; returns `output`."""
     with tempfile.TemporaryDirectory(prefix="harness-bundle-", dir=output.parent) as name:
         folder = Path(name) / "content"
         folder.mkdir()
         os.link(slot, folder / "rootfs.img")
         (folder / "manifest.raucm").write_text(
-            f"[update]\ncompatible={compatible}\nversion={version}\n\n"
+            f"[update]\ncompatible={recipe.compatible}\nversion={version}\n\n"
             "[bundle]\nformat=verity\n\n[image.rootfs]\nfilename=rootfs.img\n",
             encoding="utf-8",
         )
@@ -38,19 +39,6 @@ def make(slot: Path, output: Path, *, compatible: str, version: str, signing: Si
     return output
 
 
-def sign_as_stranger(release: Release, output: Path) -> Path:
-    """The same update, signed by somebody whom no device trusts (for tests); returns `output`."""
-    output.unlink(missing_ok=True)
-    slot = output.with_name(output.name + ".slot")
-    slot.unlink(missing_ok=True)
-    tools.copy(release.slot_image, slot)  # `output` may be on another file system
-    try:
-        return make(
-            slot,
-            output,
-            compatible=release.compatible,
-            version=release.version,
-            signing=pki.stranger(),
-        )
-    finally:
-        slot.unlink()
+def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
+    """Add the keyring of certificates whose bundles are installed."""
+    tree.file("/etc/rauc/keyring.pem", signing.keyring.read_bytes())

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.images import layout
-from harness.images.bootloader import environment_block
+from harness.images.bootloaders import grub
+from harness.images.bootloaders.grub import environment_block
+from harness.images.layout import SECTOR
 
 SCRIPT = Path("images/legacy-gateway/overlay/usr/sbin/boot-selection").resolve()
-FIRST = layout.SELECTION_1 * layout.SECTOR
-SECOND = layout.SELECTION_2 * layout.SECTOR
+FIRST = grub.SELECTION_1 * SECTOR
+SECOND = grub.SELECTION_2 * SECTOR
 
 
 class Disk:

@@ -11,7 +11,7 @@ from harness import process
 from harness.errors import BuildError, ConfigurationError
 from harness.images import build as builder
 from harness.images import pki, recipe, release
-from harness.images.artifacts.rauc import sign_as_stranger
+from harness.images.artifacts import sign_as_stranger
 from harness.images.build import build
 from tests.unit.images import samples
 
@@ -141,7 +141,7 @@ def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None
     made = build(small, version="1.0.0")
     strange = sign_as_stranger(made, tmp_path / "strange.raucb")
     ours = f"--keyring={pki.development().keyring}"
-    assert process.run(["rauc", "info", ours, made.bundle], timeout=30).returncode == 0
+    assert process.run(["rauc", "info", ours, made.artifact], timeout=30).returncode == 0
     assert process.run(["rauc", "info", ours, strange], timeout=30, check=False).returncode != 0
     theirs = f"--keyring={pki.stranger().keyring}"
     assert process.run(["rauc", "info", theirs, strange], timeout=30).returncode == 0

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.images import bootloader, disk, layout
-from harness.images.bootloader import environment_block
+from harness.images import disk, recipe
+from harness.images.bootloaders import grub
+from harness.images.bootloaders.grub import environment_block
+from harness.images.layout import SECTOR, Piece, Region
+from tests.unit.images import samples
 
 RECIPE = Path("images/legacy-gateway")
-FIRST = layout.SELECTION_1 * layout.SECTOR
-SECOND = layout.SELECTION_2 * layout.SECTOR
+FIRST = grub.SELECTION_1 * SECTOR
+SECOND = grub.SELECTION_2 * SECTOR
 
 
 class Machine:
@@ -47,14 +50,22 @@ class Machine:
 
 
 def _image(folder: Path, *more: Path) -> Path:
+    boots = [str(path.resolve()) for path in (RECIPE / "boot", *more)]
+    small = recipe.load(samples.recipe_folder(folder / "recipe", boot=boots))
     (folder / "slot").write_bytes(bytes(4096))
-    parts = disk.Parts(
+    work = folder / "work"
+    work.mkdir()
+    pieces = grub.pieces(small, [], {}, work)
+    regions = grub.regions(small)
+    pieces += [Piece(s, folder / "slot", regions[s], "0x83") for s in ("slot-A", "slot-B")]
+    return disk.make(
+        folder / "disk.img",
         signature="0badcafe",
-        boot=bootloader.boot_partition([RECIPE / "boot", *more], "0badcafe", epoch=1),
-        slot=folder / "slot",
-        regions=layout.regions(slot_size=1 << 20, data_size=8 << 20),
+        pieces=pieces,
+        data=Region(*regions["data"]),
+        folder=work,
+        epoch=1,
     )
-    return disk.make(parts, folder / "disk.img", epoch=1)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from harness.images.release import Digest, Release
 
 
 def _release(folder: Path) -> Release:
-    for name in release.FILES:
+    files = (*release.FILES, "update.raucb")
+    for name in files:
         (folder / name).write_bytes(name.encode())
     made = Release(
         folder=folder,
@@ -20,6 +21,7 @@ def _release(folder: Path) -> Release:
         version="1.0.0",
         variants=("broken",),
         client="rauc",
+        bootloader="grub",
         compatible="small",
         inputs="a" * 64,
         base="b" * 64,
@@ -27,8 +29,9 @@ def _release(folder: Path) -> Release:
         recipe="images/small",
         source_date_epoch=1700000000,
         slot=Digest(sha256="c" * 64, size=8),
+        artifact_name="update.raucb",
         layout={"slot-A": Region(1048576, 4096)},
-        files={name: release.digest(folder / name) for name in release.FILES},
+        files={name: release.digest(folder / name) for name in files},
     )
     made.write()
     return made
@@ -56,12 +59,12 @@ def test_schema_is_checked(tmp_path: Path) -> None:
     _release(tmp_path)
     path = tmp_path / "release.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content.update(schema=2, colour="red", inputs="xyz", layout={"slot-A": [1]})
+    content.update(schema=1, colour="red", inputs="xyz", layout={"slot-A": [1]})
     del content["machine"]
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
         release.load(tmp_path)
-    for problem in ("schema: '2'", "colour: unknown", "inputs:", "layout.slot-A:", "machine: miss"):
+    for problem in ("schema: '1'", "colour: unknown", "inputs:", "layout.slot-A:", "machine: miss"):
         assert problem in caught.value.details
 
 

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
-from harness.images import layout
+from harness.images.layout import MIB, SECTOR, Piece, Region, slots_and_data
+from harness.images.recipe import EPOCH, Recipe, Variant
+
+COMPRESSIONS: tuple[str, ...] = ("gzip", "lzo", "xz")
+CORE = 1  # sector of GRUB's core image, where boot.img expects it
+# The boot partition is a tar archive that starts right here, so that the contents of its first
+# two files, the copies of the boot selection, are these sectors.
+BOOT = 1023
+SELECTION_1 = 1024
+SELECTION_2 = 1536
+SLOTS_START = MIB
+BOOT_PARTITION = Region(BOOT * SECTOR, SLOTS_START - BOOT * SECTOR)
 
 _FOLDER = Path("/usr/lib/grub/i386-pc")
 _MODULES = (
@@ -23,6 +34,40 @@ _MODULES = (
 _FILTERS = ("gzio", "xzio", "lzopio")
 
 STATES = ("good", "trial", "bad")
+
+
+def regions(recipe: Recipe) -> dict[str, Region]:
+    """Where everything is; docs/boot-selection.md says why the boot selection has copies."""
+    after = (SELECTION_2 + 1) * SECTOR
+    return {
+        "boot-selection": Region(SELECTION_1 * SECTOR, after - SELECTION_1 * SECTOR),
+        "boot-selection-1": Region(SELECTION_1 * SECTOR, SECTOR),
+        "boot-selection-2": Region(SELECTION_2 * SECTOR, SECTOR),
+        # What of the boot partition is never written after flashing: all but the copies.
+        "boot": Region(after, SLOTS_START - after),
+        **slots_and_data(
+            SLOTS_START, slot_size=recipe.disk.slot_size, data_size=recipe.disk.data_size
+        ),
+    }
+
+
+def prepare(recipe: Recipe, variants: Sequence[Variant]) -> None:
+    """Nothing takes long."""
+
+
+def pieces(
+    recipe: Recipe, variants: Sequence[Variant], files: dict[str, bytes], folder: Path
+) -> list[Piece]:
+    """Boot sector, core image and boot partition; `files` go into the boot partition."""
+    folders = [*recipe.boot, *(v.boot for v in variants if v.boot)]
+    (folder / "boot.img").write_bytes(boot_partition(folders, recipe.disk.signature, files))
+    (folder / "mbr.img").write_bytes(boot_sector())
+    core = core_image(folder / "core.img")
+    return [
+        Piece("mbr", folder / "mbr.img", Region(0, 440)),
+        Piece("core", core, Region(CORE * SECTOR, (BOOT - CORE) * SECTOR)),
+        Piece("boot", folder / "boot.img", BOOT_PARTITION, kind="0xda"),
+    ]
 
 
 def core_image(output: Path) -> Path:
@@ -37,7 +82,7 @@ def core_image(output: Path) -> Path:
         timeout=60,
         error=BuildError,
     )
-    room = (layout.BOOT - layout.CORE) * layout.SECTOR
+    room = (BOOT - CORE) * SECTOR
     if output.stat().st_size > room:
         raise BuildError(f"GRUB's core image has {output.stat().st_size} bytes, room is {room}")
     return output
@@ -48,30 +93,32 @@ def boot_sector() -> bytes:
     return (_FOLDER / "boot.img").read_bytes()[:440]
 
 
-def boot_partition(folders: Sequence[Path], signature: str, *, epoch: int) -> bytes:
+def boot_partition(
+    folders: Sequence[Path], signature: str, extra: dict[str, bytes] | None = None
+) -> bytes:
     """The boot partition: both selection copies at their sectors, then the folders' files.
 
     Later folders win. `@SIGNATURE@` in a file is the disk signature. Raises BuildError when the
     files do not fit in front of the first slot.
     """
-    files: dict[str, bytes] = {}
+    files = dict(extra or {})
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             content = path.read_bytes().replace(b"@SIGNATURE@", signature.encode())
             files[path.relative_to(folder).as_posix()] = content
     # Between the copies: a header of one sector in front of each copy, the rest is this file.
-    gap = (layout.SELECTION_2 - layout.SELECTION_1 - 3) * layout.SECTOR
+    gap = (SELECTION_2 - SELECTION_1 - 3) * SECTOR
     selection = environment_block()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        _add(tar, "selection-1", selection, epoch)
-        _add(tar, "gap", b"\0" * gap, epoch)
-        _add(tar, "selection-2", selection, epoch)
+        _add(tar, "selection-1", selection)
+        _add(tar, "gap", b"\0" * gap)
+        _add(tar, "selection-2", selection)
         for name, content in sorted(files.items()):
-            _add(tar, name, content, epoch)
+            _add(tar, name, content)
     content = archive.getvalue()
-    room = layout.SLOTS_START - layout.BOOT * layout.SECTOR
-    if len(content.rstrip(b"\0")) > room - 2 * layout.SECTOR:
+    room = SLOTS_START - BOOT * SECTOR
+    if len(content.rstrip(b"\0")) > room - 2 * SECTOR:
         raise BuildError(f"boot: {len(content)} bytes of files do not fit into {room} bytes")
     return content[:room]
 
@@ -86,11 +133,11 @@ def environment_block(
         f"A_state={states[0]}\nA_left=3\nB_state={states[1]}\nB_left=3\n"
         f"gen_tail={generation:08d}\n"
     )
-    return text.encode().ljust(layout.SELECTION_SIZE, b"#")
+    return text.encode().ljust(SECTOR, b"#")
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes, epoch: int) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     header = tarfile.TarInfo(name)
     header.size = len(content)
-    header.mtime = epoch
+    header.mtime = EPOCH
     tar.addfile(header, io.BytesIO(content))
