@@ -56,6 +56,7 @@ def harness(
     events: Annotated[
         Path | None, typer.Option(help="Append every step as a JSON line to this file.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no steps.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")] = False,
 ) -> None:
     """Proves, before release, that an over-the-air update cannot brick a device."""
@@ -70,7 +71,7 @@ def harness(
         if not events.parent.is_dir():
             raise typer.BadParameter(f"{events.parent} is not a folder", param_hint="--events")
         context.with_resource(json_lines(events))
-    if context.invoked_subcommand not in _INTERACTIVE:
+    if not quiet and context.invoked_subcommand not in _INTERACTIVE:
         context.with_resource(progress.shown())
 
 

@@ -126,6 +126,23 @@ def start(
         )
 
 
+def piped(argv: Sequence[str | Path], *, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a program whose output the caller reads, and ends with `interrupt_group` or
+    `kill_group`. Raises LabError when the program is missing; same rule for threads as `start`.
+    """
+    setpriv, program = _prepared([str(word) for word in argv], LabError), len(argv)
+    # A shell starts what it sends to the background with Ctrl-C ignored, and that is inherited.
+    words = [*setpriv[:-program], "env", "--default-signal=INT", *setpriv[-program:]]
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+    )
+
+
 def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives the harness, in a session of its own; output goes to `log`.
 
@@ -149,6 +166,12 @@ def interact(argv: Sequence[str | Path]) -> int:
             return process.wait()
         except KeyboardInterrupt:  # the terminal sent it to the program too, which decides
             return process.wait()
+
+
+def interrupt_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGINT to the process's whole group, as a terminal does for Ctrl-C: a request to end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGINT)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
