@@ -131,6 +131,9 @@ class Recipe:
     def outside(self) -> list[Path]:
         """The folders of the recipe that are not below its own: shared with other machines."""
         named = [*self.overlay, *self.boot, *self.initramfs]
+        for each in self.variants.values():
+            laid = (each.overlay, each.boot, each.initramfs, each.u_boot)
+            named += [folder for folder in laid if folder]
         named += [self.u_boot.folder] if self.u_boot else []
         named += [self.state_scripts] if self.state_scripts else []
         inside = self.folder.resolve()

@@ -49,6 +49,7 @@ class LocalBoard:
 
     def moved(self, text: str) -> str:
         """`text` with the device's folders below `root`."""
+        text = text.replace("/usr/lib/gateway/", f"{self.root}/bin/lib-")
         return re.sub(r"(?<![\w}])/(run|data|etc|proc)/", rf"{self.root}/\1/", text)
 
     def run(self, command: str, *, timeout: float) -> CommandResult:

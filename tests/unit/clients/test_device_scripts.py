@@ -19,7 +19,12 @@ from harness.faults.server import UpdateServer
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_boot_selection import block
 
-PROGRAMS = Path(__file__).parents[3] / "images/legacy-gateway/overlay/usr/sbin"
+IMAGES = Path(__file__).parents[3] / "images"
+PROGRAMS = {
+    name: IMAGES / folder / "overlay/usr/sbin" / name
+    for name, folder in (("boot-selection", "legacy-gateway"), ("gateway-update", "common"))
+}
+CLIENT = IMAGES / "legacy-gateway/overlay/usr/lib/gateway"
 COPIES = (1024 * 512, 1536 * 512)  # bytes, docs/architecture.md
 BUNDLE = random.Random(3).randbytes(3_000_000)
 
@@ -62,13 +67,17 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 def ship(board: LocalBoard) -> None:
     """Put the image's programs on the board, which runs version 1.0.0 in slot A."""
-    for name in ("boot-selection", "gateway-update"):
-        board.program(name, board.moved((PROGRAMS / name).read_text()))
+    for name, path in PROGRAMS.items():
+        board.program(name, board.moved(path.read_text()))
+    for name in ("client", "install"):
+        board.program(f"lib-{name}", board.moved((CLIENT / name).read_text()))
     board.program("rauc", RAUC)
     board.program("mountpoint", "#!/bin/sh\n")
     (board.root / "run/lock").mkdir()
     (board.root / "proc").mkdir()
-    (board.root / "proc/cmdline").write_text("rauc.slot=A root=PARTUUID=6a7e0001-02\n")
+    (board.root / "proc/cmdline").write_text(
+        "gateway.slot=A rauc.slot=A root=PARTUUID=6a7e0001-02\n"
+    )
     (board.root / "run/gateway-health").write_text("ok\n")
     (board.root / "etc/gateway-release").write_text("VERSION=1.0.0\nVARIANT=\n")
     show = "gen_head=00000001\norder=A B\nA_state=good\nA_left=3\nB_state=good\nB_left=3\n"
