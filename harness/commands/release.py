@@ -2,8 +2,9 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +15,16 @@ from harness.commands.terminal import (
     Lab,
     Recipe,
     ReleaseFolder,
+    ReleaseFolders,
     Store,
     answer,
     show,
+    tell,
 )
+
+if TYPE_CHECKING:
+    from harness.evidence.store import Stored
+    from harness.runner import Selection
 
 
 def build(
@@ -53,10 +60,15 @@ def build(
 
 
 def test(
-    release: ReleaseFolder,
+    release: ReleaseFolders,
     *,
     from_release: Annotated[
-        Path, typer.Option("--from", metavar="RELEASE", help="Release that the boards run before.")
+        list[Path],
+        typer.Option(
+            "--from",
+            metavar="RELEASE",
+            help="Release that the boards run before; one for each machine.",
+        ),
     ],
     board: BoardNames,
     lab: Lab = DEFAULT_LAB,
@@ -75,34 +87,82 @@ def test(
 ) -> None:
     """Run the scenarios that lead from one release to another, and keep the evidence.
 
+    Releases of several machines run at the same time, each on the boards of its machine.
+
     [dim]harness test out/1.1.0 --from out/1.0.0 --board gateway-qemu -k power_cut[/]
     """
     from harness import runner
-    from harness.evidence.store import EvidenceStore
-    from harness.evidence.table import verdict_table
 
     selection = runner.Selection(
-        release=release,
-        from_release=from_release,
+        release=release[0],
+        from_release=from_release[0],
         boards=tuple(board),
         lab=lab,
         tier="all" if every else tier,
         keyword=keyword,
         scenarios=tuple(scenario or ()),
     )
+    if len(release) > 1 or len(from_release) > 1:
+        _test_matrix(release, from_release, selection, store, as_json=as_json)
+    else:
+        _test_machine(selection, store, as_json=as_json)
+
+
+def _test_machine(selection: "Selection", store: Path | None, *, as_json: bool) -> None:
+    """One machine: pytest runs in this process."""
+    from harness import runner
+    from harness.evidence.store import EvidenceStore
+    from harness.evidence.table import verdict_table
+
     # pytest tells how the scenarios go; that is no part of an answer in JSON
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         stored = runner.run_scenarios(selection, EvidenceStore(store))
-    evidence = stored.evidence
-    answer(
-        as_json,
-        verdict_table(evidence),
-        folder=str(stored.folder),
-        evidence=stored.digest,
-        verdicts={record.scenario: record.verdict for record in evidence.records},
-        passed=all(record.passed for record in evidence.records),
-    )
+    answer(as_json, verdict_table(stored.evidence), **_told(stored))
     runner.require_passed(stored)
+
+
+def _test_matrix(
+    releases: Sequence[Path],
+    from_releases: Sequence[Path],
+    common: "Selection",
+    store: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Several machines, each in a process of its own; what has ended is shown in any case."""
+    from harness import matrix
+    from harness.evidence.store import EvidenceStore
+    from harness.evidence.table import verdict_table
+
+    selections = matrix.by_machine(releases, from_releases, common)
+    done: list[Stored] = []
+    try:
+        runs = matrix.run_matrix(
+            selections, EvidenceStore(store).folder, tell=tell, on_done=done.append
+        )
+    finally:
+        if done:
+            done.sort(key=lambda stored: list(selections).index(stored.evidence.subject.machine))
+            told = [_told(stored) for stored in done]
+            complete = len(done) == len(selections)
+            answer(
+                as_json,
+                verdict_table(*(stored.evidence for stored in done)),
+                runs=[{"machine": s.evidence.subject.machine, **_told(s)} for s in done],
+                passed=complete and all(run["passed"] for run in told),
+            )
+    matrix.require_passed(runs)
+
+
+def _told(stored: "Stored") -> dict[str, Any]:
+    """A run in JSON."""
+    evidence = stored.evidence
+    return {
+        "folder": str(stored.folder),
+        "evidence": stored.digest,
+        "verdicts": {record.scenario: record.verdict for record in evidence.records},
+        "passed": all(record.passed for record in evidence.records),
+    }
 
 
 def report(

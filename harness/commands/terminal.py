@@ -1,6 +1,7 @@
 """What the commands share: their common options, and how they answer on standard output."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,10 @@ from rich.console import Console
 
 Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="Folder of the recipe.")]
 ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder of the release.")]
+ReleaseFolders = Annotated[
+    list[Path],
+    typer.Argument(metavar="RELEASE...", help="Folder of the release; one for each machine."),
+]
 BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Place of the board in the lab.")]
 BoardNames = Annotated[
     list[str], typer.Option("--board", "-b", help="Place of the board; may be given again.")
@@ -33,3 +38,8 @@ def answer(as_json: bool, text: Any, **fields: Any) -> None:
 def show(text: Any) -> None:
     """Print a command's answer for a person."""
     Console(highlight=False, markup=False).print(text, soft_wrap=True)
+
+
+def tell(name: str, line: str) -> None:
+    """Show a line that the process `name`, one of several, has printed; on standard error."""
+    typer.echo(f"{name} | {line}", file=sys.stderr)

@@ -1,24 +1,50 @@
 """Verdicts in the terminal."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import Outcome, Record
+from harness.evidence.record import Outcome, Record, standing
 
 _STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.LAB_ERROR: "yellow"}
 
 
-def verdict_table(evidence: Evidence) -> Table:
-    """One line a scenario: what was done, what became of the device, and why it counts."""
-    table = Table(title=f"{evidence.subject} on {evidence.header.board}", title_justify="left")
+# A machine's cell in the table of several: verdict, boots and seconds under their heads.
+_CELL = "{:12} {:>5} {:>7}"
+
+
+def verdict_table(*runs: Evidence) -> Table:
+    """One line a scenario: what was done, what became of the device, and why it counts.
+
+    Several runs, one a machine: one group of columns each, `-` where a scenario did not run.
+    """
+    if len(runs) == 1:
+        return _one_machine(runs[0])
+    table = Table(caption_justify="left")
+    table.add_column("scenario", overflow="fold", vertical="bottom")
+    for evidence in runs:
+        heads = _CELL.format("verdict", "boots", "seconds")
+        name = f"{_path(evidence)}\n{evidence.header.board}\n{heads}"
+        table.add_column(Text(name), no_wrap=True)
+    standings = [standing(evidence.records) for evidence in runs]
+    for scenario in dict.fromkeys(r.scenario for evidence in runs for r in evidence.records):
+        records = [records.get(scenario) for records in standings]
+        table.add_row(_named(scenario, records), *map(_cell, records))
+    table.caption = "\n".join(f"{e.subject.machine}: {summary_line(e)}" for e in runs)
+    return table
+
+
+def _one_machine(evidence: Evidence) -> Table:
+    table = Table(title=f"{_path(evidence)} on {evidence.header.board}", title_justify="left")
     table.add_column("scenario", overflow="fold")
     table.add_column("verdict")
     table.add_column("boots", justify="right")
     table.add_column("seconds", justify="right")
     for record in evidence.records:
         table.add_row(
-            _named(record),
+            _named(record.scenario, [record]),
             Text(shown_verdict(record), style=_STYLES[record.outcome]),
             str(record.boots),
             f"{record.seconds:.1f}",
@@ -27,11 +53,30 @@ def verdict_table(evidence: Evidence) -> Table:
     return table
 
 
-def _named(record: Record) -> Text:
+def _path(evidence: Evidence) -> str:
+    """`rpi4 1.0.0 -> 1.1.0`."""
+    old, subject = evidence.header.from_release, evidence.subject
+    start = f"{subject.machine} {old.version} ->" if old else subject.machine
+    return " ".join([start, subject.version, *(f"({name})" for name in subject.variants)])
+
+
+def _cell(record: Record | None) -> Text:
+    if record is None:
+        return Text("-", style="dim")
+    seconds = f"{record.seconds:.1f}"
+    cell = Text(_CELL.format(shown_verdict(record), record.boots, seconds))
+    cell.stylize(_STYLES[record.outcome], 0, len(shown_verdict(record)))
+    return cell
+
+
+def _named(scenario: str, records: Sequence[Record | None]) -> Text:
     """The scenario's id and, below it, why it did not pass: a column for that would fold ids."""
-    if record.passed:
-        return Text(record.scenario)
-    return Text.assemble(record.scenario, "\n", (f"  {record.why}", _STYLES[record.outcome]))
+    name = Text(scenario)
+    for record in records:
+        if record and not record.passed:
+            machine = f"{record.machine}: " if len(records) > 1 else ""
+            name.append(f"\n  {machine}{record.why}", _STYLES[record.outcome])
+    return name
 
 
 def shown_verdict(record: Record) -> str:

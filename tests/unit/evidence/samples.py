@@ -43,15 +43,18 @@ def make_release(
 ) -> Subject:
     """A release folder whose files are small, but real and really hashed."""
     folder.mkdir()
-    for name in FILES:
+    shipped = [*FILES, "update.raucb"]
+    for name in shipped:
         (folder / name).write_text(f"{name} of {machine} {version} {content}")
-    files = {name: digest(folder / name) for name in FILES}
+    files = {name: digest(folder / name) for name in shipped}
     release = Release(
         folder=folder,
         machine=machine,
         version=version,
         variants=(),
         client="rauc",
+        bootloader="grub",
+        artifact_name="update.raucb",
         compatible=machine,
         inputs="0" * 64,
         base="0" * 64,
@@ -67,11 +70,20 @@ def make_release(
 
 
 def finished_run(
-    store: EvidenceStore, subject: Subject, records: Iterable[Record], signer: CryptoSigner
+    store: EvidenceStore,
+    subject: Subject,
+    records: Iterable[Record],
+    signer: CryptoSigner,
+    *,
+    from_release: Subject | None = None,
 ) -> Stored:
     """A finished run about `subject`."""
     run = store.begin(
-        subject, from_release=None, board="gateway-qemu", lab="labs/qemu.yaml", tools={"qemu": "10"}
+        subject,
+        from_release=from_release,
+        board="gateway-qemu",
+        lab="labs/qemu.yaml",
+        tools={"qemu": "10"},
     )
     (run.consoles / "boot-1.log").write_text("login:")
     for each in records:

@@ -5,12 +5,13 @@ from pathlib import Path
 import rich.console
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness.evidence.evidence import Evidence
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import Subject
 from harness.evidence.table import verdict_table
 from harness.verdict import Invariant, Verdict
-from tests.unit.evidence.samples import finished_run, record
+from tests.unit.evidence.samples import finished_run, make_release, record
 
 VOID = {"meta", "line"}
 
@@ -82,3 +83,53 @@ def test_the_table_shows_every_scenario_as_it_is_written(
     assert "power-cut[bold]" in out.getvalue()
     assert "bricked, expected new or old" in out.getvalue()
     assert "1 passed, 1 failed, 0 lab errors" in out.getvalue()
+
+
+def matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> list[Evidence]:
+    """Two machines: one scenario that only one ran, one that failed, one that was not judged."""
+    results = {
+        "legacy-gateway": [record(), record("power-cut[switch/all]", Verdict.OLD, boots=3)],
+        "rpi4": [
+            record(machine="rpi4"),
+            record("network[stall]", None, machine="rpi4"),
+            record("power-cut[switch/all]", Verdict.BRICKED, machine="rpi4"),
+        ],
+    }
+    found = []
+    for machine, records in results.items():
+        old = make_release(tmp_path / f"{machine}-0", machine=machine, version="1.0.0")
+        new = make_release(tmp_path / f"{machine}-1", machine=machine)
+        found.append(finished_run(store, new, records, signer, from_release=old).evidence)
+    return found
+
+
+def test_the_table_of_a_matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> None:
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=120)
+    console.print(verdict_table(*matrix(tmp_path, store, signer)))
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    assert lines == MATRIX.strip().splitlines(), out.getvalue()
+
+
+def test_one_machine_s_table_says_from_where_to_where(
+    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    table = verdict_table(matrix(tmp_path, store, signer)[1])
+    assert table.title == "rpi4 1.0.0 -> 1.1.0 on gateway-qemu"
+
+
+MATRIX = """
+┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃                                                  ┃ legacy-gateway 1.0.0 -> 1.1.0 ┃ rpi4 1.0.0 -> 1.1.0        ┃
+┃                                                  ┃ gateway-qemu                  ┃ gateway-qemu               ┃
+┃ scenario                                         ┃ verdict      boots seconds    ┃ verdict      boots seconds ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ update                                           │ new              2    48.0    │ new              2    48.0 │
+│ power-cut[switch/all]                            │ old              3    48.0    │ bricked          2    48.0 │
+│   rpi4: bricked, expected new or old             │                               │                            │
+│ network[stall]                                   │ -                             │ lab-error        2    48.0 │
+│   rpi4: lab trouble: QEMU ended with exit code 1 │                               │                            │
+└──────────────────────────────────────────────────┴───────────────────────────────┴────────────────────────────┘
+legacy-gateway: 2 passed, 0 failed, 0 lab errors
+rpi4: 1 passed, 1 failed, 1 lab errors
+"""  # noqa: E501
