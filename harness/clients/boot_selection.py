@@ -1,8 +1,8 @@
 """The boot selection as data: what the bootloader will try, in which order, how often.
 
 It is parsed from what the device says (`boot-selection show`) and, independent of the software
-under test, from the sectors of the medium. Format: docs/boot-selection.md; the block itself is
-GRUB's environment block (GRUB manual, "Environment block").
+under test, from the sectors of the medium (`harness.clients.selection_format`). Both say the same
+words for every bootloader: docs/boot-selection.md.
 """
 
 import re
@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_HEADER = "# GRUB Environment Block\n"
-_KEYS = ("gen_head", "order", "A_state", "A_left", "B_state", "B_left", "gen_tail")
-BLOCK_SIZE = 512  # bytes: one sector, which is written completely or not at all
+ATTEMPTS = 3  # boot attempts that a slot gets
+KEYS = ("gen_head", "order", "A_state", "A_left", "B_state", "B_left", "gen_tail")
 
 
 class Slot(StrEnum):
@@ -45,7 +44,7 @@ class SlotChoice:
     """A slot's part of the boot selection."""
 
     state: SlotState
-    left: int  # boot attempts left, 0 to 3
+    left: int  # boot attempts left, 0 to ATTEMPTS
 
     @property
     def bootable(self) -> bool:
@@ -97,7 +96,7 @@ class BootSelection:
 
         `copy1` and `copy2` may be missing: then `copies_ok` is None.
         """
-        missing = [key for key in _KEYS if key not in variables]
+        missing = [key for key in KEYS if key not in variables]
         if missing:
             raise ValueError(f"boot selection without {', '.join(missing)}")
         if variables["gen_head"] != variables["gen_tail"]:
@@ -120,22 +119,7 @@ class BootSelection:
         return cls.parse({key: value for key, _, value in pairs})
 
 
-def parse_environment_block(block: bytes) -> BootSelection | None:
-    """The boot selection in one copy on the medium; None when it is torn or no boot selection.
-
-    `block` is the 512 bytes of the copy. Strict: exactly the variables of the format in their
-    order, padded with `#` to the end; anything else was not written by a complete write.
-    """
-    lines = block.decode("ascii", errors="replace").rstrip("#")
-    if len(block) != BLOCK_SIZE or not lines.startswith(_HEADER) or not lines.endswith("\n"):
-        return None
-    pairs = [line.partition("=") for line in lines.removeprefix(_HEADER).splitlines()]
-    if tuple(key for key, _, _ in pairs) != _KEYS:
-        return None
-    try:
-        return BootSelection.parse({key: value for key, _, value in pairs})
-    except ValueError:
-        return None
+Copies = tuple[BootSelection | None, BootSelection | None]  # on the medium; None: torn
 
 
 def _choice(variables: Mapping[str, str], slot: Slot) -> SlotChoice:

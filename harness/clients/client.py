@@ -3,7 +3,6 @@
 `harness.clients.registry` makes one by the name that the release gives.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +11,6 @@ from harness.clients.boot_selection import (
     Slot,
     SlotChoice,
     SlotState,
-    parse_environment_block,
 )
 
 __all__ = [
@@ -23,7 +21,6 @@ __all__ = [
     "SlotChoice",
     "SlotState",
     "Status",
-    "parse_environment_block",
 ]
 
 
@@ -34,13 +31,7 @@ class InstallResult:
     ok: bool  # installed, and the new version will be booted next
     output: str  # all that the client printed, both streams
     returncode: int
-
-    @property
-    def message(self) -> str:
-        """Why it was refused, in the client's own words; the last line where it gives none."""
-        found = re.findall(r"LastError: *(.*)", self.output)
-        lines = self.output.strip().splitlines() or [""]
-        return str(found[-1] if found else lines[-1]).strip()
+    message: str  # why it was refused, in the client's own words; or the last line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +57,10 @@ class Client(Protocol):
     Every method raises DeviceError when the device cannot be reached, does not answer in time, or
     answers what makes no sense.
     """
+
+    @property
+    def idle_changes(self) -> int:
+        """How often the client writes the boot selection as it is, before each of its changes."""
 
     def provision(self, server_url: str) -> None:
         """Tell the device its update server, as a site's installer would; kept over updates."""

@@ -1,118 +1,12 @@
-"""RAUC on a gateway image: the device commands of docs/architecture.md, over `Board.run`.
+"""RAUC, behind the gateway's own programs."""
 
-An installation runs as a systemd unit of its own, so that it neither dies with an SSH connection
-nor needs one; its output and its exit code are files in /run, which no reboot survives.
-"""
-
-import json
 import re
-import shlex
 
-from harness.boards.board import Board, CommandResult
-from harness.clients.boot_selection import BootSelection, Slot
-from harness.clients.client import InstallResult, Status
-from harness.errors import DeviceError
-
-SERVER_FILE = "/data/config/update-server"
-_UNIT = "harness-install"
-_RUN = f"/run/{_UNIT}"  # .pid, .log, and at the end .code
-_SHORT = 60.0  # seconds for a command that only reads or starts something
-
-# `mv`, so that who sees the code sees all of it and of the log.
-_INSTALL = (
-    f"echo $$ >{_RUN}.pid; "
-    f'gateway-update install "$1" >{_RUN}.log 2>&1; '
-    f"echo $? >{_RUN}.code.new; mv {_RUN}.code.new {_RUN}.code"
-)
-_START = f"rm -f {_RUN}.*; systemd-run --quiet --collect --unit={_UNIT} sh -c {{script}} sh {{url}}"
-# Gives the unit ten seconds to appear. Ends with the installation, also with one that was killed:
-# then there is no code, and `cat` fails.
-_WAIT = (
-    f"n=0; until [ -e {_RUN}.log ] || [ $n -ge 20 ]; do sleep 0.5; n=$((n + 1)); done; "
-    f"while [ ! -e {_RUN}.code ] && read -r pid <{_RUN}.pid && kill -0 $pid; do sleep 0.5; done; "
-    f"cat {_RUN}.code {_RUN}.log"
-)
-_STATUS = (
-    '. /etc/gateway-release; printf "%s\\n" "$VARIANT" '
-    f'"$(cat {SERVER_FILE} 2>/dev/null)"; gateway-update status'
-)
-# The answer must get back before the network goes down. systemd's timers are a minute inexact
-# unless told otherwise (systemd.timer(5), AccuracySec).
-_REBOOT = (
-    "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms "
-    "systemctl reboot"
-)
+from harness.clients.gateway import GatewayClient
 
 
-class RaucClient:
+class RaucClient(GatewayClient):
     """A `Client` for boards whose image installs RAUC bundles."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-
-    def provision(self, server_url: str) -> None:
-        """Write the update server's URL; see `Client`."""
-        self._do("mkdir -p /data/config", _SHORT)
-        self._board.put(f"{server_url}\n".encode(), SERVER_FILE, timeout=_SHORT)
-
-    def install(self, url: str, timeout: float) -> InstallResult:
-        """Install to the end; see `Client`."""
-        self.start_install(url)
-        return self.wait_install(timeout)
-
-    def start_install(self, url: str) -> None:
-        """Begin to install; see `Client`."""
-        # The manager expands `$` in a unit's command line; `$$` is one `$` (systemd.service(5)).
-        script = shlex.quote(_INSTALL.replace("$", "$$"))
-        command = _START.format(script=script, url=shlex.quote(url))
-        self._do(command, _SHORT)
-
-    def wait_install(self, timeout: float) -> InstallResult:
-        """Wait for the end; see `Client`."""
-        output = self._do(_WAIT, timeout).stdout
-        code, _, log = output.partition("\n")
-        if not code.isdecimal():
-            raise self._nonsense("the exit code of its installation", output)
-        return InstallResult(ok=code == "0", output=log, returncode=int(code))
-
-    def status(self, timeout: float) -> Status:
-        """Ask what runs; see `Client`."""
-        output = self._do(_STATUS, timeout).stdout
-        try:
-            variants, server, answer = output.split("\n", 2)
-            said = json.loads(answer)
-            return Status(
-                version=str(said["version"]),
-                variants=tuple(re.findall(r"[^\s,]+", variants)),
-                slot=Slot(said["slot"]),
-                boot_selection=BootSelection.parse(said["boot_selection"]),
-                health=str(said["health"]),
-                update_server=server,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._nonsense("what it runs", output) from error
-
-    def boot_selection(self, timeout: float) -> BootSelection:
-        """Ask for the boot selection; see `Client`."""
-        output = self._do("boot-selection show", timeout).stdout
-        try:
-            return BootSelection.parse_show(output)
-        except ValueError as error:
-            raise self._nonsense("its boot selection", output) from error
-
-    def reboot(self, timeout: float) -> None:
-        """Ask for a reboot; see `Client`."""
-        self._do(_REBOOT, timeout)
-
-    def _do(self, command: str, timeout: float) -> CommandResult:
-        """Run a command that must succeed."""
-        result = self._board.run(command, timeout=timeout)
-        if result.returncode != 0:
-            raise DeviceError(
-                f"{self._board.name}: command failed with exit code {result.returncode}",
-                details=f"$ {command}\n{result.stdout}{result.stderr}"[-2000:],
-            )
-        return result
-
-    def _nonsense(self, what: str, output: str) -> DeviceError:
-        return DeviceError(f"{self._board.name} does not say {what}", details=output[-2000:])
+    def _errors(self, output: str) -> list[str]:
+        return re.findall(r"LastError: *(.*)", output)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from harness.boards.board import Board
 from harness.clients.client import Client
+from harness.clients.mender import MenderClient
 from harness.clients.rauc import RaucClient
 from harness.errors import ConfigurationError
 
 CLIENTS: dict[str, Callable[[Board], Client]] = {
+    "mender": MenderClient,
     "rauc": RaucClient,
 }
 

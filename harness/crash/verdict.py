@@ -9,8 +9,9 @@ import random
 from dataclasses import dataclass
 
 from harness.boards.board import Board
-from harness.clients.boot_selection import BootSelection, Slot, SlotState, parse_environment_block
+from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot, SlotState
 from harness.clients.client import Client, Status
+from harness.clients.selection_format import SelectionFormat, selection_format
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.images.release import Release
@@ -21,7 +22,6 @@ from harness.verdict import Invariant, Verdict
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
 _REACH_SECONDS = 30.0  # for a healthy board to answer over SSH
-ATTEMPTS = 3  # that a slot gets: the boot counter of docs/boot-selection.md
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class Judge:
     def _check(self, status: Status) -> tuple[Invariant, ...]:
         """All invariants of a board that reports health."""
         copies = self.copies()
-        selection = copies[0] or copies[1]
+        selection = self.format.counting(copies)
         contents = {slot: self.slot_content(slot) for slot in Slot}
         running = self._name_of(status.version, status.variants)
         unknown = [
@@ -147,7 +147,7 @@ class Judge:
             ),
             _invariant(
                 "boot-selection-redundant",
-                None not in copies and str(copies[0]) == str(copies[1]),
+                self.format.redundant(copies),
                 f"copies: {[str(copy) for copy in copies]}",
             ),
             _invariant(
@@ -171,18 +171,22 @@ class Judge:
         more = self.board.boots - boots
         return _invariant("stayed-up", more == 0, f"{more} resets while it was looked at")
 
-    def copies(self) -> tuple[BootSelection | None, BootSelection | None]:
+    @property
+    def format(self) -> SelectionFormat:
+        """How the board's bootloader keeps the boot selection."""
+        return selection_format(self.old.bootloader)
+
+    def copies(self) -> Copies:
         """Both copies of the boot selection on the medium; None for a torn one."""
         first, second = (
-            parse_environment_block(self.board.read(*self.old.layout[f"boot-selection-{number}"]))
+            self.format.parse(self.board.read(*self.old.layout[f"boot-selection-{number}"]))
             for number in (1, 2)
         )
         return first, second
 
     def medium_selection(self) -> BootSelection | None:
-        """The boot selection as the bootloader will read it: copy 1, or copy 2 when 1 is torn."""
-        first, second = self.copies()
-        return first or second
+        """The boot selection as the bootloader will read it."""
+        return self.format.counting(self.copies())
 
     def slot_content(self, slot: Slot) -> str:
         """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""

@@ -2,15 +2,17 @@
 
 A phase becomes a `Trigger` on the medium's own requests, so that a cut strikes at the same write
 every time, whatever the speed of the host. The writes of one update, in the order that the
-triggers rely on (RAUC 1.8 `src/install.c`, images/legacy-gateway):
+triggers rely on, whatever the bootloader and the client:
 
-    install       boot selection 1, 2   the target slot is marked bad
-                  slot                  the slot image
-                  boot selection 1, 2   the target slot is made primary (the switch)
+    install       slot             the slot image
+                  boot selection   idle changes, then the target slot is selected (the switch)
     mark `boot N` by the board's driver, when the board comes out of its reset
-    GRUB          boot selection 1, 2   the boot counter, one sector each
-    user space    data                  mounted for writing: superblock and journal
-                  boot selection 1, 2   the commit, or the mark that the slot is bad
+    bootloader    boot selection   one change: the boot counter
+    user space    data             mounted for writing: superblock and journal
+                  boot selection   idle changes, then the commit, or the mark that the slot is bad
+
+The boot selection is one region that spans all its copies; what lies between them is never written
+while a board runs. How much each change writes into it is `Changes`.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from harness.errors import ConfigurationError
 
 Layout = Mapping[str, tuple[int, int]]  # region -> (byte offset, length), as in release.json
 
-_FIRST, _SECOND, _DATA = "boot-selection-1", "boot-selection-2", "data"
+_SELECTION, _DATA = "boot-selection", "data"
 
 
 class Phase(StrEnum):
@@ -31,12 +33,12 @@ class Phase(StrEnum):
     WRITE_10 = "write:10%"  # that much of the slot image has reached the medium
     WRITE_50 = "write:50%"
     WRITE_90 = "write:90%"
-    BEFORE_SWITCH = "before-switch"  # the slot is written, the first copy of the switch is not
-    SWITCH = "switch"  # between the switch's two copies
-    BOOTLOADER = "bootloader"  # between GRUB's two copies, in the next boot
+    BEFORE_SWITCH = "before-switch"  # the slot is written, nothing selects it
+    SWITCH = "switch"  # in the middle of the write that selects it
+    BOOTLOADER = "bootloader"  # in the middle of its write, in the next boot
     FIRST_BOOT = "first-boot"  # the new version mounts its data partition
-    COMMIT = "commit"  # between the two copies of the commit
-    ROLLBACK = "rollback"  # between the two copies of the write that marks the new slot bad
+    COMMIT = "commit"  # in the middle of that write
+    ROLLBACK = "rollback"  # in the middle of the write that marks the new slot bad
 
     @property
     def during_install(self) -> bool:
@@ -67,40 +69,55 @@ class PowerFault:
         return cls(phase=Phase(phase), loss=Loss.parse(loss))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a change of the boot selection writes into its region, in bytes.
+
+    `change` is one change, by bootloader or user space; `half` of it is where a cut is worst;
+    `idle` changes that change nothing are made by the update client before each of its own.
+    """
+
+    change: int
+    half: int
+    idle: int
+
+
 def trigger(
-    phase: Phase, layout: Layout, slot: str, payload_size: int, *, next_boot: int
+    phase: Phase, layout: Layout, slot: str, payload_size: int, *, changes: Changes, next_boot: int
 ) -> Trigger:
     """The trigger for `phase`, to be armed while the old version runs, before the install.
 
     `slot` is the one that is written (A or B), `payload_size` the slot image's size in bytes.
     `next_boot` is the number in the driver's mark `boot N` of the boot that the phase is in: the
-    first one after the install; for a rollback by the boot counter, the one that the old slot
-    comes up in. Phases after the reboot may be armed later, but before that mark. Raises
-    ConfigurationError when the layout lacks a region.
+    first one after the install. Phases after the reboot may be armed later, but before that mark.
+    Raises ConfigurationError when the layout lacks a region.
     """
     if phase.percent is not None:
         count = max(1, payload_size * phase.percent // 100)
-        return Trigger(stages=(_stage(Event.BYTES, layout, f"slot-{slot}", count),))
-    written = _stage(Event.BYTES, layout, f"slot-{slot}", payload_size)
+        return Trigger(stages=(_bytes(layout, f"slot-{slot}", count),))
+    written = _bytes(layout, f"slot-{slot}", payload_size)
     booted = Stage(event=Event.MARK, name=f"boot {next_boot}")
-    first, second, data = (_stage(Event.WRITES, layout, name) for name in (_FIRST, _SECOND, _DATA))
+    decisive = changes.idle * changes.change + changes.half  # of a change by user space
     match phase:
         case Phase.BEFORE_SWITCH:
-            return Trigger(stages=(written, first), before=True)
+            return Trigger(stages=(written, _bytes(layout, _SELECTION, 1)), before=True)
         case Phase.SWITCH:
-            return Trigger(stages=(written, first))
+            return Trigger(stages=(written, _bytes(layout, _SELECTION, decisive)))
         case Phase.BOOTLOADER:
-            return Trigger(stages=(booted, first))
+            return Trigger(stages=(booted, _bytes(layout, _SELECTION, changes.half)))
         case Phase.FIRST_BOOT:
-            return Trigger(stages=(booted, second, data))
-        case _:  # commit and rollback: user space's first boot selection write in that boot
-            return Trigger(stages=(booted, second, first))
+            counted = _bytes(layout, _SELECTION, changes.change)
+            return Trigger(stages=(booted, counted, _bytes(layout, _DATA, 1)))
+        case _:  # commit and rollback: user space's first change in that boot
+            both = _bytes(layout, _SELECTION, changes.change + decisive)
+            return Trigger(stages=(booted, both))
 
 
-def _stage(event: Event, layout: Layout, region: str, count: int = 1) -> Stage:
+def _bytes(layout: Layout, region: str, count: int) -> Stage:
+    """That many bytes have been written into the region."""
     if region not in layout:
         raise ConfigurationError(
             f"release.json: layout: no region '{region}'", hint="build the release again"
         )
     offset, length = layout[region]
-    return Stage(event=event, count=count, offset=offset, length=length)
+    return Stage(event=Event.BYTES, count=count, offset=offset, length=length)

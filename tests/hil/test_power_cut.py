@@ -15,7 +15,7 @@ from harness.clients.boot_selection import Slot
 from harness.crash.verdict import Judge
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
-from harness.faults.power import Phase, PowerFault, trigger
+from harness.faults.power import Changes, Phase, PowerFault, trigger
 from harness.images.release import Release
 from harness.verdict import Verdict
 from tests.hil.bench import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS, Bench, Instant
@@ -32,7 +32,11 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     bench.running(old)
     target = client.status(timeout=60).other_slot
     next_boot = board.boots + 1
-    strikes = trigger(fault.phase, old.layout, target, new.slot.size, next_boot=next_boot)
+    judge = Judge(board=board, client=client, old=old, new=new)
+    changes = Changes(change=judge.format.CHANGE, half=judge.format.HALF, idle=client.idle_changes)
+    strikes = trigger(
+        fault.phase, old.layout, target, new.slot.size, changes=changes, next_boot=next_boot
+    )
     if fault.phase.during_install:
         board.arm(strikes)
         client.start_install(bench.offer(new))
@@ -43,36 +47,37 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
         board.arm(strikes)
         client.reboot(timeout=30)
         board.wait_cut(BOOT_SECONDS)
-    _require_phase(Judge(board=board, client=client, old=old, new=new), fault.phase, target)
+    _require_phase(judge, fault.phase, target)
     if not fault.phase.during_install and board.boots != next_boot:
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")
     name = f"cut-{fault.phase}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
     return Instant(state=board.save(name), target=target)
 
 
-# State and attempts left of the target slot in both copies, as the last write before the cut
-# leaves them: whatever else the trigger may have met is not the phase that was asked for.
-_COPIES = {
-    Phase.SWITCH: ("trial/3", "bad/3"),
-    Phase.BOOTLOADER: ("trial/2", "trial/3"),
-    Phase.FIRST_BOOT: ("trial/2", "trial/2"),
-    Phase.COMMIT: ("good/3", "trial/2"),
-    Phase.ROLLBACK: ("bad/3", "trial/2"),
+# State and attempts left of the target slot before and after the change that the cut meets in its
+# middle: whatever else the trigger may have met is not the phase that was asked for.
+_CHANGES = {
+    Phase.SWITCH: ("bad/3", "trial/3"),
+    Phase.BOOTLOADER: ("trial/3", "trial/2"),
+    Phase.COMMIT: ("trial/2", "good/3"),
+    Phase.ROLLBACK: ("trial/2", "bad/3"),
 }
 
 
 def _require_phase(judge: Judge, phase: Phase, target: Slot) -> None:
     """Look at the medium at the instant of the cut, nothing lost yet; DeviceError if elsewhere."""
+    copies, content = judge.copies(), judge.slot_content(target)
+    chosen = judge.format.counting(copies) if judge.format.redundant(copies) else None
     if phase.percent is not None:  # the slot is not completely written
-        seen, struck = judge.slot_content(target), judge.slot_content(target) != "new"
+        struck = content != "new"
     elif phase is Phase.BEFORE_SWITCH:  # it is, and nothing selects it
-        chosen = [copy.primary for copy in judge.copies() if copy]
-        seen = f"{judge.slot_content(target)}, selected: {chosen}"
-        struck = judge.slot_content(target) == "new" and chosen == [target.other] * 2
+        struck = content == "new" and chosen is not None and chosen.primary == target.other
+    elif phase is Phase.FIRST_BOOT:  # the attempt has been counted
+        struck = chosen is not None and str(chosen.slots[target]) == "trial/2"
     else:
-        copies = tuple(str(copy.slots[target]) if copy else "torn" for copy in judge.copies())
-        seen, struck = str(copies), copies == _COPIES[phase]
+        struck = judge.format.halfway(copies, target, *_CHANGES[phase])
     if not struck:
+        seen = f"slot {target}: {content or 'neither'}, {[str(copy or 'torn') for copy in copies]}"
         raise DeviceError(f"the power was not cut in phase {phase}", details=f"medium: {seen}")
 
 

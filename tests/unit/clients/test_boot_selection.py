@@ -5,8 +5,8 @@ from harness.clients.boot_selection import (
     Slot,
     SlotChoice,
     SlotState,
-    parse_environment_block,
 )
+from harness.clients.grub_environment import parse as parse_environment_block
 
 SHOW = """\
 gen_head=00000007

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients.boot_selection import Slot, parse_environment_block
+from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
+from harness.clients.grub_environment import parse as parse_environment_block
 from harness.clients.rauc import RaucClient
 from harness.faults.network import NetworkFault
 from harness.faults.proxy import Proxy

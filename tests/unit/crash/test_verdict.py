@@ -10,11 +10,12 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board, CommandResult
-from harness.clients.boot_selection import BootSelection, Slot, parse_environment_block
+from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, Status
+from harness.clients.grub_environment import parse as parse_environment_block
 from harness.crash.verdict import Budget, Judge, Judgement, sentinel
 from harness.errors import DeviceError, LabError
-from harness.images.bootloader import environment_block
+from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import Region
 from harness.images.release import Digest, Release
 from harness.verdict import Verdict
@@ -35,6 +36,7 @@ def release(version: str, content: bytes) -> Release:
         version=version,
         variants=(),
         client="fake",
+        bootloader="grub",
         compatible="fake",
         inputs="",
         base="",
@@ -42,6 +44,7 @@ def release(version: str, content: bytes) -> Release:
         recipe="",
         source_date_epoch=0,
         slot=Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content)),
+        artifact_name="update",
         layout=LAYOUT,
         files={},
     )

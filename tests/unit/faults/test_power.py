@@ -9,12 +9,13 @@ from harness.boards.medium.model import Loss
 from harness.boards.medium.store import PowerLost, Store
 from harness.boards.medium.watch import Watch
 from harness.errors import ConfigurationError
-from harness.faults.power import Phase, PowerFault, trigger
+from harness.faults.power import Changes, Phase, PowerFault, trigger
 
 KIB = 1024
 LAYOUT = {
-    "boot-selection-1": (512 * KIB, 512),
-    "boot-selection-2": (768 * KIB, 512),
+    "boot-selection": (512 * KIB, 320 * KIB),
+    "boot-selection-1": (512 * KIB, 64 * KIB),
+    "boot-selection-2": (768 * KIB, 64 * KIB),
     "boot": (1024 * KIB, 64 * KIB),
     "slot-A": (2048 * KIB, 1024 * KIB),
     "slot-B": (3072 * KIB, 1024 * KIB),
@@ -26,39 +27,63 @@ CHUNK = 40 * KIB
 Op = tuple[str, int, int]  # what it is, offset, length; a mark has no length
 
 
-def copies(what: str) -> list[Op]:
-    return [(f"{what} {n}", LAYOUT[f"boot-selection-{n}"][0], 512) for n in (1, 2)]
+class Grub:
+    """RAUC and GRUB: a change is copy 1, then copy 2."""
+
+    changes = Changes(change=1024, half=512, idle=0)
+
+    def change(self, what: str, *, by_client: bool = True) -> list[Op]:
+        return [(f"{what} {n}", LAYOUT[f"boot-selection-{n}"][0], 512) for n in (1, 2)]
+
+
+class UBoot:
+    """Mender and U-Boot on an SD card: one copy a change, sector by sector, in turns; the client
+    writes the selection as it is before each of its changes."""
+
+    changes = Changes(change=64 * KIB, half=512, idle=1)
+
+    def __init__(self) -> None:
+        self._copy = 1
+
+    def change(self, what: str, *, by_client: bool = True) -> list[Op]:
+        return [*(self._write("idle") if by_client else []), *self._write(what)]
+
+    def _write(self, what: str) -> list[Op]:
+        self._copy = 3 - self._copy
+        start = LAYOUT[f"boot-selection-{self._copy}"][0]
+        return [(f"{what} {n + 1}", start + n * 512, 512) for n in range(128)]
 
 
 def data(what: str) -> Op:
     return (what, LAYOUT["data"][0] + 8 * KIB, 4 * KIB)
 
 
-def update(*, end: str = "commit") -> list[Op]:
+def update(machine: "Grub | UBoot", *, end: str = "commit") -> list[Op]:
     """All writes of an update of slot B, and the marks between."""
     slot = LAYOUT["slot-B"][0]
+    grub = isinstance(machine, Grub)
     return [
         ("boot 1", 0, 0),
-        *copies("grub old"),
+        *(machine.change("count old", by_client=False) if grub else []),
         data("data old"),
-        *copies("attempt back"),
+        *machine.change("attempt back"),
         data("download"),
-        *copies("mark bad"),
+        *(machine.change("mark bad") if grub else []),
         *[(f"slot {n + 1}", slot + n * CHUNK, CHUNK) for n in range(PAYLOAD // CHUNK)],
         data("status"),
-        *copies("switch"),
+        *machine.change("switch"),
         data("shutdown"),
         ("boot 2", 0, 0),
-        *copies("grub new"),
+        *machine.change("count new", by_client=False),
         data("mount"),
-        *copies(end),
+        *machine.change(end),
         data("after"),
     ]
 
 
-def struck(phase: Phase, ops: list[Op], **options: int) -> str:
+def struck(phase: Phase, machine: Grub | UBoot, ops: list[Op]) -> str:
     """What the power cut comes with."""
-    cut = trigger(phase, LAYOUT, "B", PAYLOAD, next_boot=options.get("next_boot", 2))
+    cut = trigger(phase, LAYOUT, "B", PAYLOAD, changes=machine.changes, next_boot=2)
     watch = Watch(cut)
     for what, offset, length in ops:
         if watch.written(offset, length) if length else watch.marked(what):
@@ -72,48 +97,46 @@ def struck(phase: Phase, ops: list[Op], **options: int) -> str:
         ("write:10%", "after slot 1"),
         ("write:50%", "after slot 5"),
         ("write:90%", "after slot 9"),
-        ("before-switch", "before switch 1"),
         ("switch", "after switch 1"),
-        ("bootloader", "after grub new 1"),
+        ("bootloader", "after count new 1"),
         ("first-boot", "after mount"),
         ("commit", "after commit 1"),
         ("rollback", "after commit 1"),
     ],
 )
-def test_each_phase_strikes_at_its_write(phase: str, expected: str) -> None:
-    assert struck(Phase(phase), update()) == expected
+@pytest.mark.parametrize("machine", [Grub, UBoot])
+def test_each_phase_strikes_at_its_write(
+    phase: str, expected: str, machine: type[Grub | UBoot]
+) -> None:
+    made = machine()
+    assert struck(Phase(phase), made, update(made)) == expected
 
 
-def test_rollback_strikes_in_the_boot_that_marks_the_slot_bad() -> None:
-    ops = update()[:-4]  # the new version never gets to its data partition
-    for boot in (3, 4):
-        ops += [(f"boot {boot}", 0, 0), *copies(f"grub {boot}")]
-    ops += [("boot 5", 0, 0), *copies("grub 5"), data("mount"), *copies("mark new bad")]
-    assert struck(Phase.ROLLBACK, ops, next_boot=5) == "after mark new bad 1"
+def test_before_the_switch_is_before_whatever_comes_first() -> None:
+    grub, u_boot = Grub(), UBoot()
+    assert struck(Phase.BEFORE_SWITCH, grub, update(grub)) == "before switch 1"
+    assert struck(Phase.BEFORE_SWITCH, u_boot, update(u_boot)) == "before idle 1"
 
 
-def test_armed_just_before_the_reboot_it_strikes_at_the_same_write() -> None:
-    ops = update()
+@pytest.mark.parametrize("machine", [Grub(), UBoot()])
+def test_armed_just_before_the_reboot_it_strikes_at_the_same_write(machine: Grub | UBoot) -> None:
+    ops = update(machine)
     rest = ops[ops.index(data("shutdown")) :]
     for phase in Phase:
         if not phase.during_install:
-            assert struck(phase, rest) == struck(phase, ops) != "never"
+            assert struck(phase, machine, rest) == struck(phase, machine, ops) != "never"
 
 
 def test_an_install_that_never_happens_never_strikes() -> None:
     for phase in Phase:
-        assert struck(phase, update()[:6]) == "never"
+        assert struck(phase, Grub(), update(Grub())[:6]) == "never"
 
 
-def test_a_layout_without_the_region_is_a_clear_error() -> None:
-    with pytest.raises(ConfigurationError, match="boot-selection-2"):
-        trigger(
-            Phase.COMMIT,
-            {k: v for k, v in LAYOUT.items() if k != "boot-selection-2"},
-            "B",
-            PAYLOAD,
-            next_boot=2,
-        )
+@pytest.mark.parametrize("region", ["boot-selection", "slot-B"])
+def test_a_layout_without_the_region_is_a_clear_error(region: str) -> None:
+    layout = {k: v for k, v in LAYOUT.items() if k != region}
+    with pytest.raises(ConfigurationError, match=f"no region '{region}'"):
+        trigger(Phase.SWITCH, layout, "B", PAYLOAD, changes=Grub.changes, next_boot=2)
 
 
 @pytest.mark.parametrize("phase", list(Phase))
@@ -141,8 +164,8 @@ def test_the_medium_stops_on_the_right_side_of_the_switch(
     store = Store(tmp_path / "medium")
     (tmp_path / "medium").mkdir()
     store.load(image)
-    store.arm(trigger(phase, LAYOUT, "B", PAYLOAD, next_boot=2))
-    writer = threading.Thread(target=_play, args=(store, update()), daemon=True)
+    store.arm(trigger(phase, LAYOUT, "B", PAYLOAD, changes=Grub.changes, next_boot=2))
+    writer = threading.Thread(target=_play, args=(store, update(Grub())), daemon=True)
     writer.start()
     assert store.wait_tripped(10)
     store.drop(Loss.parse("all"))

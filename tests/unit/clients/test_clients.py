@@ -1,4 +1,4 @@
-"""The RAUC client's real shell commands, on a board with fake device programs."""
+"""The clients' real shell commands, on a board with fake device programs."""
 
 import os
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.clients.boot_selection import Slot
+from harness.clients.mender import MenderClient
 from harness.clients.rauc import RaucClient
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, DeviceError
@@ -165,6 +166,24 @@ def test_reboot_is_asked_of_systemd_a_moment_later(board: LocalBoard, client: Ra
 
 def test_clients_by_name(board: LocalBoard) -> None:
     assert isinstance(make_client("rauc", board), RaucClient)
-    with pytest.raises(ConfigurationError, match="'mender'") as caught:
-        make_client("mender", board)
-    assert "known clients: rauc" in caught.value.hint
+    assert isinstance(make_client("mender", board), MenderClient)
+    with pytest.raises(ConfigurationError, match="'swupdate'") as caught:
+        make_client("swupdate", board)
+    assert "known clients: mender, rauc" in caught.value.hint
+
+
+# What Mender 3.4.0 prints for an artifact of another signer.
+MENDER_REFUSED = """\
+time="2023-11-14T22:13:20Z" level=info msg="Start updating from local image file: [/data/x.part]"
+Installing Artifact of size 1234...
+time="2023-11-14T22:13:21Z" level=error msg="Reading headers failed: installer: failed to read"
+time="2023-11-14T22:13:21Z" level=error msg="installer: \\"sig\\" does not verify"
+gateway-update: update refused or not installed; deleted
+"""
+
+
+def test_a_refused_artifact_is_a_result_with_menders_words(board: LocalBoard) -> None:
+    installs(board, code=1, says=MENDER_REFUSED)
+    result = MenderClient(board).install(URL, timeout=10)
+    assert not result.ok
+    assert result.message == 'installer: "sig" does not verify'

@@ -1,0 +1,46 @@
+"""Formats of the boot selection on the medium, by the name of the bootloader that a release gives.
+
+They read the sectors behind the back of the software under test: nothing here asks the device.
+"""
+
+from typing import Protocol
+
+from harness.clients import grub_environment, u_boot_environment
+from harness.clients.boot_selection import BootSelection, Copies, Slot
+from harness.errors import ConfigurationError
+
+
+class SelectionFormat(Protocol):
+    """How one bootloader keeps the boot selection, in two copies."""
+
+    CHANGE: int  # bytes that one change of the selection writes, in all
+    HALF: int  # bytes of a change after which what is there is neither before nor after it
+
+    def variables(self, copy: bytes) -> dict[str, str] | None:
+        """All variables in the bytes of a copy, None when it is torn."""
+
+    def parse(self, copy: bytes) -> BootSelection | None:
+        """The boot selection in the bytes of a copy, None when it is torn or none."""
+
+    def counting(self, copies: Copies) -> BootSelection | None:
+        """The one of two copies that the bootloader will use, None when both are torn."""
+
+    def redundant(self, copies: Copies) -> bool:
+        """Whether either copy may be lost without harm."""
+
+    def halfway(self, copies: Copies, slot: Slot, before: str, after: str) -> bool:
+        """Whether the copies show a change of `slot` cut after HALF bytes; `before` and `after` are
+        prints of its choice, for example `trial/3`."""
+
+
+FORMATS: dict[str, SelectionFormat] = {"grub": grub_environment, "u-boot": u_boot_environment}
+
+
+def selection_format(bootloader: str) -> SelectionFormat:
+    """The format that `bootloader` uses; raises ConfigurationError for an unknown one."""
+    if bootloader not in FORMATS:
+        raise ConfigurationError(
+            f"bootloader: there is no format of the boot selection for '{bootloader}'",
+            hint=f"known bootloaders: {', '.join(sorted(FORMATS))}",
+        )
+    return FORMATS[bootloader]
