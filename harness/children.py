@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from harness import process
 from harness.deadline import Deadline
@@ -193,14 +192,15 @@ def _started(
             os.close(writing)
         try:
             child = _Child(job, running, tell)
-            pipes: list[tuple[IO[bytes] | None, Callable[[str], None]]] = [
-                (running.stdout, child.answered),
-                (running.stderr, child.said),
-                (events, child.stepped),
-            ]
-            for pipe, receive in pipes:
-                streams.register(pipe, selectors.EVENT_READ, _Stream(child, receive))
-                child.open_streams += 1
+            receivers = {
+                running.stdout: child.answered,
+                running.stderr: child.said,
+                events: child.stepped,
+            }
+            for pipe, receive in receivers.items():
+                if pipe:
+                    streams.register(pipe, selectors.EVENT_READ, _Stream(child, receive))
+                    child.open_streams += 1
             yield child
         finally:
             process.kill_group(running)

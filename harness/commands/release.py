@@ -14,7 +14,6 @@ from harness.commands.terminal import (
     Json,
     Lab,
     Recipe,
-    ReleaseFolder,
     ReleaseFolders,
     Store,
     answer,
@@ -24,6 +23,7 @@ from harness.commands.terminal import (
 
 if TYPE_CHECKING:
     from harness.evidence.store import Stored
+    from harness.promotion.candidate import Candidate
     from harness.runner import Selection
 
 
@@ -189,7 +189,7 @@ def report(
 
 
 def promote(
-    release: ReleaseFolder,
+    release: ReleaseFolders,
     *,
     ring: Annotated[str, typer.Option(help="lab, canary or fleet.")],
     repo: Annotated[
@@ -201,27 +201,41 @@ def promote(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """Promote a release to a ring, if its evidence satisfies the policy of the repository.
+    """Promote releases to a ring, if their evidence satisfies the policy of the repository.
+
+    Several machines go in together, in one commit.
 
     [dim]harness promote out/1.1.0 --ring canary --repo git@example.com:releases.git[/]
     """
     from harness.evidence.store import EvidenceStore
-    from harness.promotion.promote import promote as promote_release
+    from harness.promotion.promote import promote as promote_releases
 
-    promotion = promote_release(
-        release, ring=ring, repo=repo, store=EvidenceStore(store), allow_older=allow_older
+    promotion = promote_releases(
+        *release, ring=ring, repo=repo, store=EvidenceStore(store), allow_older=allow_older
     )
-    decision = promotion.decision
     answer(
         as_json,
         str(promotion),
         ring=promotion.ring,
-        machine=promotion.subject.machine,
-        version=promotion.subject.version,
-        previous=promotion.previous,
-        commit=promotion.commit,  # null: the ring held exactly this release before
-        evidence=[stored.digest for stored in decision.evidence] if decision else [],
+        commit=promotion.commit,  # null: the ring held exactly these releases before
+        machines=[_promoted(candidate) for candidate in promotion.candidates],
     )
+    if promotion.refusal:
+        raise promotion.refusal
+
+
+def _promoted(candidate: "Candidate") -> dict[str, Any]:
+    """What became of one release, in JSON."""
+    decision = candidate.decision
+    return {
+        "machine": candidate.subject.machine,
+        "version": candidate.subject.version,
+        "previous": candidate.previous,
+        "promoted": candidate.let_in,
+        "already": candidate.already,
+        "refused": decision.lines() if decision and candidate.refusal else [],
+        "evidence": [stored.digest for stored in decision.evidence] if decision else [],
+    }
 
 
 def demo(*, lab: Lab = DEFAULT_LAB) -> None:

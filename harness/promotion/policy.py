@@ -6,7 +6,8 @@ keys:
   jenkins: {file: keys/jenkins.pem}
 rings:
   canary:
-    machines: [legacy-gateway]
+    machines: [legacy-gateway, rpi4]
+    partial: false
     evidence_keys: [development, jenkins]
     scenarios: [update, "bad-update[kernel-panic]"]
     matching: {"power-cut[*]": 10}
@@ -50,6 +51,7 @@ class RingPolicy:
     scenarios: tuple[str, ...] = ()
     matching: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     requires_ring: Ring | None = None
+    partial: bool = False  # whether some machines may get a version that others do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,26 @@
-"""Promote a release into a ring: one commit that says what, why, and on which evidence."""
+"""Promote releases into a ring: one commit that says what, why, and on which evidence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import PromotionError
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import Subject, read_subject
-from harness.evidence.table import summary_line
 from harness.log import step
 from harness.promotion import gate
+from harness.promotion.candidate import (
+    Candidate,
+    check_together,
+    left_behind,
+    not_newer,
+    refusal_of,
+)
 from harness.promotion.gate import Decision
+from harness.promotion.message import message
 from harness.promotion.policy import Policy
 from harness.promotion.repository import Repository, cloned
-from harness.promotion.ring import Ring, RingState, is_newer
+from harness.promotion.ring import Ring, RingState
 
 # Each lost race means another promotion landed; more in a row than this is not a race.
 _ATTEMPTS = 20
@@ -20,51 +28,77 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """What a promotion did."""
+    """What a promotion did, for each release that was named."""
 
     ring: Ring
-    subject: Subject
-    previous: str | None  # version the ring had for this machine before
-    commit: str | None  # None: already promoted, nothing was done
-    decision: Decision | None  # None: already promoted, the gate was not asked again
-    attempts: int
+    candidates: tuple[Candidate, ...]
+    commit: str | None  # None: nothing was to be done
+    attempts: int = 0
 
     @property
     def already(self) -> bool:
-        """Whether the ring held exactly this release before."""
+        """Whether the ring held exactly these releases before."""
         return self.commit is None
 
-    def __str__(self) -> str:
-        if self.already:
-            return f"{self.subject} is already in ring {self.ring}"
-        before = f", before: {self.previous}" if self.previous else ""
-        return (
-            f"{self.subject} promoted to ring {self.ring} in commit {str(self.commit)[:12]}{before}"
+    @property
+    def refusal(self) -> PromotionError | None:
+        """What is in the way of the releases that were not let in, though others were: under a
+        policy that is `partial`."""
+        refused = [candidate for candidate in self.candidates if candidate.refusal]
+        if not refused:
+            return None
+        names = ", ".join(str(candidate.subject) for candidate in refused)
+        return PromotionError(
+            f"{names} not let into ring {self.ring}; promoted in commit {str(self.commit)[:12]}: "
+            + ", ".join(str(each.subject) for each in self.candidates if each.let_in),
+            details="\n".join(
+                f"{each.refusal.brief}\n{each.refusal.details}".rstrip()
+                for each in refused
+                if each.refusal
+            ),
+            hint="\n".join(dict.fromkeys(each.refusal.hint for each in refused if each.refusal)),
         )
+
+    def __str__(self) -> str:
+        return "\n".join(self._told(candidate) for candidate in self.candidates)
+
+    def _told(self, candidate: Candidate) -> str:
+        if candidate.already:
+            return f"{candidate.subject} is already in ring {self.ring}"
+        if candidate.refusal:
+            return f"{candidate.subject} not promoted"
+        before = f", before: {candidate.previous}" if candidate.previous else ""
+        commit = str(self.commit)[:12]
+        return f"{candidate.subject} promoted to ring {self.ring} in commit {commit}{before}"
 
 
 def promote(
-    release_folder: Path,
-    *,
+    *release_folders: Path,
     ring: str,
     repo: str,
     store: EvidenceStore,
     allow_older: bool = False,
 ) -> Promotion:
-    """Put the release in `release_folder` into a ring of the release repository `repo`.
+    """Put releases, one a machine and all of one version, into a ring of the repository `repo`.
 
-    `repo` is a path (bare or a checkout) or any URL that git takes. All files of the release are
+    `repo` is a path (bare or a checkout) or any URL that git takes. All files of the releases are
     hashed first. Raises ConfigurationError for a damaged release or policy and PromotionError
     when the gate refuses, when the ring has a version that is not older (unless `allow_older`),
-    or when git fails.
+    when machines of the ring would be left behind, or when git fails: nothing has changed then.
+    Under a policy that is `partial`, what is refused does not keep the others out: see
+    `Promotion.refusal`.
     """
     wanted = _ring(ring)
-    with step("hash release", release=str(release_folder)):
-        subject = read_subject(release_folder)
-    with step("promote", ring=str(wanted), release=str(subject)), cloned(repo) as repository:
+    subjects = []
+    for folder in release_folders:
+        with step("hash release", release=str(folder)):
+            subjects.append(read_subject(folder))
+    check_together(subjects)
+    names = ", ".join(map(str, subjects))
+    with step("promote", ring=str(wanted), release=names), cloned(repo) as repository:
         for attempt in range(1, _ATTEMPTS + 1):
             repository.refresh()
-            promotion = _prepare(repository, subject, wanted, store, allow_older=allow_older)
+            promotion = _prepare(repository, subjects, wanted, store, allow_older=allow_older)
             if promotion.already or repository.push():
                 return replace(promotion, attempts=attempt)
     raise PromotionError(
@@ -73,20 +107,9 @@ def promote(
     )
 
 
-def decide(subject: Subject, ring: Ring, repository: Repository, store: EvidenceStore) -> Decision:
-    """The gate's decision under the policy and rings that the repository has now."""
-    policy = Policy.load(repository.folder)
-    decision = gate.check(subject, ring, policy, store)
-    before = policy.rings[ring].requires_ring if ring in policy.rings else None
-    if before is None or _state(repository, before).holds(subject):
-        return decision
-    line = f"ring {before}: must hold exactly this release first"
-    return replace(decision, missing=(line, *decision.missing))
-
-
 def _prepare(
     repository: Repository,
-    subject: Subject,
+    subjects: Sequence[Subject],
     ring: Ring,
     store: EvidenceStore,
     *,
@@ -94,46 +117,59 @@ def _prepare(
 ) -> Promotion:
     """Check against the repository as it is now, and commit in the clone."""
     state = _state(repository, ring)
+    candidates = [
+        _candidate(subject, ring, repository, store, allow_older=allow_older)
+        for subject in subjects
+    ]
+    if all(candidate.already for candidate in candidates):
+        return Promotion(ring=ring, candidates=tuple(candidates), commit=None)
+    asked = Policy.load(repository.folder).rings.get(ring)
+    behind = left_behind(candidates, asked, ring, state) if asked else None
+    entering = [candidate for candidate in candidates if candidate.let_in]
+    refused = any(candidate.refusal for candidate in candidates)
+    partly = asked is not None and asked.partial and entering
+    if behind or (refused and not partly):
+        raise refusal_of(candidates, ring, behind)
+    for candidate in entering:
+        evidence = candidate.decision.evidence if candidate.decision else ()
+        for stored in evidence:
+            repository.write(f"evidence/{stored.digest}.json", stored.envelope)
+        state = state.with_release(candidate.subject, tuple(stored.digest for stored in evidence))
+    repository.write(ring.file, state.text().encode())
+    commit = repository.commit(message(ring, candidates))
+    return Promotion(ring=ring, candidates=tuple(candidates), commit=commit)
+
+
+def _candidate(
+    subject: Subject,
+    ring: Ring,
+    repository: Repository,
+    store: EvidenceStore,
+    *,
+    allow_older: bool,
+) -> Candidate:
+    """What becomes of one release under the policy and rings that the repository has now."""
+    state = _state(repository, ring)
     current = state.machines.get(subject.machine)
     previous = current.version if current else None
-    done = Promotion(
-        ring=ring, subject=subject, previous=previous, commit=None, decision=None, attempts=0
-    )
     if state.holds(subject):
-        return done
-    decision = decide(subject, ring, repository, store)
-    if not decision.allowed:
-        raise decision.refusal()
-    if previous is not None and not allow_older and not is_newer(subject.version, previous):
-        raise _not_newer(subject, ring, previous)
-    digests = tuple(stored.digest for stored in decision.evidence)
-    for stored in decision.evidence:
-        repository.write(f"evidence/{stored.digest}.json", stored.envelope)
-    repository.write(ring.file, state.with_release(subject, digests).text().encode())
-    commit = repository.commit(_message(decision, previous))
-    return replace(done, commit=commit, decision=decision)
+        return Candidate(subject=subject, previous=previous, decision=None)
+    decision = _decide(subject, ring, repository, store)
+    refusal = None if decision.allowed else decision.refusal()
+    if refusal is None and not allow_older:
+        refusal = not_newer(subject, ring, previous)
+    return Candidate(subject=subject, previous=previous, decision=decision, refusal=refusal)
 
 
-def _message(decision: Decision, previous: str | None) -> str:
-    """The commit message: what, why, on which evidence."""
-    lines = [
-        f"{decision.ring}: promote {decision.subject}",
-        "",
-        f"Before: {previous or 'nothing'}.",
-        f"Why: {len(decision.required)} scenarios that the policy asks for or counts passed for",
-        "exactly these digests, and none failed:",
-        "",
-        *(f"  {name}" for name in decision.required),
-        "",
-        *(f"  {name:8} sha256 {sha}" for name, sha in decision.subject.digests.items()),
-        "",
-    ]
-    for stored in decision.evidence:
-        header = stored.evidence.header
-        old = f" from {header.from_release.version}" if header.from_release else ""
-        lines.append(f"Run {header.run}{old} on {header.board}: {summary_line(stored.evidence)}.")
-    lines += ["", *(f"Evidence: sha256:{stored.digest}" for stored in decision.evidence)]
-    return "\n".join(lines) + "\n"
+def _decide(subject: Subject, ring: Ring, repository: Repository, store: EvidenceStore) -> Decision:
+    """The gate's decision, and what the ring before must hold."""
+    policy = Policy.load(repository.folder)
+    decision = gate.check(subject, ring, policy, store)
+    before = policy.rings[ring].requires_ring if ring in policy.rings else None
+    if before is None or _state(repository, before).holds(subject):
+        return decision
+    line = f"ring {before}: must hold exactly this release first"
+    return replace(decision, missing=(line, *decision.missing))
 
 
 def _state(repository: Repository, ring: Ring) -> RingState:
@@ -148,13 +184,3 @@ def _ring(name: str) -> Ring:
         raise PromotionError(
             f"no ring is called {name!r}", hint=f"rings are: {', '.join(Ring)}"
         ) from None
-
-
-def _not_newer(subject: Subject, ring: Ring, previous: str) -> PromotionError:
-    if subject.version == previous:
-        what = f"ring {ring} has another {subject.machine} {previous} with different content"
-        hint = "give the new content a new version"
-    else:
-        what = f"{subject} is not newer than {previous}, which ring {ring} has"
-        hint = "a step back must be asked for: --allow-older"
-    return PromotionError(what, hint=f"{hint} (nothing was changed)")

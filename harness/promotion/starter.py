@@ -25,6 +25,7 @@ class StarterPolicy:
     machines: Sequence[str]
     scenarios: Sequence[str] = ()
     matching: Mapping[str, int] = field(default_factory=dict)
+    partial: bool = False  # whether a machine may get a version that the others do not
 
 
 def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -> None:
@@ -57,6 +58,7 @@ def _policy_text(starter: StarterPolicy) -> str:
     rings: dict[str, dict[str, Any]] = {
         str(ring): {
             "machines": list(starter.machines),
+            "partial": starter.partial,
             "evidence_keys": ["development"],
             "scenarios": list(starter.scenarios),
             "matching": dict(starter.matching),

@@ -31,13 +31,14 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def starter(signer: CryptoSigner) -> StarterPolicy:
+def starter(signer: CryptoSigner, *, partial: bool = True) -> StarterPolicy:
     """A policy that asks for `update` and two power cuts, signed by `signer`."""
     return StarterPolicy(
         public_pem=signing.public_pem(signer),
         machines=["legacy-gateway", "rpi4"],
         scenarios=["update"],
         matching={"power-cut[*]": 2},
+        partial=partial,
     )
 
 
@@ -50,9 +51,10 @@ class Bench:
     def __post_init__(self) -> None:
         self.store = EvidenceStore(self.folder / "store")
 
-    def init(self, name: str, *, bare: bool) -> Path:
+    def init(self, name: str, *, bare: bool, partial: bool = True) -> Path:
         """Another new release repository."""
-        init_repository(self.folder / name, starter(self.signer), bare=bare)
+        policy = starter(self.signer, partial=partial)
+        init_repository(self.folder / name, policy, bare=bare)
         return self.folder / name
 
     def release(self, version: str = "1.1.0", machine: str = "legacy-gateway") -> Path:
@@ -74,7 +76,10 @@ class Bench:
         return finished_run(self.store, subject, records, signer or self.signer)
 
     def promote(self, release: Path, ring: str = "canary", **more: bool) -> Promotion:
-        return promote(release, ring=ring, repo=str(self.repository), store=self.store, **more)
+        return self.promote_all(release, ring=ring, **more)
+
+    def promote_all(self, *releases: Path, ring: str = "canary", **more: bool) -> Promotion:
+        return promote(*releases, ring=ring, repo=str(self.repository), store=self.store, **more)
 
     def ring(self, name: str = "canary") -> str:
         return git(self.repository, "show", f"main:rings/{name}.yaml")

@@ -23,9 +23,9 @@ def refusal(bench: Bench, version: str = "1.1.0", ring: str = "canary") -> str:
 
 
 def test_good_evidence_is_let_through(bench: Bench) -> None:
-    promotion = bench.promote(bench.good())
-    assert promotion.decision is not None
-    assert promotion.decision.required == (*sorted(CUTS), "update")
+    [candidate] = bench.promote(bench.good()).candidates
+    assert candidate.decision is not None
+    assert candidate.decision.required == (*sorted(CUTS), "update")
 
 
 def test_without_evidence_everything_is_missing(bench: Bench) -> None:
@@ -51,9 +51,9 @@ def test_evidence_may_come_from_several_runs(bench: Bench) -> None:
     bench.test(release, [record()])
     bench.test(release, [record(CUTS[0])])
     bench.test(release, [record(CUTS[1])])
-    decision = bench.promote(release).decision
-    assert decision is not None
-    assert len(decision.evidence) == 3
+    [candidate] = bench.promote(release).candidates
+    assert candidate.decision is not None
+    assert len(candidate.decision.evidence) == 3
 
 
 @pytest.mark.parametrize("verdict", [Verdict.BRICKED, Verdict.INCONSISTENT])

@@ -20,10 +20,11 @@ def test_a_promotion_is_one_commit_that_carries_its_evidence(bench: Bench) -> No
     assert promotion.commit == git(bench.repository, "rev-parse", "main").strip()
     assert bench.commits() == before + 1
     promoted = yaml.safe_load(bench.ring())["machines"]["legacy-gateway"]
+    [candidate] = promotion.candidates
     assert promoted["version"] == "1.1.0"
-    assert promoted["digests"] == dict(promotion.subject.digests.items())
-    assert promotion.decision is not None
-    [stored] = promotion.decision.evidence
+    assert promoted["digests"] == dict(candidate.subject.digests.items())
+    assert candidate.decision is not None
+    [stored] = candidate.decision.evidence
     assert promoted["evidence"] == [stored.digest]
     carried = git(bench.repository, "show", f"main:evidence/{stored.digest}.json")
     assert carried.encode() == stored.envelope
@@ -48,7 +49,8 @@ def test_an_older_version_must_be_asked_for(bench: Bench) -> None:
     older = bench.good("1.9.0")
     with pytest.raises(PromotionError, match=r"1\.9\.0 is not newer than 1\.10\.0"):
         bench.promote(older)
-    assert bench.promote(older, allow_older=True).previous == "1.10.0"
+    [candidate] = bench.promote(older, allow_older=True).candidates
+    assert candidate.previous == "1.10.0"
 
 
 def test_the_same_version_with_other_content_is_refused(bench: Bench) -> None:
