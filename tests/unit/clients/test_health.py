@@ -1,0 +1,198 @@
+"""gateway-health with each machine's client hook, as they ship: what it decides, and what is left.
+
+The update clients are fakes that write the boot selection as the real ones do.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from harness.clients.boot_selection import BootSelection
+from harness.clients.selection_format import selection_format
+from harness.images.bootloaders.grub import environment_block
+from tests.unit.clients.board import LocalBoard
+from tests.unit.clients.test_u_boot_environment import FIRST, SECOND, environment
+
+IMAGES = Path(__file__).parents[3] / "images"
+
+RAUC = """\
+#!/bin/sh
+boot-selection set-state B good
+"""
+# `commit` as Mender 3.4 app/standalone.go: state script, then commit or roll back; a write that
+# changes nothing comes before each change.
+MENDER = """\
+#!/bin/sh
+store() {
+    echo "separator 1" | fw_setenv -c $DEVICE/etc/fw_env.config -s -
+    printf '%s\\n' "$@" | fw_setenv -c $DEVICE/etc/fw_env.config -s -
+}
+echo "mender $1" >>"$DEVICE/calls"
+[ "$(fw_printenv -c $DEVICE/etc/fw_env.config upgrade_available)" = upgrade_available=1 ] || exit 2
+if sh $DEVICE/bin/ArtifactCommit_Enter_00; then
+    store upgrade_available=0
+else
+    store mender_boot_part=2 mender_boot_part_hex=2 upgrade_available=0
+    exit 1
+fi
+"""
+
+
+class Device:
+    """A device of one machine, which runs `slot`; slot B is on trial or not."""
+
+    def __init__(self, folder: Path, machine: str, *, slot: str, trial: bool) -> None:
+        self.board = LocalBoard(folder)
+        self.machine = machine
+        (folder / "proc").mkdir()
+        (folder / "run/lock").mkdir()
+        (folder / "proc/cmdline").write_text(f"gateway.slot={slot} root=PARTUUID=1-02\n")
+        (folder / "proc/uptime").write_text("30.5 20.0\n")
+        (folder / "etc/gateway").mkdir()
+        (folder / "etc/gateway/health.conf").write_text('SERVICES=""\nDEADLINE=0\n')
+        for script in ("client", "install"):
+            self._ship(f"{machine}/overlay/usr/lib/gateway/{script}", f"lib-{script}")
+        self._ship("common/overlay/usr/lib/gateway/await-health", "lib-await-health")
+        self._ship("common/overlay/usr/sbin/gateway-health", "gateway-health")
+        self._ship(f"{machine}/overlay/usr/sbin/boot-selection", "boot-selection")
+        self.board.program("systemctl", '#!/bin/sh\necho "systemctl $*" >>"$DEVICE/calls"\n')
+        self.healthy()
+        if machine == "rpi4":
+            self._u_boot(trial=trial)
+        else:
+            self._grub(trial=trial)
+
+    def _ship(self, source: str, name: str) -> None:
+        text = self.board.moved((IMAGES / source).read_text())
+        self.board.program(name, text.replace("/dev/console", f"{self.board.root}/console"))
+
+    def _grub(self, *, trial: bool) -> None:
+        states = ("good", "trial") if trial else ("good", "good")
+        block = environment_block(order="B A" if trial else "A B", states=states)
+        block = block.replace(b"B_left=3", b"B_left=2") if trial else block
+        self._disk({1024 * 512: block, 1536 * 512: block})
+        self.board.environment["BOOT_SELECTION_DEVICE"] = f"{self.board.root}/disk"
+        self.board.program("rauc", RAUC)
+        self.places = ("grub", (1024 * 512, 512), (1536 * 512, 512))
+
+    def _u_boot(self, *, trial: bool) -> None:
+        before = environment(3 if trial else 2, int(trial), 0, serial=7)
+        self._disk({FIRST: environment(3 if trial else 2, int(trial), 1, serial=8), SECOND: before})
+        config = (IMAGES / "rpi4/overlay/etc/fw_env.config").read_text()
+        self._etc("fw_env.config", config.replace("/dev/gateway-disk", f"{self.board.root}/disk"))
+        self._etc("u-boot-initial-env", "mender_boot_part=2\n")
+        self.board.environment["BOOT_SELECTION_CONFIG"] = f"{self.board.root}/etc/fw_env.config"
+        self.board.environment["TMPDIR"] = str(self.board.root)
+        self._ship("rpi4/state-scripts/ArtifactCommit_Enter_00", "ArtifactCommit_Enter_00")
+        self.board.program("mender", MENDER)
+        self.places = ("u-boot", (FIRST, 64 * 1024), (SECOND, 64 * 1024))
+
+    def _etc(self, name: str, text: str) -> None:
+        (self.board.root / "etc" / name).write_text(text)
+
+    def _disk(self, content: dict[int, bytes]) -> None:
+        with (self.board.root / "disk").open("wb") as stream:
+            for offset, data in content.items():
+                stream.seek(offset)
+                stream.write(data)
+            stream.truncate(4 << 20)
+
+    def healthy(self, code: int = 0, reason: str = "") -> None:
+        """What the health checks will find."""
+        self.board.program("lib-health-checks", f"#!/bin/sh\nprintf '{reason}'\nexit {code}\n")
+
+    def boot(self) -> str:
+        """Run the health check once; returns what it said on the console."""
+        done = self.board.run("gateway-health", timeout=20)
+        assert done.returncode == 0, done.stderr
+        return (self.board.root / "console").read_text()
+
+    @property
+    def selection(self) -> BootSelection:
+        """From the medium; both copies are whole."""
+        name, *places = self.places
+        kind = selection_format(name)
+        content = (self.board.root / "disk").read_bytes()
+        first, second = (kind.parse(content[at : at + length]) for at, length in places)
+        assert kind.redundant((first, second))
+        found = kind.counting((first, second))
+        assert found is not None
+        return found
+
+
+machines = pytest.mark.parametrize("machine", ["legacy-gateway", "rpi4"])
+
+
+@machines
+def test_a_version_on_trial_that_is_well_is_committed(tmp_path: Path, machine: str) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    assert device.boot() == "gateway-health: slot B: ok\n"
+    assert (device.selection.primary, str(device.selection.slots["B"])) == ("B", "good/3")
+    assert "reboot" not in device.board.calls()
+
+
+@machines
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_version_on_trial_that_is_not_well_goes(tmp_path: Path, machine: str, code: int) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.healthy(code, "service x has failed")
+    assert device.boot() == "gateway-health: slot B: rolled back: service x has failed\n"
+    assert (device.selection.primary, str(device.selection.slots["B"])) == ("A", "bad/3")
+    assert device.board.calls().endswith("systemctl reboot\n")
+
+
+@machines
+def test_an_update_client_that_cannot_commit_is_a_reason_to_go(
+    tmp_path: Path, machine: str
+) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    for client in ("rauc", "mender"):
+        device.board.program(client, "#!/bin/sh\nexit 1\n")
+    assert "rolled back: the update client could not commit" in device.boot()
+    assert (device.selection.primary, device.selection.on_trial) == ("A", None)
+
+
+@machines
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_is_committed_never_reboots_itself(tmp_path: Path, machine: str, code: int) -> None:
+    device = Device(tmp_path, machine, slot="A", trial=False)
+    device.healthy(code, "data partition is not mounted" if code else "")
+    said = "degraded: data partition is not mounted" if code else "ok"
+    assert device.boot() == f"gateway-health: slot A: {said}\n"
+    assert str(device.selection.slots["A"]) == "good/3"
+    assert device.board.calls() == ""
+
+
+@machines
+def test_a_rollback_by_the_boot_counter_is_settled(tmp_path: Path, machine: str) -> None:
+    """GRUB leaves the selection to user space; U-Boot has written it, and Mender must forget."""
+    device = Device(tmp_path, machine, slot="A", trial=True)
+    if machine == "rpi4":  # U-Boot itself names the old one; what it could not write is put right
+        device.board.run("echo bootcount=4 | fw_setenv -c /etc/fw_env.config -s -", timeout=5)
+    else:
+        disk = bytearray((tmp_path / "disk").read_bytes())
+        (tmp_path / "disk").write_bytes(disk.replace(b"B_left=2", b"B_left=0"))
+    assert device.selection.primary == "A"
+    if machine == "rpi4":
+        device.board.run("boot-selection select A", timeout=5)
+        (tmp_path / "data/mender").mkdir()
+        (tmp_path / "data/mender/gateway-pending").touch()
+    assert device.boot() == "gateway-health: slot A: ok\n"
+    assert (str(device.selection.slots["A"]), str(device.selection.slots["B"])) == (
+        "good/3",
+        "bad/3",
+    )
+    if machine == "rpi4":
+        assert device.board.calls() == "mender rollback\n"
+        assert not (tmp_path / "data/mender/gateway-pending").exists()
+
+
+@machines
+def test_a_torn_copy_is_repaired(tmp_path: Path, machine: str) -> None:
+    device = Device(tmp_path, machine, slot="A", trial=False)
+    _, (first, length), _ = device.places
+    disk = bytearray((tmp_path / "disk").read_bytes())
+    disk[first + length - 100 : first + length] = b"\1" * 100
+    (tmp_path / "disk").write_bytes(disk)
+    assert device.boot() == "gateway-health: slot A: ok\n"
+    assert device.selection.primary == "A"
