@@ -100,6 +100,9 @@ class Board(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the medium."""
 
+    def zero(self, offset: int, length: int) -> None:
+        """A storage fault: that part of the medium reads as zeros from now on; the board is off."""
+
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.
 

@@ -160,6 +160,10 @@ class QemuBoard:
         """Bytes of the medium."""
         return self._device.medium.read(offset, length)
 
+    def zero(self, offset: int, length: int) -> None:
+        """A range of the medium reads as zeros from now on."""
+        self._device.medium.zero(offset, length)
+
     def save(self, name: str) -> SavedState:
         """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""
         self._ssh.close()

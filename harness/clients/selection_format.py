@@ -14,6 +14,7 @@ class SelectionFormat(Protocol):
     """How one bootloader keeps the boot selection, in two copies."""
 
     CHANGE: int  # bytes that one change of the selection writes, in all
+    FILL: str  # command of the device that makes a copy full to beyond its middle
     HALF: int  # bytes of a change after which what is there is neither before nor after it
 
     def variables(self, copy: bytes) -> dict[str, str] | None:

@@ -23,6 +23,8 @@ _SLOTS = {"2": Slot.A, "3": Slot.B}  # by partition number
 
 SIZE = 64 * 1024  # bytes of a copy (CONFIG_ENV_SIZE)
 CHANGE = SIZE  # one of the copies
+# Nothing that U-Boot reads back: a product's own variable. Without it most of a copy is padding.
+FILL = "fw_setenv gateway_filler $(head -c 40000 /dev/zero | tr '\\0' x)"
 HALF = 512  # its first sector is new, and holds the checksum of what is not written yet
 
 

@@ -156,6 +156,10 @@ class Medium:
         """Bytes that the board would read now."""
         return b"".join(self._chunks(offset, length))
 
+    def zero(self, offset: int, length: int) -> None:
+        """Zero a range behind the board's back; refused while frozen or a board is attached."""
+        self._call("zero", offset=offset, length=length)
+
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""
         digest = hashlib.sha256()

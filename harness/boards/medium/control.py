@@ -52,6 +52,7 @@ class Control:
             "mark": lambda m: store.mark(m["name"]),
             "position": lambda _: store.position,
             "pending": lambda _: store.pending,
+            "zero": lambda m: store.spoil(m["offset"], m["length"]),
             "save": lambda m: store.save(Path(m["folder"])),
             "restore": lambda m: store.restore(Path(m["folder"])),
             "close": lambda _: store.close(),

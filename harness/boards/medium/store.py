@@ -229,12 +229,24 @@ class Store:
         Raises Refused while frozen or attached, and ValueError for an image of an odd size.
         """
         with self._change:
-            if self._frozen_at is not None or self._attached:
-                raise Refused("a board is attached to the medium, or it is frozen: power off first")
+            self._require_off()
             self._close()
             recorder.flash(self._folder, image, self._model, sha256)
             self._begin_era()
             self._open()
+
+    def spoil(self, offset: int, length: int) -> None:
+        """A storage fault: a range of whole sectors reads as zeros, for good. Refused as `load`."""
+        with self._change:
+            self._require_off()
+            medium = self._medium()
+            if offset % SECTOR or length % SECTOR or offset + length > medium.size:
+                raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
+            medium.change(Kind.ZERO, offset, length, fua=True)
+
+    def _require_off(self) -> None:
+        if self._frozen_at is not None or self._attached:
+            raise Refused("a board is attached to the medium, or it is frozen: power off first")
 
     def save(self, folder: Path) -> None:
         """Copy the medium, unflushed writes and log included, into an empty folder."""

@@ -53,6 +53,26 @@ def test_a_cut_is_the_same_every_time(folder: Path, image: Path, tmp_path: Path)
     assert len(outcomes[0].sha256) == 64
 
 
+def test_a_storage_fault_is_stable_and_in_the_log(
+    store: Store, folder: Path, image: Path, tmp_path: Path
+) -> None:
+    era = store.attach()
+    store.write(era, b"\1" * 2048, 1024)
+    with pytest.raises(Refused, match="power off first"):
+        store.spoil(1024, 512)
+    store.freeze()
+    store.drop(Loss(kind=LossKind.ALL))
+    store.release()
+    store.spoil(1536, 1024)
+    assert content(folder)[1024:3072] == b"\1" * 512 + bytes(1024) + b"\1" * 512
+    with pytest.raises(ValueError, match="not whole sectors"):
+        store.spoil(100, 512)
+    store.freeze()
+    assert store.drop(NONE).unflushed == 0
+    replay(image, folder / "log.bin", store.position, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == content(folder)
+
+
 def test_seeds_differ(store: Store, folder: Path, tmp_path: Path) -> None:
     era = store.attach()
     for sector in range(20):
