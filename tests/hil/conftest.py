@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ci: part of what ./run test can afford")
+    config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
 
 
 def scenario_id(item: pytest.Item) -> str:
@@ -50,10 +51,15 @@ def scenario_id(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tier, or exactly the scenarios named."""
+    """Keep the tier, or exactly the scenarios named; of those what the release's machine has."""
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
+    folder = config.getoption("--release")
+    bootloader = load(folder).bootloader if folder else ""
 
     def chosen(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("bootloaders")
+        if bootloader and marker and marker.args and bootloader not in marker.args:
+            return False
         if wanted:
             return scenario_id(item) in wanted
         return everything or item.get_closest_marker("ci") is not None

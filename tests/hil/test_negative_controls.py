@@ -5,9 +5,11 @@ the candidate itself; its evidence goes to the gate, which must refuse it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from harness.boards.medium.model import Loss
 from harness.errors import PromotionError
@@ -25,8 +27,19 @@ from tests.hil.scenario import Scenario
 from tests.hil.test_bad_update import bad_update
 from tests.hil.test_network import network
 from tests.hil.test_power_cut import power_cut
+from tests.hil.test_update import update
 
-Control = Callable[[Bench, Releases, Scenario, Release], None]
+Flow = Callable[[Bench, Releases, Scenario, Release], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """Protections that are taken out, the scenario that must notice, and what it must call that."""
+
+    variants: tuple[str, ...]
+    flow: Flow
+    expected: Verdict
+    bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
 
 
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -48,30 +61,52 @@ def _cut_while_writing(
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
-CONTROLS: dict[str, tuple[tuple[str, ...], Control, Verdict]] = {
-    "no-boot-counter": (("no-boot-counter",), _panics, Verdict.BRICKED),
-    "health-always-yes": (("health-always-yes",), _without_network, Verdict.INCONSISTENT),
-    "careless-client": (("careless-client",), _falsified, Verdict.INCONSISTENT),
-    "careless-client-uncounted": (
-        ("careless-client", "no-boot-counter"),
-        _cut_while_writing,
-        Verdict.BRICKED,
+def _updated(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    update(bench, scenario, broken, releases.old)
+
+
+CONTROLS = {
+    "no-boot-counter": Control(
+        variants=("no-boot-counter",), flow=_panics, expected=Verdict.BRICKED
+    ),
+    "health-always-yes": Control(
+        variants=("health-always-yes",), flow=_without_network, expected=Verdict.INCONSISTENT
+    ),
+    "careless-client": Control(
+        variants=("careless-client",), flow=_falsified, expected=Verdict.INCONSISTENT
+    ),
+    "careless-client-uncounted": Control(
+        variants=("careless-client", "no-boot-counter"),
+        flow=_cut_while_writing,
+        expected=Verdict.BRICKED,
+    ),
+    "environment-not-redundant": Control(
+        variants=("environment-not-redundant",),
+        flow=_updated,
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("u-boot",),
     ),
 }
 
 
-@pytest.mark.ci
-@pytest.mark.parametrize("control", CONTROLS)
+def _cases() -> list[ParameterSet]:
+    return [
+        pytest.param(name, marks=[pytest.mark.ci, pytest.mark.bootloaders(*control.bootloaders)])
+        for name, control in CONTROLS.items()
+    ]
+
+
+@pytest.mark.parametrize("control", _cases())
 def test_negative_control(
     bench: Bench, releases: Releases, scenario: Scenario, control: str, tmp_path: Path
 ) -> None:
-    variants, flow, expected = CONTROLS[control]
-    broken = releases.variant_of(releases.new, *variants)
+    asked = CONTROLS[control]
+    broken = releases.variant_of(releases.new, *asked.variants)
     scenario.control = True
-    flow(bench, releases, scenario, broken)
+    asked.flow(bench, releases, scenario, broken)
     record = scenario.record
     assert record is not None, "the control left no record"
-    assert record.verdict is expected, scenario.summary()
+    assert record.verdict is asked.expected, scenario.summary()
 
     store = EvidenceStore(tmp_path / "evidence")
     subject = read_subject(broken.folder)

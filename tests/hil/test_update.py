@@ -3,17 +3,23 @@
 import pytest
 
 from harness.crash.verdict import Judge
+from harness.images.release import Release
 from harness.verdict import Verdict
 from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 
 
-@pytest.mark.ci
-def test_update(bench: Bench, releases: Releases, scenario: Scenario) -> None:
-    judge = Judge(board=bench.board, client=bench.client, old=releases.old, new=releases.new)
+def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
+    """Cold boot of `old`, update to `new`, then: verdict, invariants, and back again."""
+    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
     with scenario:
-        bench.boot_fresh(releases.old)
-        judgement = bench.update(releases.new, judge)
+        bench.boot_fresh(old)
+        judgement = bench.update(new, judge)
         scenario.conclude(judgement, expected={Verdict.NEW})
         scenario.second_update(judge, judgement)
+
+
+@pytest.mark.ci
+def test_update(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    update(bench, scenario, releases.old, releases.new)
