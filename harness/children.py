@@ -38,6 +38,8 @@ _KEPT_LINES = 200  # of standard error, for the error's message
 _LAST_LINES = 15
 # pytest-xdist gives its workers 10 s to close their boards when the controller is interrupted.
 _SECONDS_TO_END = 30.0
+# A signal that arrives just before a wait, or in another thread, does not end it.
+_SECONDS_DEAF = 0.25
 _KINDS = (HarnessError, ConfigurationError, BuildError, DeviceError, PromotionError, LabError)
 # Exit codes, what makes the answer worth least first: a bug, wrong input, a device that failed, a
 # refused promotion; lab trouble last, as it says nothing about the product.
@@ -219,7 +221,7 @@ def _follow(
 ) -> None:
     """Hand on what comes from the children until all have ended, or the time is over."""
     while streams.get_map() and not (deadline and deadline.over):
-        for key, _ in streams.select(deadline.left() if deadline else None):
+        for key, _ in streams.select(_SECONDS_DEAF):
             stream: _Stream = key.data
             data = os.read(key.fd, 1 << 16)
             if not data:

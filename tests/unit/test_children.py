@@ -123,6 +123,43 @@ def test_a_usage_error_is_the_users() -> None:
     assert "Missing argument" in error.details
 
 
+# A run of scenarios as the runner has it: the worker owns the board, and has to close it.
+SUITE = """
+import pathlib, time, pytest
+
+@pytest.fixture(scope="session")
+def board():
+    pathlib.Path("begun").touch()
+    yield
+    time.sleep(1)
+    pathlib.Path("closed").touch()
+
+def test_long(board):
+    time.sleep(300)
+"""
+
+
+def test_workers_of_a_child_close_their_boards_when_it_is_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    suite = (
+        f"import pytest; os.chdir({str(tmp_path)!r})\n"
+        "words = ['-n', '1', '-v', '-p', 'no:cacheprovider', '--rootdir', '.', 'test_suite.py']\n"
+        "if pytest.main(words) == pytest.ExitCode.INTERRUPTED: raise KeyboardInterrupt"
+    )
+    begun = tmp_path / "begun"
+
+    def interrupt() -> None:
+        wait_for(begun.exists, 30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    helper = threading.Thread(target=interrupt)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(obey("rpi4", suite))
+    helper.join()
+    assert (tmp_path / "closed").exists()
+
+
 # A parent as `harness test` is one: two children that clean up when they are interrupted.
 CLEANING = """
 pathlib.Path("NAME.begun").touch()
@@ -183,7 +220,7 @@ def test_a_child_that_does_not_end_is_killed_at_the_second_interruption(tmp_path
         for _ in range(2):
             heard.wait(timeout=20)
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Event().wait(0.5)
+            threading.Event().wait(1)
 
     heard = threading.Event()
     helper = threading.Thread(target=interrupt_twice)

@@ -192,8 +192,8 @@ def test_the_very_same_race_is_one_promotion(strict: Bench) -> None:
 
 
 def test_the_command_tells_who_went_in_and_ends_with_5_when_not_all_did(bench: Bench) -> None:
-    words = ["promote", bench.good(), broken(bench), "--ring", "canary", "--json"]
-    words += ["--repo", bench.repository, "--store", bench.store.folder]
+    words = ["promote", str(bench.good()), str(broken(bench)), "--ring", "canary", "--json"]
+    words += ["--repo", str(bench.repository), "--store", str(bench.store.folder)]
     done = subprocess.run(
         [Path(sys.executable).with_name("harness"), *words],
         capture_output=True, text=True, timeout=60, check=False,
