@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import paths
+from harness.boards import firmware
 from harness.boards.console import Console
 from harness.boards.lock import BoardLock
 from harness.boards.medium.client import Medium
@@ -217,8 +218,15 @@ class QemuDevice:
         return vm
 
     def _new_vm(self, log: Path) -> Vm:
-        console = (log, self.console.fifo)
-        return Vm(self._hardware, medium=self.medium.uri, console=console)
+        first_program: list[str] = []
+        if self._hardware.firmware == "raspi4":
+            first_program = firmware.load(self.medium.content, self.folder / "firmware")
+        return Vm(
+            self._hardware,
+            medium=self.medium.uri,
+            console=(log, self.console.fifo),
+            first_program=first_program,
+        )
 
     def _vm(self) -> Vm:
         if self._power is None:

@@ -42,7 +42,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     """A QEMU board; active means: locked for us, medium served, off or on.
 
     Args: qemu_bin (a key of the lab's `tools` or a program), machine, cpu, memory, interface (of
-    the medium: QEMU's `if=`), nic (QEMU device with properties, empty for none), extra_args.
+    the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that takes it),
+    firmware (`raspi4`: harness.boards.firmware), uarts (serial ports; the console is the first),
+    nic (QEMU device with properties, empty for none), extra_args.
     """
 
     bindings = {"storage": HarnessMedium}  # noqa: RUF012  (labgrid's way)
@@ -52,6 +54,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     cpu: str = attr.ib(default="", validator=_text)
     memory: str = attr.ib(default="256M", validator=_text)
     interface: str = attr.ib(default="ide", validator=_text)
+    storage_device: str = attr.ib(default="", validator=_text)
+    firmware: str = attr.ib(default="", validator=attr.validators.in_(["", "raspi4"]))
+    uarts: int = attr.ib(default=1, validator=attr.validators.instance_of(int))
     nic: str = attr.ib(default="", validator=_text)
     extra_args: str = attr.ib(default="", validator=_text)
 
@@ -66,6 +71,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             cpu=self.cpu,
             memory=self.memory,
             interface=self.interface,
+            storage=self.storage_device,
+            firmware=self.firmware,
+            uarts=self.uarts,
             nic=self.nic,
             extra_args=tuple(shlex.split(self.extra_args)),
         )

@@ -13,6 +13,7 @@ worst one. A power cut kills QEMU and flushes nothing.
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ class Hardware:
     machine: str
     cpu: str = ""
     memory: str = "256M"
-    interface: str = "ide"  # of the medium: QEMU's if=
+    interface: str = "ide"  # of the medium: QEMU's if=; none: `storage` says where it goes
+    storage: str = ""  # QEMU device for the medium, with properties
+    firmware: str = ""  # what runs before the first program: `raspi4` or nothing
+    uarts: int = 1  # serial ports; the console is the first
     nic: str = ""  # QEMU device, with properties; empty: no network
     ssh_port: int = 22  # on the board
     extra_args: tuple[str, ...] = field(default=())
@@ -42,8 +46,17 @@ class Hardware:
 class Vm:
     """A QEMU process with its monitor; paused after `start`, running after `cont`."""
 
-    def __init__(self, hardware: Hardware, *, medium: str, console: tuple[Path, Path]) -> None:
-        """`medium`: NBD address; `console`: the log that QEMU appends to, and the input FIFO."""
+    def __init__(
+        self,
+        hardware: Hardware,
+        *,
+        medium: str,
+        console: tuple[Path, Path],
+        first_program: Sequence[str] = (),
+    ) -> None:
+        """`medium`: NBD address; `console`: the log that QEMU appends to, and the input FIFO;
+        `first_program`: arguments for a machine without firmware of its own."""
+        self._first_program = first_program
         self._hardware = hardware
         self._medium = medium
         self._log, self._fifo = console
@@ -138,11 +151,15 @@ class Vm:
         log, fifo = (str(path.resolve()).replace(",", ",,") for path in (self._log, self._fifo))
         argv += ["-chardev", f"file,id=console,path={log},append=on,input-path={fifo}"]
         argv += ["-serial", "chardev:console"]
+        for number in range(2, hw.uarts + 1):  # nobody types there: a log of its own
+            argv += ["-serial", f"file:{log.removesuffix('.log')}.uart{number}"]
         # Writeback: a guest's flush, and nothing else, becomes a flush of the medium. NBD has no
         # host cache, and a lost connection is an error at once (reconnect-delay is 0).
         drive = f"if={hw.interface},format=raw,cache=writeback,detect-zeroes=off,discard=unmap"
-        argv += ["-drive", f"{drive},file={self._medium}"]
+        argv += ["-drive", f"{drive},id=medium,file={self._medium}"]
+        argv += ["-device", f"{hw.storage},drive=medium"] if hw.storage else []
         if hw.nic:
             forward = f"hostfwd=tcp:127.0.0.1:0-:{hw.ssh_port}"
-            argv += ["-netdev", f"user,id=net0,{forward}", "-device", f"{hw.nic},netdev=net0"]
-        return [*argv, *hw.extra_args]
+            argv += ["-netdev", f"user,id=net0,{forward}"]
+            argv += ["-device", f"{hw.nic},netdev=net0,id=nic"]
+        return [*argv, *hw.extra_args, *self._first_program]
