@@ -21,7 +21,7 @@ from harness.verdict import Invariant, Verdict
 # What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
-_REACH_SECONDS = 30.0  # for a healthy board to answer over SSH
+_REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

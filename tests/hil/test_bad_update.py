@@ -14,7 +14,7 @@ from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
+from tests.hil.bench import DOWNLOAD_AND_INSTALL_SECONDS, Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 
@@ -86,7 +86,9 @@ def test_refused_update(
             if kind == "signed-by-stranger"
             else _truncated(releases.old, tmp_path)
         )
-        result = bench.client.install(bench.offer(releases.old, artifact), timeout=300)
+        result = bench.client.install(
+            bench.offer(releases.old, artifact), timeout=DOWNLOAD_AND_INSTALL_SECONDS
+        )
         scenario.must("refused", not result.ok, result.output[-500:])
         after = judge.medium_selection()
         untouched = before is not None and before == after

@@ -45,7 +45,7 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
         if not bench.install(new).ok:
             raise DeviceError(f"{board.name} refused {new.version} before the cut")
         board.arm(strikes)
-        client.reboot(timeout=30)
+        client.reboot(timeout=60)
         board.wait_cut(BOOT_SECONDS)
     _require_phase(judge, fault.phase, target)
     if not fault.phase.during_install and board.boots != next_boot:
