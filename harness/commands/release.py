@@ -132,26 +132,34 @@ def _test_matrix(
     """Several machines, each in a process of its own; what has ended is shown in any case."""
     from harness import matrix
     from harness.evidence.store import EvidenceStore
-    from harness.evidence.table import verdict_table
 
     selections = matrix.by_machine(releases, from_releases, common)
+    kept = EvidenceStore(store).folder
     done: list[Stored] = []
     try:
-        runs = matrix.run_matrix(
-            selections, EvidenceStore(store).folder, tell=tell, on_done=done.append
-        )
+        runs = matrix.run_matrix(selections, kept, tell=tell, on_done=done.append)
     finally:
         if done:
-            done.sort(key=lambda stored: list(selections).index(stored.evidence.subject.machine))
-            told = [_told(stored) for stored in done]
-            complete = len(done) == len(selections)
-            answer(
-                as_json,
-                verdict_table(*(stored.evidence for stored in done)),
-                runs=[{"machine": s.evidence.subject.machine, **_told(s)} for s in done],
-                passed=complete and all(run["passed"] for run in told),
-            )
+            _show_matrix(done, list(selections), kept, as_json=as_json)
     matrix.require_passed(runs)
+
+
+def _show_matrix(
+    done: Sequence["Stored"], machines: Sequence[str], store: Path, *, as_json: bool
+) -> None:
+    """The runs that have ended, of all `machines` that were asked for."""
+    from harness.evidence.report import write_matrix
+    from harness.evidence.table import verdict_table
+
+    runs = sorted(done, key=lambda stored: machines.index(stored.evidence.subject.machine))
+    told = [{"machine": run.evidence.subject.machine, **_told(run)} for run in runs]
+    answer(
+        as_json,
+        verdict_table(*(run.evidence for run in runs)),
+        runs=told,
+        passed=len(runs) == len(machines) and all(run["passed"] for run in told),
+        report=str(write_matrix(runs, store)),
+    )
 
 
 def _told(stored: "Stored") -> dict[str, Any]:

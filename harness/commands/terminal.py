@@ -1,12 +1,15 @@
 """What the commands share: their common options, and how they answer on standard output."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+_LOG_COLUMNS = 160  # in a CI's log: room for two machines and whole scenario ids
 
 Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="Folder of the recipe.")]
 ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder of the release.")]
@@ -37,7 +40,10 @@ def answer(as_json: bool, text: Any, **fields: Any) -> None:
 
 def show(text: Any) -> None:
     """Print a command's answer for a person."""
-    Console(highlight=False, markup=False).print(text, soft_wrap=True)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_COLUMNS
+    console.print(text, soft_wrap=True)
 
 
 def tell(name: str, line: str) -> None:

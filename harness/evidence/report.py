@@ -1,5 +1,6 @@
-"""The page a person reads after a run: one HTML file, nothing loaded from anywhere else."""
+"""The pages a person reads after a run: plain HTML files, nothing loaded from anywhere else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import jinja2
 from pydantic import JsonValue
 
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import Outcome, Record
-from harness.evidence.store import write_whole
-from harness.evidence.table import shown_verdict, summary_line
+from harness.evidence.record import Outcome, Record, standing
+from harness.evidence.store import Stored, write_whole
+from harness.evidence.table import run_path, scenarios_of, shown_verdict, summary_line
 
 REPORT_FILE = "report.html"
+MATRIX_FILE = "matrix.html"
 
 # First word of an event -> the colour class of its mark; anything else is drawn as `other`.
 _KINDS = {
@@ -43,14 +45,7 @@ class _Mark:
 
 def write_report(evidence: Evidence, folder: Path) -> Path:
     """Write `report.html` into a run's folder, with links relative to it; returns its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("harness.evidence", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = _template("report.html.j2").render(
         evidence=evidence,
         header=evidence.header,
         subject=evidence.subject,
@@ -65,6 +60,40 @@ def write_report(evidence: Evidence, folder: Path) -> Path:
     file = folder / REPORT_FILE
     write_whole(file, page.encode())
     return file
+
+
+def write_matrix(runs: Sequence[Stored], folder: Path) -> Path:
+    """Write `matrix.html` into the store at `folder`: machines by scenarios, with links to the
+    reports of their runs, which lie below it; returns its path."""
+    told = [
+        {
+            "path": run_path(stored.evidence),
+            "board": stored.evidence.header.board,
+            "summary": summary_line(stored.evidence),
+            "report": str((stored.folder / REPORT_FILE).relative_to(folder)),
+            "standing": standing(stored.evidence.records),
+        }
+        for stored in runs
+    ]
+    file = folder / MATRIX_FILE
+    page = _template("matrix.html.j2").render(
+        runs=told,
+        scenarios=scenarios_of([stored.evidence for stored in runs]),
+        shown_verdict=shown_verdict,
+    )
+    write_whole(file, page.encode())
+    return file
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.evidence", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _timeline(record: Record) -> list[_Mark]:

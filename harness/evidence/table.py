@@ -26,10 +26,10 @@ def verdict_table(*runs: Evidence) -> Table:
     table.add_column("scenario", overflow="fold", vertical="bottom")
     for evidence in runs:
         heads = _CELL.format("verdict", "boots", "seconds")
-        name = f"{_path(evidence)}\n{evidence.header.board}\n{heads}"
+        name = f"{run_path(evidence)}\n{evidence.header.board}\n{heads}"
         table.add_column(Text(name), no_wrap=True)
     standings = [standing(evidence.records) for evidence in runs]
-    for scenario in dict.fromkeys(r.scenario for evidence in runs for r in evidence.records):
+    for scenario in scenarios_of(runs):
         records = [records.get(scenario) for records in standings]
         table.add_row(_named(scenario, records), *map(_cell, records))
     table.caption = "\n".join(f"{e.subject.machine}: {summary_line(e)}" for e in runs)
@@ -37,7 +37,7 @@ def verdict_table(*runs: Evidence) -> Table:
 
 
 def _one_machine(evidence: Evidence) -> Table:
-    table = Table(title=f"{_path(evidence)} on {evidence.header.board}", title_justify="left")
+    table = Table(title=f"{run_path(evidence)} on {evidence.header.board}", title_justify="left")
     table.add_column("scenario", overflow="fold")
     table.add_column("verdict")
     table.add_column("boots", justify="right")
@@ -51,13 +51,6 @@ def _one_machine(evidence: Evidence) -> Table:
         )
     table.caption = summary_line(evidence)
     return table
-
-
-def _path(evidence: Evidence) -> str:
-    """`rpi4 1.0.0 -> 1.1.0`."""
-    old, subject = evidence.header.from_release, evidence.subject
-    start = f"{subject.machine} {old.version} ->" if old else subject.machine
-    return " ".join([start, subject.version, *(f"({name})" for name in subject.variants)])
 
 
 def _cell(record: Record | None) -> Text:
@@ -77,6 +70,18 @@ def _named(scenario: str, records: Sequence[Record | None]) -> Text:
             machine = f"{record.machine}: " if len(records) > 1 else ""
             name.append(f"\n  {machine}{record.why}", _STYLES[record.outcome])
     return name
+
+
+def run_path(evidence: Evidence) -> str:
+    """From where to where a run led: `rpi4 1.0.0 -> 1.1.0`."""
+    old, subject = evidence.header.from_release, evidence.subject
+    start = f"{subject.machine} {old.version} ->" if old else subject.machine
+    return " ".join([start, subject.version, *(f"({name})" for name in subject.variants)])
+
+
+def scenarios_of(runs: Sequence[Evidence]) -> list[str]:
+    """The ids of all scenarios that ran on any machine, in the order in which they ran."""
+    return list(dict.fromkeys(r.scenario for evidence in runs for r in evidence.records))
 
 
 def shown_verdict(record: Record) -> str:

@@ -5,9 +5,8 @@ from pathlib import Path
 import rich.console
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness.evidence.evidence import Evidence
-from harness.evidence.report import write_report
-from harness.evidence.store import EvidenceStore
+from harness.evidence.report import write_matrix, write_report
+from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
 from harness.evidence.table import verdict_table
 from harness.verdict import Invariant, Verdict
@@ -85,7 +84,7 @@ def test_the_table_shows_every_scenario_as_it_is_written(
     assert "1 passed, 1 failed, 0 lab errors" in out.getvalue()
 
 
-def matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> list[Evidence]:
+def matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> list[Stored]:
     """Two machines: one scenario that only one ran, one that failed, one that was not judged."""
     results = {
         "legacy-gateway": [record(), record("power-cut[switch/all]", Verdict.OLD, boots=3)],
@@ -99,14 +98,14 @@ def matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> list[E
     for machine, records in results.items():
         old = make_release(tmp_path / f"{machine}-0", machine=machine, version="1.0.0")
         new = make_release(tmp_path / f"{machine}-1", machine=machine)
-        found.append(finished_run(store, new, records, signer, from_release=old).evidence)
+        found.append(finished_run(store, new, records, signer, from_release=old))
     return found
 
 
 def test_the_table_of_a_matrix(tmp_path: Path, store: EvidenceStore, signer: CryptoSigner) -> None:
     out = io.StringIO()
     console = rich.console.Console(file=out, width=120)
-    console.print(verdict_table(*matrix(tmp_path, store, signer)))
+    console.print(verdict_table(*(run.evidence for run in matrix(tmp_path, store, signer))))
     lines = [line.strip() for line in out.getvalue().splitlines()]
     assert lines == MATRIX.strip().splitlines(), out.getvalue()
 
@@ -114,8 +113,23 @@ def test_the_table_of_a_matrix(tmp_path: Path, store: EvidenceStore, signer: Cry
 def test_one_machine_s_table_says_from_where_to_where(
     tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
 ) -> None:
-    table = verdict_table(matrix(tmp_path, store, signer)[1])
+    table = verdict_table(matrix(tmp_path, store, signer)[1].evidence)
     assert table.title == "rpi4 1.0.0 -> 1.1.0 on gateway-qemu"
+
+
+def test_the_page_of_a_matrix_leads_to_each_report(
+    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    runs = matrix(tmp_path, store, signer)
+    for stored in runs:
+        write_report(stored.evidence, stored.folder)
+    page = Page(write_matrix(runs, store.folder).read_text())
+    assert page.open == []
+    assert [(store.folder / link).resolve() for link in page.links] == [
+        stored.folder / "report.html" for stored in runs
+    ]
+    for text in ("rpi4 1.0.0 -> 1.1.0", "bricked", "lab-error", "network[stall]", "-"):
+        assert text in page.text
 
 
 MATRIX = """
