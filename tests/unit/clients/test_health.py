@@ -146,8 +146,8 @@ def test_an_update_client_that_cannot_commit_is_a_reason_to_go(
     tmp_path: Path, machine: str
 ) -> None:
     device = Device(tmp_path, machine, slot="B", trial=True)
-    for client in ("rauc", "mender"):
-        device.board.program(client, "#!/bin/sh\nexit 1\n")
+    device.board.program("rauc", "#!/bin/sh\nexit 1\n")
+    device.board.program("mender", "#!/bin/sh\nexit 0\n")  # as when it is told to terminate
     assert "rolled back: the update client could not commit" in device.boot()
     assert (device.selection.primary, device.selection.on_trial) == ("A", None)
 
