@@ -20,6 +20,15 @@ targets:
       ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
       GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
   two: *board
+  usb:
+    options: {machine: sector}
+    resources:
+      HarnessMedium: {model: sd}
+    drivers:
+      HarnessQemuDriver:
+        {qemu_bin: qemu-system-i386, machine: "pc,usb=on", memory: 16M, nic: "usb-net,port=1"}
+      ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
+      GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
   rack:
     resources: {}
     drivers: {}

@@ -36,7 +36,7 @@ def test_the_facade_is_a_board() -> None:
 
 
 def test_power_stays_on_until_it_is_switched_off(on: Path) -> None:
-    (one, _, _) = bench.status(lab=on)
+    one = bench.status(lab=on)[0]
     assert (one.board, one.machine, one.power, one.boots) == ("one", "sector", "on", 1)
     assert one.holder not in (None, os.getpid())
     assert bench.power("one", "on", lab=on) == bench.power("one", "status", lab=on)

@@ -165,6 +165,31 @@ def test_saved_state_brings_back_ram_medium_and_log(board: QemuBoard) -> None:
     booted(board, 2)
 
 
+def test_a_usb_network_adapter_does_not_hinder_saving(lab: Path, image: Path) -> None:
+    with open_board(lab, "usb") as board:
+        board.flash(image)
+        board.power_on()
+        booted(board)
+        key(board, "c")
+        board.expect("1", 10)
+        state = board.save("one")
+        for _ in range(2):
+            board.restore(state)
+            board.link(up=False)  # there is a cable again
+            key(board, "c")
+            board.expect("2", 10)
+
+
+def test_what_the_medium_loses_while_off_stays_lost(board: QemuBoard) -> None:
+    board.power_on()
+    booted(board)
+    with pytest.raises(LabError, match="power off first"):
+        board.zero(0, 512)
+    board.power_off()
+    board.zero(0, 512)
+    assert not any(board.read(0, 512))
+
+
 def test_saved_state_outlives_another_flash(board: QemuBoard, image: Path) -> None:
     board.power_on()
     booted(board)
