@@ -8,6 +8,7 @@ devicetree gets our overlay for QEMU (raspi4b.dtso) and nothing else is changed.
 https://www.raspberrypi.com/documentation/computers/config_txt.html
 """
 
+import secrets
 import shutil
 import struct
 from pathlib import Path
@@ -76,8 +77,12 @@ def _for_qemu(devicetree: Path, folder: Path) -> Path:
 
     From there U-Boot lays it over the devicetree that the slot brings (images/rpi4/u-boot).
     """
-    overlay, merged = folder / "qemu.dtbo", folder / "qemu.dtb"
-    process.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", overlay, _OVERLAY], timeout=30)
+    source = folder / "qemu.dtso"
+    overlay, merged = source.with_suffix(".dtbo"), source.with_suffix(".dtb")
+    # The firmware seeds the kernel's random numbers; QEMU has no generator to do it later.
+    seed = f"&{{/chosen}} {{ rng-seed = [{secrets.token_hex(64)}]; }};\n"
+    source.write_text(_OVERLAY.read_text(encoding="utf-8") + seed, encoding="utf-8")
+    process.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", overlay, source], timeout=30)
     process.run(["fdtoverlay", "-i", devicetree, "-o", merged, overlay], timeout=30)
     content = [f"{byte:02x}" for byte in overlay.read_bytes()]
     argv = ["fdtput", "-t", "bx", str(merged), "/chosen", "board-overlay", *content]
