@@ -116,7 +116,7 @@ class Console:
     def clear(self) -> None:
         """Remove all logs: the board has been flashed or is about to be restored."""
         with self._lock:
-            for log in existing_logs(self.folder):
+            for log in [*existing_logs(self.folder), *self.folder.glob("boot-*.uart*")]:
                 log.unlink()
             self._logs, self._reading, self._offset = [], 0, 0
 

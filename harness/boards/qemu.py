@@ -42,9 +42,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     """A QEMU board; active means: locked for us, medium served, off or on.
 
     Args: qemu_bin (a key of the lab's `tools` or a program), machine, cpu, memory, interface (of
-    the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that takes it),
-    firmware (`raspi4`: harness.boards.firmware), uarts (serial ports; the console is the first),
-    nic (QEMU device with properties, empty for none), extra_args.
+    the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that it
+    goes to), firmware (`raspi4`: harness.boards.firmware), uarts (serial ports; the console is
+    the first), nic (QEMU device with properties, empty for none), extra_args.
     """
 
     bindings = {"storage": HarnessMedium}  # noqa: RUF012  (labgrid's way)

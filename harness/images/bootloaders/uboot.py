@@ -50,26 +50,16 @@ def pieces(
     recipe: Recipe, variants: Sequence[Variant], files: dict[str, bytes], folder: Path
 ) -> list[Piece]:
     """Both copies of the environment, and the boot partition with U-Boot and `files`."""
-    text = folder / _ENVIRONMENT
-    text.write_text(environment(recipe, variants), encoding="utf-8")
-    for name, serial in (("environment-1", 1), ("environment-2", 0)):
-        process.run(
-            ["mkenvimage", "-r", "-s", str(FIRST.length), "-o", folder / name, text],
-            timeout=30,
-            error=BuildError,
-        )
-        with (folder / name).open("r+b") as copy:
-            copy.seek(4)  # behind the checksum, which does not cover it: the serial number
-            copy.write(bytes([serial]))
+    first, second = environment_copies(environment(recipe, variants), folder)
     content = dict(files)
     for place in [*recipe.boot, *(v.boot for v in variants if v.boot)]:
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             content[path.relative_to(place).as_posix()] = path.read_bytes()
     content[PROGRAM] = program(recipe, variants).read_bytes()
-    boot = _boot_partition(content, recipe.disk.signature, folder)
+    boot = boot_partition(content, recipe.disk.signature, folder)
     return [
-        Piece("environment-1", folder / "environment-1", FIRST),
-        Piece("environment-2", folder / "environment-2", SECOND),
+        Piece("environment-1", first, FIRST),
+        Piece("environment-2", second, SECOND),
         Piece("boot", boot, BOOT, kind="0x0c", bootable=True),
     ]
 
@@ -107,6 +97,20 @@ def environment(recipe: Recipe, variants: Sequence[Variant]) -> str:
     return "".join(f"{name}={value}\n" for name, value in sorted(found.items()))
 
 
+def environment_copies(text: str, folder: Path) -> tuple[Path, Path]:
+    """Both copies of an environment for a new device, as files in `folder`; the first counts."""
+    (folder / _ENVIRONMENT).write_text(text, encoding="utf-8")
+    first, second = folder / "environment-1", folder / "environment-2"
+    for copy, serial in ((first, 1), (second, 0)):
+        size = str(FIRST.length)
+        argv = ["mkenvimage", "-r", "-s", size, "-o", str(copy), str(folder / _ENVIRONMENT)]
+        process.run(argv, timeout=30, error=BuildError)
+        with copy.open("r+b") as stream:
+            stream.seek(4)  # behind the checksum, which does not cover it: the serial number
+            stream.write(bytes([serial]))
+    return first, second
+
+
 def _build(tree: Path, wanted: UBoot, parts: tuple[str, str, str], target: Path) -> None:
     """Configure and make U-Boot in a folder of its own; `target` appears when it is complete."""
     fragment, header, text = parts
@@ -127,7 +131,7 @@ def _build(tree: Path, wanted: UBoot, parts: tuple[str, str, str], target: Path)
         with (work / ".config").open("a", encoding="utf-8") as config:
             config.write(f'CONFIG_DEFAULT_ENV_FILE="{work / _ENVIRONMENT}"\n')
         _make(work, wanted, log, "olddefconfig")
-        _require(fragment, (work / ".config").read_text(encoding="utf-8"))
+        require_taken(fragment, (work / ".config").read_text(encoding="utf-8"))
         _make(work, wanted, log, PROGRAM)
         (work / PROGRAM).rename(target)
 
@@ -143,7 +147,7 @@ def _make(work: Path, wanted: UBoot, log: Path, goal: str) -> None:
     )
 
 
-def _require(fragment: str, config: str) -> None:
+def require_taken(fragment: str, config: str) -> None:
     """Every option asked for must have been taken: Kconfig drops what it cannot satisfy."""
     taken = set(config.splitlines())
     named = {line.partition("=")[0] for line in taken}
@@ -161,7 +165,7 @@ def _require(fragment: str, config: str) -> None:
         )
 
 
-def _boot_partition(files: dict[str, bytes], signature: str, folder: Path) -> Path:
+def boot_partition(files: dict[str, bytes], signature: str, folder: Path) -> Path:
     """A FAT file system; the same files give the same bytes."""
     image = folder / "boot.vfat"
     with image.open("wb") as stream:
