@@ -28,19 +28,29 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matter
 
 _ATTEMPT = 10.0  # seconds for one attempt to connect: a board that boots swallows the first ones
 _PAUSE = 0.2  # seconds between two attempts
+_AGAIN = 75  # EX_TEMPFAIL
 
 
 class SshLink:
     """A connection to a board's SSH server, made on demand.
 
     `address` is asked before each connection: a QEMU board's port changes from boot to boot.
-    `pin` is the file that holds the host key of the first contact.
+    `pin` is the file that holds the host key of the first contact. `prepare` is a command that is
+    run first on every connection; its return code 75 (sysexits.h, EX_TEMPFAIL) means: the network
+    is about to change, connect again.
     """
 
     def __init__(
-        self, address: Callable[[], tuple[str, int]], *, user: str, key: Path, pin: Path
+        self,
+        address: Callable[[], tuple[str, int]],
+        *,
+        user: str,
+        key: Path,
+        pin: Path,
+        prepare: str = "",
     ) -> None:
         self._address = address
+        self._prepare = prepare
         self._user = user
         self._key = key
         self._pin = pin
@@ -98,15 +108,32 @@ class SshLink:
         while True:
             attempt = Deadline(min(_ATTEMPT, deadline.left()))
             try:
-                self._transport = self._connect(key, attempt)
+                transport = self._connect(key, attempt)
+                if self._prepared(transport, attempt):
+                    self._transport = transport
+                    return transport
+                transport.close()
             except (paramiko.SSHException, OSError, EOFError) as error:
                 if deadline.over:
                     raise DeviceError(
                         f"ssh: no connection within {deadline.seconds:g} s", details=str(error)
                     ) from error
-                pause.wait(min(_PAUSE, deadline.left()))
-            else:
-                return self._transport
+            pause.wait(min(_PAUSE, deadline.left()))
+
+    def _prepared(self, transport: paramiko.Transport, deadline: Deadline) -> bool:
+        """Run `prepare`; False when the connection is not going to last."""
+        if not self._prepare:
+            return True
+        try:
+            with _watchdog(transport, deadline):
+                code = _execute(transport, self._prepare, b"", deadline).returncode
+        except BaseException:
+            transport.close()
+            raise
+        if code not in (0, _AGAIN):
+            transport.close()
+            raise LabError(f"ssh_prepare of the lab file failed with exit code {code}")
+        return code == 0
 
     def _connect(self, key: paramiko.PKey, deadline: Deadline) -> paramiko.Transport:
         sock = socket.create_connection(self._address(), timeout=max(0.1, deadline.left()))

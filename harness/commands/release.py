@@ -256,9 +256,14 @@ def demo(*, lab: Lab = DEFAULT_LAB) -> None:
     from harness.evidence.report import REPORT_FILE
     from harness.evidence.table import verdict_table
 
-    done = main_job.demo(lab, paths.cache() / "demo", lambda run: show(verdict_table(run.evidence)))
+    done = main_job.demo(
+        lab,
+        paths.cache() / "demo",
+        show=lambda runs: show(verdict_table(*(run.evidence for run in runs))),
+        tell=tell,
+    )
     show(f"promoted: {done.promotion}")
     show(f"refused:  {done.refusal}")
     show(f"rings:    {done.repository}")
-    for stored in (done.good, done.broken):
+    for stored in (*done.good, done.broken):
         show(f"report:   {stored.folder / REPORT_FILE}")

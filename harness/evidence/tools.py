@@ -13,8 +13,10 @@ from harness.errors import HarnessError
 # Program -> how it tells its version; the first line of what it prints is kept.
 _PROGRAMS = {
     "qemu": ("qemu-system-i386", "--version"),
+    "qemu-arm": ("qemu-system-aarch64", "--version"),
     "nbdkit": ("nbdkit", "--version"),
     "rauc": ("rauc", "--version"),
+    "mender-artifact": ("mender-artifact", "--version"),
     "grub": ("grub-mkimage", "--version"),
     "mmdebstrap": ("mmdebstrap", "--version"),
     "genimage": ("genimage", "--version"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.boards.lab import open_board
+from harness.boards.lab import board_options, open_board
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError
 from harness.evidence.record import Record
@@ -40,7 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "ci: part of what ./run test can afford")
+    config.addinivalue_line(
+        "markers",
+        "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
+    )
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
 
 
@@ -71,6 +74,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unknown = wanted - {scenario_id(item) for item in kept}
     if unknown:
         raise pytest.UsageError(f"no such scenario: {', '.join(sorted(unknown))}")
+
+
+def _any_slow(lab: Path | None, boards: list[str]) -> bool:
+    """Whether a board's option `slow` in the lab file says that CI cannot afford much on it."""
+    if lab is None or not boards:
+        return False
+    options = board_options(lab)
+    return any(options.get(board, {}).get("slow", False) for board in boards)
 
 
 @dataclass(frozen=True)
