@@ -27,6 +27,11 @@ class SavedState:
     folder: Path
     boots: int
 
+    @property
+    def running(self) -> bool:
+        """Whether a restored board runs: there is a machine state, not just a medium."""
+        return (self.folder / "machine").exists()
+
 
 class Board(Protocol):
     """One physical or QEMU device on a bench."""
@@ -106,7 +111,9 @@ class Board(Protocol):
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.
 
-        After `freeze` or `wait_cut` there is no machine any more: keeps the medium as it is."""
+        A board whose machine state cannot be kept is switched off instead (`power_off`), and stays
+        off, also when restored: `SavedState.running` says so; sync it before. After `freeze` or
+        `wait_cut` there is no machine any more: keeps the medium as it is."""
 
     def restore(self, state: SavedState) -> None:
         """Put the board back into a saved state: running, or dead where it was saved after

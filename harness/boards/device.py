@@ -24,6 +24,7 @@ from harness.boards.vm import Hardware, Vm
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 
+_FROZEN = "frozen"  # in a saved state: dead, and its losses not decided
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 
 
@@ -154,12 +155,17 @@ class QemuDevice:
     def save(self, name: str) -> Path:
         """Keep machine (when there is one), medium and logs at one instant; returns the folder.
 
+        A machine whose state QEMU cannot save is switched off for it: then the medium is all.
         Lasts until the board is closed, also over flashing something else.
         """
         folder = self.folder / "saved" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        vm = None if self._frozen else self._vm()
+        if self._frozen:
+            (folder / _FROZEN).touch()
+        elif not self._hardware.can_be_saved:
+            self.off()
+        vm = None if self._frozen or not self._hardware.can_be_saved else self._vm()
         if vm:
             vm.stop()
             vm.save_state(folder / "machine")
@@ -174,8 +180,8 @@ class QemuDevice:
         self._end_power()
         self.medium.restore(folder / "medium")
         self.console.restore(folder / "console")
-        self._frozen = not (folder / "machine").exists()
-        if not self._frozen:
+        self._frozen = (folder / _FROZEN).exists()
+        if (folder / "machine").exists():
             self._begin(lambda first: self._resume(folder) if first else self._boot(first))
 
     def _begin(self, boot: Callable[[bool], Vm]) -> None:

@@ -6,10 +6,6 @@ one, on the same medium, which has kept its power and its volatile cache. So a c
 process are one boot each, exactly. (QEMU's own reset would not do: SeaBIOS answers a warm reset
 with a second, hard one, which the guest never asked for.)
 
-QEMU cannot save the state of a USB network adapter. Such a one is unplugged while a machine is
-saved, and plugged in again afterwards and when the machine is restored: the board sees its
-adapter come back, and asks for its address again.
-
 Not modelled: QEMU flushes the medium when it stops a machine, so writes that were not flushed
 when the guest reset itself are stable afterwards. That is a legal outcome for a disk, not the
 worst one. A power cut kills QEMU and flushes nothing.
@@ -47,9 +43,10 @@ class Hardware:
     extra_args: tuple[str, ...] = field(default=())
 
     @property
-    def nic_moves(self) -> bool:
-        """Whether the network adapter must be out while the machine's state is saved."""
-        return self.nic.startswith("usb-")
+    def can_be_saved(self) -> bool:
+        """Whether QEMU can save the machine's state: it cannot save that of a USB network adapter,
+        and (10.0, hcd-dwc2.c) does not survive unplugging one that is in use."""
+        return not self.nic.startswith("usb-")
 
 
 class Vm:
@@ -79,11 +76,7 @@ class Vm:
         With `incoming` it waits for `load_state`. LabError when QEMU does not come up.
         """
         fd = self._monitor.inherited_fd
-        argv = [
-            *self._command(nic=not (incoming and self._hardware.nic_moves)),
-            "-chardev",
-            f"socket,id=qmp,fd={fd}",
-        ]
+        argv = [*self._command(), "-chardev", f"socket,id=qmp,fd={fd}"]
         argv += ["-mon", "chardev=qmp,mode=control", "-S"]
         argv += ["-incoming", "defer"] if incoming else []
         self._process = start(argv, log=messages, pass_fds=[fd])
@@ -117,18 +110,14 @@ class Vm:
 
     def save_state(self, path: Path, *, timeout: float = 120) -> None:
         """Write RAM and devices of the stopped machine to a file."""
-        if self._hardware.nic_moves:
-            self._monitor.execute("device_del", id="nic")
         self._monitor.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
         self._monitor.execute("migrate", uri=f"file:{path.resolve()}")
         self._migrated("save the machine's state", timeout)
-        self._plug_nic_in()
 
     def load_state(self, path: Path, *, timeout: float = 120) -> None:
         """Read RAM and devices back into a machine that was started with `incoming`."""
         self._monitor.execute("migrate-incoming", uri=f"file:{path.resolve()}")
         self._migrated("load the machine's state", timeout)
-        self._plug_nic_in()
 
     def next_event(self) -> Event | None:
         """Wait for the next event; None when QEMU is gone."""
@@ -139,14 +128,6 @@ class Vm:
         if self._process:
             kill_group(self._process)
         self._monitor.close()
-
-    def _plug_nic_in(self) -> None:
-        if self._hardware.nic_moves:
-            driver, *pairs = self._hardware.nic.split(",")
-            properties: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs)
-            self._monitor.execute(
-                "device_add", driver=driver, netdev="net0", id="nic", **properties
-            )
 
     def _migrated(self, what: str, timeout: float) -> None:
         deadline = Deadline(timeout)
@@ -168,7 +149,7 @@ class Vm:
             raise LabError("QEMU forwards no port to the board's SSH", details=text)
         return int(found[1])
 
-    def _command(self, *, nic: bool) -> list[str]:
+    def _command(self) -> list[str]:
         hw = self._hardware
         argv = [hw.program, "-nodefaults", "-display", "none", "-machine", hw.machine]
         argv += ["-cpu", hw.cpu] if hw.cpu else []
@@ -186,5 +167,5 @@ class Vm:
         if hw.nic:
             forward = f"hostfwd=tcp:127.0.0.1:0-:{hw.ssh_port}"
             argv += ["-netdev", f"user,id=net0,{forward}"]
-            argv += ["-device", f"{hw.nic},netdev=net0,id=nic"] if nic else []
+            argv += ["-device", f"{hw.nic},netdev=net0,id=nic"]
         return [*argv, *hw.extra_args, *self._first_program]

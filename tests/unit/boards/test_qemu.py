@@ -165,19 +165,23 @@ def test_saved_state_brings_back_ram_medium_and_log(board: QemuBoard) -> None:
     booted(board, 2)
 
 
-def test_a_usb_network_adapter_does_not_hinder_saving(lab: Path, image: Path) -> None:
+def test_a_machine_that_cannot_be_saved_is_switched_off(lab: Path, image: Path) -> None:
     with open_board(lab, "usb") as board:
         board.flash(image)
         board.power_on()
         booted(board)
-        key(board, "c")
-        board.expect("1", 10)
-        state = board.save("one")
+        key(board, "w")
+        board.expect("W", 10)
+        state = board.save("off")
+        assert (state.running, board.is_on) == (False, False)
         for _ in range(2):
             board.restore(state)
-            board.link(up=False)  # there is a cable again
-            key(board, "c")
-            board.expect("2", 10)
+            assert not board.is_on
+            assert any(board.read(512, 512))
+            board.power_on()
+            booted(board, 2)
+            board.freeze()
+            assert not board.save("dead").running
 
 
 def test_what_the_medium_loses_while_off_stays_lost(board: QemuBoard) -> None:
