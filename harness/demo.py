@@ -1,20 +1,23 @@
 """The main job, once, on two generations of QEMU boards: good releases promoted together, a broken
 one refused.
 
+Each generation is a process of its own (`harness demo --machine`), both at the same time.
 Everything is real and nothing is kept from an earlier demo but the build cache: the release
 repository and the evidence store are made anew below `folder`.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import matrix, paths
-from harness.children import Tell
+from harness import children, paths, runner
+from harness.children import Job, Tell
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore, Stored
+from harness.evidence.store import load as load_run
 from harness.images.build import build
 from harness.images.release import Release
 from harness.log import step
@@ -23,38 +26,50 @@ from harness.promotion.starter import StarterPolicy, init_repository
 from harness.runner import Selection
 
 # What both generations run, and what the policy of the demo's release repository asks for.
-SCENARIOS = (
-    "update",
-    "power-cut[switch/all]",
-)
-# What only the faster board has the time for.
-MORE = (
-    "bad-update[kernel-panic]",
-    "bad-update[no-network]",
-    "network[reset@50%]",
-    "network[flip@50%]",
-)
+SCENARIOS = ("update", "power-cut[switch/all]")
 # What a broken version is caught by: its health check lets a version without network stay.
 CATCHES = "bad-update[no-network]"
+# What only the faster board has the time for.
+MORE = (CATCHES, "network[flip@50%]")
+BROKEN = "health-always-yes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """A machine of the demo: recipe, board, and what it runs there."""
+    """A machine of the demo: recipe, board, what it runs; and whether a broken version, too."""
 
     recipe: Path
     board: str
     scenarios: tuple[str, ...]
+    broken: bool = False
+
+    @property
+    def old(self) -> Release:
+        """The version in the field."""
+        return build(self.recipe, version="1.0.0")
+
+    @property
+    def new(self) -> Release:
+        """The version to prove."""
+        return build(self.recipe, version="1.1.0")
+
+    @property
+    def bad(self) -> Release:
+        """A later version that must not get through."""
+        return build(self.recipe, version="1.2.0", variants=[BROKEN])
 
 
-GENERATIONS = (
-    Generation(
+GENERATIONS = {
+    "legacy-gateway": Generation(
         recipe=paths.checkout() / "images/legacy-gateway",
         board="gateway-qemu",
         scenarios=(*SCENARIOS, *MORE),
+        broken=True,
     ),
-    Generation(recipe=paths.checkout() / "images/rpi4", board="rpi4-qemu", scenarios=SCENARIOS),
-)
+    "rpi4": Generation(
+        recipe=paths.checkout() / "images/rpi4", board="rpi4-qemu", scenarios=SCENARIOS
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,33 +84,28 @@ class Demo:
 
 
 def demo(lab: Path, folder: Path, *, show: Callable[[Sequence[Stored]], None], tell: Tell) -> Demo:
-    """Build five releases, prove or disprove three of them, promote what may be promoted.
+    """Build all releases, prove or disprove them, promote what may be promoted.
 
-    `show` is called with the evidence of each matrix, `tell` with each line that a machine prints.
-    Raises DeviceError when a good release fails, and HarnessError when the gate lets the broken
-    one through.
+    `show` is called with the evidence of the good releases, then of the broken one; `tell` with
+    each line that a machine prints. Raises DeviceError when a good release fails, and HarnessError
+    when the gate lets the broken one through.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     store = EvidenceStore(folder / "evidence")
-    old = [build(each.recipe, version="1.0.0") for each in GENERATIONS]
-    good = [build(each.recipe, version="1.1.0") for each in GENERATIONS]
-    first = GENERATIONS[0]
-    broken = build(first.recipe, version="1.2.0", variants=["health-always-yes"])
+    good = [generation.new for generation in GENERATIONS.values()]
+    bad = next(each.bad for each in GENERATIONS.values() if each.broken)
 
-    chosen = {
-        new.machine: _selection(lab, new, before, each.board, each.scenarios)
-        for each, before, new in zip(GENERATIONS, old, good, strict=True)
-    }
-    proven = _prove(chosen, store, show, tell)
+    proven, disproven = _both(lab, store, tell)
+    for runs in (proven, disproven):
+        show(runs)
+    for run in proven:
+        runner.require_passed(run)
     repository = _repository(folder / "releases.git", good)
     folders = [release.folder for release in good]
     promotion = promote(*folders, ring="canary", repo=str(repository), store=store)
-
-    catching = _selection(lab, broken, good[0], first.board, (CATCHES,))
-    (disproven,) = _prove({broken.machine: catching}, store, show, tell, passes=False)
     try:
-        promote(broken.folder, ring="canary", repo=str(repository), store=store)
+        promote(bad.folder, ring="canary", repo=str(repository), store=store)
     except PromotionError as refusal:
         if f"failed: {CATCHES}" not in refusal.details:
             raise HarnessError(
@@ -106,43 +116,47 @@ def demo(lab: Path, folder: Path, *, show: Callable[[Sequence[Stored]], None], t
             repository=repository,
             good=tuple(proven),
             promotion=promotion,
-            broken=disproven,
+            broken=disproven[0],
             refusal=refusal,
         )
     raise HarnessError("the gate let a broken release through: do not trust this harness")
 
 
-def _selection(
-    lab: Path, new: Release, old: Release, board: str, scenarios: tuple[str, ...]
-) -> Selection:
-    return Selection(
+def one_machine(machine: str, lab: Path, store: EvidenceStore) -> list[Stored]:
+    """A generation's part: its good release proven and, where there is one, its broken one not."""
+    generation = GENERATIONS[machine]
+    old, new = generation.old, generation.new
+    proof = Selection(
         release=new.folder,
         from_release=old.folder,
-        boards=(board,),
-        lab=lab.resolve(),
-        scenarios=scenarios,
+        boards=(generation.board,),
+        lab=lab,
+        scenarios=generation.scenarios,
     )
+    runs = [runner.run_scenarios(proof, store)]
+    if generation.broken:
+        disproof = replace(
+            proof, release=generation.bad.folder, from_release=new.folder, scenarios=(CATCHES,)
+        )
+        runs.append(runner.run_scenarios(disproof, store))
+    return runs
 
 
-def _prove(
-    chosen: dict[str, Selection],
-    store: EvidenceStore,
-    show: Callable[[Sequence[Stored]], None],
-    tell: Tell,
-    *,
-    passes: bool = True,
-) -> list[Stored]:
-    """Run a matrix; with `passes`, raise what kept any of it from passing."""
-    with step("scenarios", machines=sorted(chosen)):
-        runs = matrix.run_matrix(chosen, store.folder, tell=tell)
-    stored = [run.stored for run in runs if run.stored]
-    show(stored)
-    if passes:
-        matrix.require_passed(runs)
-    for run in runs:
-        if run.error:
-            raise run.error
-    return stored
+def _both(lab: Path, store: EvidenceStore, tell: Tell) -> tuple[list[Stored], list[Stored]]:
+    """Every generation in a process of its own: the runs of good releases, those of broken ones."""
+    keys = [signing.load_signer().public_key]  # made here, before two children need it at once
+    words = ("demo", "--lab", lab.resolve(), "--store", store.folder.resolve(), "--machine")
+    jobs = [Job(name=machine, words=(*words, machine)) for machine in GENERATIONS]
+    with step("scenarios", machines=list(GENERATIONS)):
+        ended = children.run_all(jobs, tell=tell)
+    errors = {each.name: error for each in ended if (error := each.error())}
+    if errors:
+        raise children.worst(errors)
+    runs = [
+        load_run(Path(folder), keys) for each in ended for folder in json.loads(each.answer)["runs"]
+    ]
+    good = [run for run in runs if not run.evidence.subject.variants]
+    return good, [run for run in runs if run not in good]
 
 
 def _repository(path: Path, proven: Sequence[Release]) -> Path:

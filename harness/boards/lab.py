@@ -48,7 +48,7 @@ class QemuBoard:
             user=options.get("ssh_user", "root"),
             key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
             pin=self._device.folder / PIN,
-            prepare=options.get("ssh_prepare", ""),
+            prepare=str(options.get("ssh_prepare", "")),
         )
 
     @property

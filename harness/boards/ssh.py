@@ -29,6 +29,7 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matter
 _ATTEMPT = 10.0  # seconds for one attempt to connect: a board that boots swallows the first ones
 _PAUSE = 0.2  # seconds between two attempts
 _AGAIN = 75  # EX_TEMPFAIL
+_CHANGING = 3.0  # seconds for an attempt while the board's network changes: most go nowhere
 
 
 class SshLink:
@@ -105,14 +106,16 @@ class SshLink:
         self.close()
         key = _private_key(self._key)
         pause = threading.Event()
+        patience = _ATTEMPT
         while True:
-            attempt = Deadline(min(_ATTEMPT, deadline.left()))
+            attempt = Deadline(min(patience, deadline.left()))
             try:
                 transport = self._connect(key, attempt)
                 if self._prepared(transport, attempt):
                     self._transport = transport
                     return transport
                 transport.close()
+                patience = _CHANGING
             except (paramiko.SSHException, OSError, EOFError) as error:
                 if deadline.over:
                     raise DeviceError(

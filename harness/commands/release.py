@@ -246,16 +246,27 @@ def _promoted(candidate: "Candidate") -> dict[str, Any]:
     }
 
 
-def demo(*, lab: Lab = DEFAULT_LAB) -> None:
-    """Do the main job once: build, update, cut the power, drop the network, gate, promote.
+def demo(
+    *,
+    lab: Lab = DEFAULT_LAB,
+    machine: Annotated[str, typer.Option(hidden=True)] = "",
+    store: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Do the main job once on each machine: build, update, cut the power, gate, promote.
 
     [dim]harness demo[/]
     """
     from harness import demo as main_job
     from harness import paths
     from harness.evidence.report import REPORT_FILE
+    from harness.evidence.store import EvidenceStore
     from harness.evidence.table import verdict_table
 
+    if machine:  # one machine's part, in a process of its own
+        with contextlib.redirect_stdout(sys.stderr):
+            runs = main_job.one_machine(machine, lab, EvidenceStore(store))
+        answer(True, "", runs=[str(run.folder) for run in runs])
+        return
     done = main_job.demo(
         lab,
         paths.cache() / "demo",
