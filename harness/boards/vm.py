@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.boards import adapter
 from harness.boards.qmp import Event, Monitor
 from harness.deadline import Deadline
 from harness.errors import LabError
@@ -46,7 +47,7 @@ class Hardware:
     def can_be_saved(self) -> bool:
         """Whether QEMU can save the machine's state: it cannot save that of a USB network adapter,
         and (10.0, hcd-dwc2.c) does not survive unplugging one that is in use."""
-        return not self.nic.startswith("usb-")
+        return not adapter.is_usb(self.nic)
 
 
 class Vm:
@@ -67,6 +68,7 @@ class Vm:
         self._medium = medium
         self._log, self._fifo = console
         self._monitor = Monitor(events=_EVENTS)
+        self._adapter: adapter.Adapter | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.ssh_port = 0  # on this host's loopback; 0: no network
 
@@ -99,6 +101,9 @@ class Vm:
     def cont(self) -> None:
         """Let time run."""
         self._monitor.execute("cont")
+        if adapter.is_usb(self._hardware.nic) and self._adapter is None:
+            self._adapter = adapter.Adapter(self._monitor, self._hardware.nic)
+            self._adapter.watch()
 
     def stop(self) -> None:
         """Stop time."""
@@ -128,6 +133,8 @@ class Vm:
         if self._process:
             kill_group(self._process)
         self._monitor.close()
+        if self._adapter:
+            self._adapter.close()
 
     def _migrated(self, what: str, timeout: float) -> None:
         deadline = Deadline(timeout)
@@ -167,5 +174,5 @@ class Vm:
         if hw.nic:
             forward = f"hostfwd=tcp:127.0.0.1:0-:{hw.ssh_port}"
             argv += ["-netdev", f"user,id=net0,{forward}"]
-            argv += ["-device", f"{hw.nic},netdev=net0,id=nic"]
+            argv += ["-device", f"{hw.nic},netdev=net0,id={adapter.ID}"]
         return [*argv, *hw.extra_args, *self._first_program]
