@@ -58,6 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
     bootloader = load(folder).bootloader if folder else ""
+    slow = _any_slow(config.getoption("--lab"), config.getoption("--board"))
 
     def chosen(item: pytest.Item) -> bool:
         marker = item.get_closest_marker("bootloaders")
@@ -65,7 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return False
         if wanted:
             return scenario_id(item) in wanted
-        return everything or item.get_closest_marker("ci") is not None
+        mark = item.get_closest_marker("ci")
+        return everything or (mark is not None and (mark.kwargs.get("slow", False) or not slow))
 
     kept = [item for item in items if chosen(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])

@@ -40,6 +40,7 @@ class Control:
     flow: Flow
     expected: Verdict
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
+    slow: bool = False  # whether ./run test can afford it on slow boards, too
 
 
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -85,13 +86,20 @@ CONTROLS = {
         flow=_updated,
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),
+        slow=True,
     ),
 }
 
 
 def _cases() -> list[ParameterSet]:
     return [
-        pytest.param(name, marks=[pytest.mark.ci, pytest.mark.bootloaders(*control.bootloaders)])
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.ci(slow=control.slow),
+                pytest.mark.bootloaders(*control.bootloaders),
+            ],
+        )
         for name, control in CONTROLS.items()
     ]
 

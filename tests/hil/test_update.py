@@ -20,6 +20,6 @@ def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None
         scenario.second_update(judge, judgement)
 
 
-@pytest.mark.ci
+@pytest.mark.ci(slow=True)
 def test_update(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     update(bench, scenario, releases.old, releases.new)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.ssh import SshLink
-from harness.errors import ConfigurationError, DeviceError
+from harness.errors import ConfigurationError, DeviceError, LabError
 
 SSHD = Path("/usr/sbin/sshd")
 pytestmark = pytest.mark.skipif(
@@ -77,10 +77,16 @@ class Server:
         for child in self.children:
             child.wait()
 
-    def link(self, **changes: Path) -> SshLink:
+    def link(self, *, prepare: str = "", **changes: Path) -> SshLink:
         files = {"key": self.folder / "user", "pin": self.folder / "pin", **changes}
         user = pwd.getpwuid(os.geteuid()).pw_name
-        return SshLink(lambda: ("127.0.0.1", self.port), user=user, **files)
+        return SshLink(
+            lambda: ("127.0.0.1", self.port),
+            user=user,
+            key=files["key"],
+            pin=files["pin"],
+            prepare=prepare,
+        )
 
 
 @pytest.fixture
@@ -180,3 +186,21 @@ def test_a_key_that_is_refused_or_missing(server: Server) -> None:
         server.link(key=server.folder / "host").run("true", timeout=20)
     with pytest.raises(ConfigurationError, match="no SSH key"):
         server.link(key=server.folder / "none").run("true", timeout=20)
+
+
+def test_prepares_each_connection(server: Server, tmp_path: Path) -> None:
+    """75 means "connect again", and the command itself is not run on a connection that dies."""
+    count = tmp_path / "count"
+    link = server.link(prepare=f"echo x >>{count}; [ $(wc -l <{count}) -ge 3 ] || exit 75")
+    assert link.run(f"cat {count}", timeout=30).stdout == "x\n" * 3
+    link.run("true", timeout=10)
+    assert count.read_text() == "x\n" * 3  # the same connection
+    link.close()
+    link.run("true", timeout=10)
+    assert count.read_text() == "x\n" * 4
+    link.close()
+
+
+def test_preparation_that_fails_is_the_labs_fault(server: Server) -> None:
+    with pytest.raises(LabError, match="ssh_prepare of the lab file failed with exit code 3"):
+        server.link(prepare="exit 3").run("true", timeout=10)
