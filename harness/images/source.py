@@ -29,7 +29,7 @@ def unpacked(package: str, base: Base) -> Path:
             with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name:
                 work = Path(name)
                 _download(package, base, work)
-                _unpack(package, work).rename(folder / _TREE)
+                unpack(package, work).rename(folder / _TREE)
     return folder / _TREE
 
 
@@ -87,7 +87,7 @@ def _download(package: str, base: Base, work: Path) -> None:
     )
 
 
-def _unpack(package: str, work: Path) -> Path:
+def unpack(package: str, work: Path) -> Path:
     """Upstream's archive, and Debian's patches applied to it."""
     upstream = sorted(work.glob("*.orig.tar.*[!c]"))
     packaging = sorted(work.glob("*.debian.tar.*[!c]"))

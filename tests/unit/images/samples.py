@@ -62,6 +62,8 @@ def base_tar(path: Path) -> Path:
     modules = f"usr/lib/modules/{KERNEL}"
     files = {
         f"boot/vmlinuz-{KERNEL}": b"kernel",
+        f"usr/lib/linux-image-{KERNEL}/vendor/board.dtb": b"devicetree",
+        "usr/lib/firmware-of-the-board/start.elf": b"firmware",
         f"{modules}/kernel/one.ko": b"one",
         f"{modules}/kernel/two.ko": b"two",
         f"{modules}/kernel/three.ko": b"three",

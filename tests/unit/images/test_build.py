@@ -1,5 +1,6 @@
 """A whole build of a small machine: real tools, no network, its base is in the cache already."""
 
+import gzip
 import json
 import os
 import tarfile
@@ -175,3 +176,26 @@ def test_later_folders_win(small: Path, tmp_path: Path) -> None:
     assert (root / "etc/common").read_text() == "shared\n"
     (shared / "etc/common").write_text("changed\n", encoding="utf-8")
     assert build(small, version="1.0.0").slot != first.slot
+
+
+def test_compressed_kernel_with_its_devicetree(small: Path, tmp_path: Path) -> None:
+    kernel = {"modules": [], "compression": "gzip", "devicetree": "vendor/board.dtb"}
+    samples.recipe_folder(small, kernel=kernel)
+    root = _unpacked(build(small, version="1.0.0").slot_image, tmp_path / "root")
+    assert gzip.decompress((root / "boot/vmlinuz").read_bytes()) == b"kernel"
+    assert (root / "boot/board.dtb").read_bytes() == b"devicetree"
+
+
+def test_unknown_devicetree(small: Path) -> None:
+    samples.recipe_folder(small, kernel={"modules": [], "devicetree": "vendor/other.dtb"})
+    with pytest.raises(BuildError, match=r"kernel.devicetree: the base has nothing called"):
+        build(small, version="1.0.0")
+
+
+def test_files_of_the_base_go_into_the_boot_partition(small: Path) -> None:
+    """Also such as the slot does not get."""
+    base = {**samples.content()["base"], "prune": ["/usr/lib/firmware-of-the-board"]}
+    files = {"start.elf": "/usr/lib/firmware-of-the-board/start.elf"}
+    samples.recipe_folder(small, base=base, boot_files=files)
+    made = build(small, version="1.0.0")
+    assert b"start.elf" in made.disk_image.read_bytes()[: 1 << 20]
