@@ -111,9 +111,9 @@ class Board(Protocol):
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.
 
-        A board whose machine state cannot be kept is switched off instead (`power_off`), and stays
-        off, also when restored: `SavedState.running` says so; sync it before. After `freeze` or
-        `wait_cut` there is no machine any more: keeps the medium as it is."""
+        Of a board whose machine state cannot be kept only the medium is: restored, it is off, as
+        after a power cut at this instant, and `SavedState.running` says so; sync it before. After
+        `freeze` or `wait_cut` there is no machine any more: keeps the medium as it is."""
 
     def restore(self, state: SavedState) -> None:
         """Put the board back into a saved state: running, or dead where it was saved after

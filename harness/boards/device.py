@@ -155,19 +155,19 @@ class QemuDevice:
     def save(self, name: str) -> Path:
         """Keep machine (when there is one), medium and logs at one instant; returns the folder.
 
-        A machine whose state QEMU cannot save is switched off for it: then the medium is all.
-        Lasts until the board is closed, also over flashing something else.
+        Of a machine whose state QEMU cannot save only the medium and the logs are kept, as a power
+        cut at this instant would leave them. Lasts until the board is closed, also over flashing
+        something else.
         """
         folder = self.folder / "saved" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if self._frozen:
             (folder / _FROZEN).touch()
-        elif not self._hardware.can_be_saved:
-            self.off()
-        vm = None if self._frozen or not self._hardware.can_be_saved else self._vm()
+        vm = None if self._frozen else self._vm()
         if vm:
             vm.stop()
+        if vm and self._hardware.can_be_saved:
             vm.save_state(folder / "machine")
         self.medium.save(folder / "medium")
         self.console.save(folder / "console")

@@ -70,8 +70,7 @@ class Bench:
         if key not in self.saved:
             self.boot_fresh(release)
             self.saved[key] = self.board.save(f"running-{key[:12]}")
-            if self.saved[key].running:
-                return
+            return
         with step("restore", board=self.board.name, version=release.version):
             self.board.restore(self.saved[key])
             if not self.saved[key].running:
