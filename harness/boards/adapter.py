@@ -1,10 +1,10 @@
-"""A USB network adapter that is plugged in again until the board has taken notice of it.
+"""A USB network adapter that is plugged in when the board's USB controller is in use.
 
 With the adapter in the port from the start, one boot in about six of Linux 6.12 on QEMU's raspi4b
-ends without a network: the driver of the USB controller (dwc2) resets its idea of the port after
-it has seen the adapter, and answers every request of its own kernel with "Not connected" from
-then on. Plugging it in again is what a person would do. QEMU (10.0) must not unplug an adapter
-that is in use; one without an address is not.
+ends without a network: the driver of the controller (dwc2) sees the adapter while it sets the
+controller up, loses it again, and answers every request of its own kernel with "Not connected"
+from then on. So it is plugged in like a person would do it: later. QEMU (10.0) must not unplug an
+adapter that is in use; one without an address is not, and is plugged in again.
 """
 
 import re
@@ -15,6 +15,8 @@ from harness.boards.qmp import Monitor
 from harness.errors import LabError
 
 ID = "nic"
+_LOOK = 0.5  # seconds between two looks at the controller
+_SETTLED = 1.0  # seconds that its driver needs after it has taken it
 _PATIENCE = 8.0  # seconds between two looks, longer than the board needs to give an address
 
 
@@ -24,13 +26,19 @@ def is_usb(nic: str) -> bool:
 
 
 class Adapter:
-    """The USB network adapter of one QEMU process; `nic` as on its command line."""
+    """The USB network adapter of one QEMU process.
 
-    def __init__(self, monitor: Monitor, nic: str) -> None:
+    `nic` is a QEMU device with properties; `when` is `ADDRESS:MASK` of a register (physical
+    address, 32 bits) in which one of the bits is set once the controller is in use; empty: plug
+    in at once.
+    """
+
+    def __init__(self, monitor: Monitor, nic: str, when: str) -> None:
         self._monitor = monitor
         driver, *pairs = nic.split(",")
         self._properties: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs)
         self._properties |= {"driver": driver, "netdev": "net0", "id": ID}
+        self._when = when
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="adapter", daemon=True)
 
@@ -46,14 +54,28 @@ class Adapter:
 
     def _watch(self) -> None:
         try:
+            while self._when and not self._in_use():
+                if self._over.wait(_LOOK):
+                    return
+            if self._when and self._over.wait(_SETTLED):
+                return
+            self._monitor.execute("device_add", **self._properties)
             while not self._over.wait(_PATIENCE) and not self._has_address():
                 self._monitor.execute("device_del", id=ID)
                 self._monitor.execute("device_add", **self._properties)
         except LabError:
             return  # the machine has been switched off
 
+    def _in_use(self) -> bool:
+        address, _, mask = self._when.partition(":")
+        text = self._ask(f"xp /1wx {address}")
+        found = re.search(r":\s*0x([0-9a-f]+)", text)
+        return found is not None and bool(int(found[1], 16) & int(mask, 0))
+
     def _has_address(self) -> bool:
-        words: dict[str, Any] = {"command-line": "info usb"}
-        text = self._monitor.execute("human-monitor-command", **words)
-        found = re.search(rf"Device \d+\.(\d+),.*ID: {ID}\b", text)
+        found = re.search(rf"Device \d+\.(\d+),.*ID: {ID}\b", self._ask("info usb"))
         return found is None or found[1] != "0"
+
+    def _ask(self, command: str) -> str:
+        words: dict[str, Any] = {"command-line": command}
+        return str(self._monitor.execute("human-monitor-command", **words))

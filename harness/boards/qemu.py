@@ -44,7 +44,8 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     Args: qemu_bin (a key of the lab's `tools` or a program), machine, cpu, memory, interface (of
     the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that it
     goes to), firmware (`raspi4`: harness.boards.firmware), uarts (serial ports; the console is
-    the first), nic (QEMU device with properties, empty for none), extra_args.
+    the first), nic (QEMU device with properties, empty for none), nic_when (`ADDRESS:MASK`: when
+    a USB adapter is plugged in, harness.boards.adapter), extra_args.
     """
 
     bindings = {"storage": HarnessMedium}  # noqa: RUF012  (labgrid's way)
@@ -58,6 +59,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     firmware: str = attr.ib(default="", validator=attr.validators.in_(["", "raspi4"]))
     uarts: int = attr.ib(default=1, validator=attr.validators.instance_of(int))
     nic: str = attr.ib(default="", validator=_text)
+    nic_when: str = attr.ib(
+        default="", validator=attr.validators.matches_re(r"(0x[0-9a-f]+:0x[0-9a-f]+)?")
+    )
     extra_args: str = attr.ib(default="", validator=_text)
 
     def __attrs_post_init__(self) -> None:
@@ -75,6 +79,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             firmware=self.firmware,
             uarts=self.uarts,
             nic=self.nic,
+            nic_when=self.nic_when,
             extra_args=tuple(shlex.split(self.extra_args)),
         )
         self.device = QemuDevice(self.target.name, hardware, model=self.storage.model)

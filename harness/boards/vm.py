@@ -40,6 +40,7 @@ class Hardware:
     firmware: str = ""  # what runs before the first program: `raspi4` or nothing
     uarts: int = 1  # serial ports; the console is the first
     nic: str = ""  # QEMU device, with properties; empty: no network
+    nic_when: str = ""  # of a USB adapter: see `harness.boards.adapter`
     ssh_port: int = 22  # on the board
     extra_args: tuple[str, ...] = field(default=())
 
@@ -102,7 +103,8 @@ class Vm:
         """Let time run."""
         self._monitor.execute("cont")
         if adapter.is_usb(self._hardware.nic) and self._adapter is None:
-            self._adapter = adapter.Adapter(self._monitor, self._hardware.nic)
+            hw = self._hardware
+            self._adapter = adapter.Adapter(self._monitor, hw.nic, hw.nic_when)
             self._adapter.watch()
 
     def stop(self) -> None:
@@ -174,5 +176,6 @@ class Vm:
         if hw.nic:
             forward = f"hostfwd=tcp:127.0.0.1:0-:{hw.ssh_port}"
             argv += ["-netdev", f"user,id=net0,{forward}"]
-            argv += ["-device", f"{hw.nic},netdev=net0,id={adapter.ID}"]
+            if not adapter.is_usb(hw.nic):  # that one is plugged in later
+                argv += ["-device", f"{hw.nic},netdev=net0,id={adapter.ID}"]
         return [*argv, *hw.extra_args, *self._first_program]

@@ -151,13 +151,15 @@ def require_taken(fragment: str, config: str) -> None:
     """Every option asked for must have been taken: Kconfig drops what it cannot satisfy."""
     taken = set(config.splitlines())
     named = {line.partition("=")[0] for line in taken}
-    dropped = []
+    asked: dict[str, str] = {}  # option -> the last line about it: later folders win
     for line in fragment.splitlines():
-        unset = line.removeprefix("# ").removesuffix(" is not set")
-        if line.startswith("CONFIG_"):
-            dropped += [] if line in taken else [line]
-        elif line.endswith(" is not set"):
-            dropped += [line] if unset in named else []
+        if line.startswith("CONFIG_") or line.endswith(" is not set"):
+            asked[line.removeprefix("# ").partition("=")[0].partition(" ")[0]] = line
+    dropped = [
+        line
+        for option, line in asked.items()
+        if (option in named if line.startswith("# ") else line not in taken)
+    ]
     if dropped:
         raise BuildError(
             f"u-boot.folder: {_CONFIG}: not taken by Kconfig: {'; '.join(dropped)}",

@@ -43,6 +43,7 @@ def test_environment_of_recipe_and_variants(small: Path, tmp_path: Path) -> None
 def test_options_that_kconfig_drops_are_errors() -> None:
     config = "CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n"
     uboot.require_taken("# why\nCONFIG_A=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n", config)
+    uboot.require_taken("# CONFIG_A is not set\nCONFIG_A=y\n", config)  # the last word counts
     with pytest.raises(BuildError, match="CONFIG_B=y; # CONFIG_A is not set"):
         uboot.require_taken("CONFIG_B=y\n# CONFIG_A is not set\n", config)
 
