@@ -17,7 +17,7 @@ from harness.errors import LabError
 ID = "nic"
 _LOOK = 0.5  # seconds between two looks at the controller
 _SETTLED = 1.0  # seconds that its driver needs after it has taken it
-_PATIENCE = 8.0  # seconds between two looks, longer than the board needs to give an address
+_PATIENCE = 8.0  # seconds, longer than the board needs to give an address
 
 
 def is_usb(nic: str) -> bool:
@@ -30,15 +30,18 @@ class Adapter:
 
     `nic` is a QEMU device with properties; `when` is `ADDRESS:MASK` of a register (physical
     address, 32 bits) in which one of the bits is set once the controller is in use; empty: plug
-    in at once.
+    in at once. `patience`: seconds between two looks whether the board has given it an address.
     """
 
-    def __init__(self, monitor: Monitor, nic: str, when: str) -> None:
+    def __init__(
+        self, monitor: Monitor, nic: str, when: str, *, patience: float = _PATIENCE
+    ) -> None:
         self._monitor = monitor
         driver, *pairs = nic.split(",")
         self._properties: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs)
         self._properties |= {"driver": driver, "netdev": "net0", "id": ID}
         self._when = when
+        self._patience = patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="adapter", daemon=True)
 
@@ -60,7 +63,7 @@ class Adapter:
             if self._when and self._over.wait(_SETTLED):
                 return
             self._monitor.execute("device_add", **self._properties)
-            while not self._over.wait(_PATIENCE) and not self._has_address():
+            while not self._over.wait(self._patience) and not self._has_address():
                 self._monitor.execute("device_del", id=ID)
                 self._monitor.execute("device_add", **self._properties)
         except LabError:
