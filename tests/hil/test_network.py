@@ -89,10 +89,10 @@ def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: 
     [
         pytest.param("link-down@30%:10s", marks=pytest.mark.ci),
         pytest.param("reset@50%", marks=pytest.mark.ci),
-        pytest.param("stall@70%", marks=pytest.mark.ci),
+        pytest.param("stall@70%"),
         pytest.param("close@20%"),
         pytest.param("reset@0%"),
-        pytest.param("status:503x2", marks=pytest.mark.ci),
+        pytest.param("status:503x2"),
         pytest.param("flip@50%", marks=pytest.mark.ci),
         pytest.param("flip@99%"),
         pytest.param("rate:2M"),
