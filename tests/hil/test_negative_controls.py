@@ -27,7 +27,6 @@ from tests.hil.scenario import Scenario
 from tests.hil.test_bad_update import bad_update
 from tests.hil.test_network import network
 from tests.hil.test_power_cut import power_cut
-from tests.hil.test_update import update
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -62,8 +61,12 @@ def _cut_while_writing(
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
-def _updated(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    update(bench, scenario, broken, releases.old)
+def _cut_in_bootloader(
+    bench: Bench, releases: Releases, scenario: Scenario, broken: Release
+) -> None:
+    """The only copy is torn: nothing is left of the selection as it was before."""
+    fault = PowerFault(phase=Phase.BOOTLOADER, loss=Loss.parse("none"))
+    power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
 CONTROLS = {
@@ -83,7 +86,7 @@ CONTROLS = {
     ),
     "environment-not-redundant": Control(
         variants=("environment-not-redundant",),
-        flow=_updated,
+        flow=_cut_in_bootloader,
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),
         slow=True,
