@@ -29,7 +29,9 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matter
 _ATTEMPT = 10.0  # seconds for one attempt to connect: a board that boots swallows the first ones
 _PAUSE = 0.2  # seconds between two attempts
 _AGAIN = 75  # EX_TEMPFAIL
-_CHANGING = 3.0  # seconds for an attempt while the board's network changes: most go nowhere
+_CHANGING = (
+    3.0  # seconds for the first attempt while the board's network changes: it may go nowhere
+)
 
 
 class SshLink:
@@ -121,6 +123,7 @@ class SshLink:
                     raise DeviceError(
                         f"ssh: no connection within {deadline.seconds:g} s", details=str(error)
                     ) from error
+                patience = min(2 * patience, _ATTEMPT)
             pause.wait(min(_PAUSE, deadline.left()))
 
     def _prepared(self, transport: paramiko.Transport, deadline: Deadline) -> bool:
