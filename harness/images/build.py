@@ -5,13 +5,11 @@ rename; two builds of the same inputs wait for each other. A variant is another 
 cached base: seconds.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,7 +61,7 @@ def build(
     base = _prepare(recipe, chosen)
     job = _job(recipe, version, tuple(variants), base)
     folder = paths.cache() / "releases" / job.inputs
-    with _locked(folder):
+    with tools.locked(folder):
         if not (folder / releases.FILE).is_file():
             with step("build", machine=recipe.machine, version=version, variants=list(variants)):
                 _build_into(folder, job)
@@ -100,7 +98,7 @@ def base_path(base: Base) -> Path:
 def _base(recipe: Recipe) -> Path:
     """The cached package base: `<hash>.tar`, `.json` (suites) and `.packages.txt` next to it."""
     target = base_path(recipe.base)
-    with _locked(target):
+    with tools.locked(target):
         if not target.with_suffix(".json").is_file():
             with (
                 step("base", suite=recipe.base.suite, architecture=recipe.base.architecture),
@@ -281,12 +279,3 @@ def _folder_hashes(folder: Path) -> dict[str, str]:
 
 def _hash(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """One builder at a time for one target; the lock goes with the process."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

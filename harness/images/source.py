@@ -5,7 +5,6 @@ Delete a folder to get a newer one.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from harness import paths, process
 from harness.errors import BuildError
-from harness.images import debian
+from harness.images import debian, tools
 from harness.images.recipe import Base
 
 _TREE = "tree"
@@ -24,7 +23,8 @@ _TREE = "tree"
 def unpacked(package: str, base: Base) -> Path:
     """The patched source of `package` in the base's suite; BuildError when it cannot be had."""
     folder = paths.cache() / "source" / key(package, base)
-    with locked(folder):
+    with tools.locked(folder):
+        folder.mkdir(exist_ok=True)
         if not (folder / _TREE).is_dir():
             with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name:
                 work = Path(name)
@@ -37,15 +37,6 @@ def key(package: str, base: Base, *more: str) -> str:
     """The hash that names what is made of a source package."""
     text = json.dumps([package, base.suite, *more])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """`folder` exists and is ours alone; the lock goes with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 """The host's tools that shape an image, by version: they are inputs like any other."""
 
+import contextlib
+import fcntl
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -33,3 +36,12 @@ def copy(source: Path, target: Path) -> None:
     process.run(
         ["cp", "--sparse=always", "--reflink=auto", source, target], timeout=300, error=BuildError
     )
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """One builder at a time for one target; the lock goes with the process."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import paths, process
 from harness.errors import BuildError
-from harness.images import source
+from harness.images import source, tools
 from harness.images.layout import MIB, Piece, Region, slots_and_data
 from harness.images.recipe import EPOCH, Recipe, UBoot, Variant
 from harness.log import step
@@ -75,7 +75,8 @@ def program(recipe: Recipe, variants: Sequence[Variant]) -> Path:
     text = environment(recipe, variants)
     key = source.key(wanted.source, recipe.base, fragment, header, text, _compiler(wanted))
     target = paths.cache() / "u-boot" / key / PROGRAM
-    with source.locked(target.parent):
+    with tools.locked(target.parent):
+        target.parent.mkdir(exist_ok=True)
         if not target.is_file():
             with step("u-boot", machine=recipe.machine):
                 tree = source.unpacked(wanted.source, recipe.base)
