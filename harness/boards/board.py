@@ -47,6 +47,14 @@ class Board(Protocol):
     def boots(self) -> int:
         """Boots since the board was flashed, counted outside the board: power-ons and resets."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power and has not switched itself off."""
+
+    @property
+    def write_log(self) -> Path:
+        """The medium's write log since flashing; read it with `LogReader`, also while it grows."""
+
     def flash(self, image: Path) -> None:
         """Write a disk image to the medium; the board is off before and after."""
 

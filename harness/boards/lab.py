@@ -66,6 +66,11 @@ class QemuBoard:
         """Whether it has power and has not switched itself off."""
         return self._device.is_on
 
+    @property
+    def write_log(self) -> Path:
+        """The medium's write log since flashing."""
+        return self._device.medium.write_log
+
     def flash(self, image: Path) -> None:
         """Write a disk image; off before and after; boots, logs and host key begin anew."""
         with step("flash", board=self.name, image=str(image)):

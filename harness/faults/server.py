@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, LabError
 from harness.faults.loop import LoopServer
 
 HEALTH = "/health"
@@ -28,15 +28,18 @@ class Served:
 
 
 class UpdateServer(LoopServer):
-    """Serves files on a free port of 127.0.0.1 for the length of a `with` block.
+    """Serves files on a port of 127.0.0.1 for the length of a `with` block.
 
-    `log` holds every request in the order of the answers.
+    `port` 0 is any free one. A port that is named may be shared (SO_REUSEPORT, socket(7)): several
+    processes serve it at once, and each request is answered by any of them, so all must offer the
+    same files. LabError when somebody has it alone. `log` holds every request to this process in
+    the order of the answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
-        self.port = 0
+        self.port = port
         self._files: dict[str, Path] = {}
         self._runner: web.AppRunner | None = None
 
@@ -64,8 +67,15 @@ class UpdateServer(LoopServer):
         application.router.add_get("/{name:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_port=self.port != 0)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise LabError(
+                f"update server: port {self.port} of 127.0.0.1: {error.strerror}",
+                hint="end the program that listens there",
+            ) from error
         self.port = self._runner.addresses[0][1]
 
     async def _stop(self) -> None:

@@ -12,17 +12,15 @@ from pathlib import Path
 from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
-from harness.crash.verdict import HEALTH_LINE, SENTINEL, Judge, Judgement, sentinel
+from harness.crash import provision
+from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
+from harness.crash.verdict import HEALTH_LINE, Judge, Judgement
 from harness.errors import DeviceError
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.release import Release
 from harness.log import step
 from harness.verdict import Invariant
-
-# Of the slowest board on a busy host; what is quicker is not made slower.
-BOOT_SECONDS = 300.0
-DOWNLOAD_AND_INSTALL_SECONDS = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +55,7 @@ class Bench:
     def boot_fresh(self, release: Release) -> None:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""
         with step("boot-fresh", board=self.board.name, version=release.version):
-            self.board.power_off()
-            self.board.flash(release.disk_image)
-            self.board.power_on()
-            self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
-            self.client.provision(self.server_url)
-            self._write_sentinel()
+            provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
 
     def running(self, release: Release) -> None:
         """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
@@ -112,10 +105,3 @@ class Bench:
         """All that the board has said since it was flashed."""
         logs = (path.read_bytes() for path in self.board.console_logs)
         return b"".join(logs).decode(errors="replace")
-
-    def _write_sentinel(self) -> None:
-        """Files on the data partition that no update may touch; the judge knows their content."""
-        self.board.run(f"mkdir -p {SENTINEL}", timeout=60)
-        for name, content in sentinel().items():
-            self.board.put(content, f"{SENTINEL}/{name}", timeout=60)
-        self.board.run("sync", timeout=60)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.verdict import Judge
 from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
 from harness.verdict import Verdict
-from tests.hil.bench import DOWNLOAD_AND_INSTALL_SECONDS, Bench
+from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 

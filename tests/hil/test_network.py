@@ -10,12 +10,13 @@ from dataclasses import asdict
 import pytest
 
 from harness.clients.client import InstallResult
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.verdict import Judge
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
 from harness.verdict import Verdict
-from tests.hil.bench import DOWNLOAD_AND_INSTALL_SECONDS, Bench
+from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 

@@ -12,13 +12,14 @@ from _pytest.mark import ParameterSet
 
 from harness.boards.medium.model import Cut, Loss
 from harness.clients.boot_selection import Slot
+from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.verdict import Judge
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.power import Changes, Phase, PowerFault, trigger
 from harness.images.release import Release
 from harness.verdict import Verdict
-from tests.hil.bench import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS, Bench, Instant
+from tests.hil.bench import Bench, Instant
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
 

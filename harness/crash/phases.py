@@ -1,0 +1,140 @@
+"""Which part of an update a log position belongs to: from marks, boots and writes, never guessed.
+
+While it records, `harness.crash.record` writes marks for what it does itself, and the board's
+driver one for each boot (`boot N`). What only the device knows is read off its writes: their order
+is the one of `harness.faults.power`. A phase lasts until the next one begins; one whose first write
+never came (a bad version in a negative control) is left out.
+
+    boot-old  install  switch  installed  reboot  bootloader  boot-new  commit  settled
+    install-2  switch-2  installed-2  reboot-2  bootloader-2  boot-trial  reject
+    bootloader-3  rolled-back
+
+`switch` is the first to the last write to the boot selection while the client installs, with the
+flush that follows; `bootloader` ends with user space's first write to the data partition; `commit`
+and `reject` are user space's writes to the boot selection in that boot.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.errors import ConfigurationError
+from harness.images.layout import Region
+
+START, END = "record: start", "record: end"
+INSTALL, INSTALLED, REBOOT, HEALTHY = (
+    f"record: {word}" for word in ("install", "installed", "reboot", "healthy")
+)
+_SELECTION, _DATA = "boot-selection", "data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Log records from position `start` to before `end`."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """All that the recorded update wrote, and what it is made of."""
+
+    start: int
+    end: int
+    phases: tuple[Phase, ...]
+
+
+def find(log: Path, layout: Mapping[str, Region]) -> Span:
+    """The span between the marks START and END of a log, and its phases.
+
+    ConfigurationError when the log has not got the marks.
+    """
+    with LogReader(log) as reader:
+        records = list(reader.records())
+        marks = {
+            record.position: reader.payload(record).decode()
+            for record in records
+            if record.kind is Kind.MARK
+        }
+    bounds = [position for position, name in marks.items() if name in (START, END)]
+    if [marks[position] for position in bounds] != [START, END]:
+        raise ConfigurationError(
+            f"{log}: no complete recording", hint="record it again: harness crash record"
+        )
+    start, end = bounds
+    borders = _borders(records[start:end], marks, layout)
+    return Span(start, end, _named(borders, end))
+
+
+def _borders(
+    records: Sequence[Record], marks: Mapping[int, str], layout: Mapping[str, Region]
+) -> list[tuple[str, int]]:
+    """(name, first position) of each phase, in order."""
+    first, end = records[0].position, records[-1].position + 1
+    borders = [("boot-old", first)]
+    own = [(position, name) for position, name in marks.items() if first < position < end]
+    kind = ""  # of the boots that come: the update's, then the trial that fails, then back
+    for (position, name), limit in zip(own, [*(p for p, _ in own[1:]), end], strict=True):
+        part = records[position - first : limit - first]
+        if name == INSTALL:
+            kind = "boot-trial" if kind else "boot-new"
+            borders.append(("install", position))
+            borders += _change(part, layout, "switch", "installed")
+        elif name == REBOOT:
+            borders.append(("reboot", position))
+        elif name == HEALTHY:
+            borders.append(("settled", position))
+        elif name.startswith("boot ") and kind:
+            borders.append(("bootloader", position))
+            borders += _booted(part, layout, kind)
+            kind = "rolled-back" if kind == "boot-trial" else kind
+    return borders
+
+
+def _booted(
+    part: Sequence[Record], layout: Mapping[str, Region], kind: str
+) -> list[tuple[str, int]]:
+    """User space's part of one boot."""
+    mounted = [record for record in part if _touches(record, layout[_DATA])]
+    if not mounted:
+        return []
+    later = part[mounted[0].position - part[0].position :]
+    changed = {"boot-new": "commit", "boot-trial": "reject"}.get(kind)
+    change = _change(later, layout, changed, "") if changed else []
+    return [(kind, mounted[0].position), *change]
+
+
+def _change(
+    part: Sequence[Record], layout: Mapping[str, Region], name: str, after: str
+) -> list[tuple[str, int]]:
+    """A change of the boot selection, and what comes after it is stable."""
+    touching = [r.position for r in part if _touches(r, layout[_SELECTION])]
+    if not touching:
+        return []
+    flushes = [r.position for r in part if r.kind is Kind.FLUSH and r.position > touching[-1]]
+    stable = (flushes[0] if flushes else touching[-1]) + 1
+    return [(name, touching[0]), *([(after, stable)] if after else [])]
+
+
+def _touches(record: Record, region: Region) -> bool:
+    return (
+        record.kind in CHANGES
+        and record.offset < region.offset + region.length
+        and region.offset < record.offset + record.length
+    )
+
+
+def _named(borders: Sequence[tuple[str, int]], end: int) -> tuple[Phase, ...]:
+    """Phases with names of their own (`install-2`); empty ones are left out."""
+    seen: Counter[str] = Counter()
+    phases = []
+    for (name, start), limit in zip(borders, [*(p for _, p in borders[1:]), end], strict=True):
+        if start < limit:
+            seen[name] += 1
+            number = f"-{seen[name]}" if seen[name] > 1 else ""
+            phases.append(Phase(name=f"{name}{number}", start=start, end=limit))
+    return tuple(phases)

@@ -1,0 +1,281 @@
+"""Records one real update of a board, and one rollback, for everything that is to be proven of it.
+
+The board goes straight to the update server, on a port that is kept in the recording: whoever boots
+one of its crash states later serves there, too (`harness.crash.prove.serving`).
+"""
+
+import contextlib
+import hashlib
+import random
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from harness.boards.board import Board
+from harness.boards.lab import board_options, open_board
+from harness.boards.medium import replay
+from harness.boards.medium.files import copy_file
+from harness.boards.medium.log import LogReader
+from harness.boards.medium.model import Loss, LossKind
+from harness.clients.client import Client
+from harness.clients.registry import make_client
+from harness.crash import phases, provision
+from harness.crash.phases import Span
+from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
+from harness.crash.recording import CONSOLE, EVENTS, LOG, PROBE, Outcome, Recording
+from harness.crash.verdict import HEALTH_LINE, Judge
+from harness.deadline import Deadline
+from harness.errors import ConfigurationError, DeviceError, LabError
+from harness.faults.server import UpdateServer
+from harness.images import pki
+from harness.images import release as releases
+from harness.images.artifacts import MAKERS
+from harness.images.release import Release
+from harness.log import json_lines, step
+
+_SHORT = 60.0  # seconds
+_POWER_OFF_SECONDS = 120.0
+_LOOK = 0.2  # seconds between two looks at whether the board is off
+_PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
+_PROBE_SIZE = 1 << 20  # bytes
+_NOTHING_KEPT = Loss(kind=LossKind.NONE)
+# The answer must get back before the network goes down.
+_POWER_OFF = (
+    "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms "
+    "systemctl poweroff"
+)
+_HOUR = timedelta(hours=1)
+
+
+def record(release: Path, from_release: Path, *, board: str, lab: Path, output: Path) -> Recording:
+    """Record the update from `from_release` to `release` on a board of a lab, into `output`.
+
+    ConfigurationError for releases or a board that do not fit together, or an output folder that
+    is not empty; DeviceError when the update or the rollback does not reach its end: nothing can
+    be proven with that. What there is of it then stays in `output`.partial.
+    """
+    new, old = releases.load(release.resolve()), releases.load(from_release.resolve())
+    _require_fit(old, new, board, lab, output)
+    with step("verify", releases=[old.version, new.version]):
+        old.verify()
+        new.verify()
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with json_lines(partial / EVENTS), _opened(lab, board) as session:
+        session.record(old, new, partial)
+    partial.rename(output)
+    return Recording.load(output)
+
+
+def make_probe(old: Release, folder: Path) -> Path:
+    """A tiny but complete and signed update for the old version's machine, in `folder`."""
+    slot = folder / "probe.slot"
+    slot.write_bytes(random.Random(1).randbytes(_PROBE_SIZE))  # noqa: S311 - just not zeros
+    recipe = old.load_recipe()
+    target = folder / f"{PROBE}{Path(old.artifact_name).suffix}"
+    try:
+        return MAKERS[old.client].make(
+            slot,
+            target,
+            recipe=recipe,
+            version="probe",
+            signing=recipe.signing or pki.development(),
+        )
+    finally:
+        slot.unlink()
+
+
+def _require_fit(old: Release, new: Release, board: str, lab: Path, output: Path) -> None:
+    if old.machine != new.machine:
+        raise ConfigurationError(
+            f"{new.folder} is for {new.machine}, {old.folder} for {old.machine}",
+            hint="record an update between two releases of one machine",
+        )
+    if old.slot == new.slot:
+        raise ConfigurationError(
+            f"{new.folder} and {old.folder} have the same slot: nothing would be updated",
+            hint="build another version",
+        )
+    machine = board_options(lab).get(board, {}).get("machine", old.machine)
+    if machine != old.machine:  # a board that the lab has not got is refused when it is opened
+        raise ConfigurationError(
+            f"{board} is a {machine}, the releases are for {old.machine}",
+            hint="harness status shows the boards and their machines",
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigurationError(f"{output}: exists and is not empty", hint="name a new folder")
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """A board and its update server while they are recorded."""
+
+    board: Board
+    lab: Path
+    server: UpdateServer
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def record(self, old: Release, new: Release, folder: Path) -> Recording:
+        client = make_client(old.client, self.board)
+        judge = Judge(board=self.board, client=client, old=old, new=new)
+        try:
+            with step("provision", board=self.board.name, version=old.version):
+                provision.boot_fresh(self.board, client, old, server_url=self._url())
+                self._switch_off()
+            self._update(client, judge)
+            self._roll_back(client, judge)
+        finally:
+            self._keep_logs(folder / CONSOLE)
+        self.board.mark(phases.END)
+        self.board.power_off()
+        with step("save", folder=str(folder)):
+            copy_file(self.board.write_log, folder / LOG)
+            make_probe(old, folder)
+            self._verify(old, folder)
+            return self._save(old, new, folder)
+
+    def _update(self, client: Client, judge: Judge) -> None:
+        self.board.mark(phases.START)
+        with step("boot-old", version=judge.old.version):
+            self.board.power_on()
+            self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+        self._install(client, judge.new)
+        with step("boot-new", version=judge.new.version):
+            boots = self._reboot(client)
+            self._judge("update", judge, boots)
+        self.board.mark(phases.HEALTHY)
+
+    def _roll_back(self, client: Client, judge: Judge) -> None:
+        """Install the old version over itself, and let its trial fail for want of a network."""
+        self._install(client, judge.old)
+        with step("rollback", version=judge.old.version):
+            boots = self._reboot(client)
+            self.board.link(up=False)
+            try:
+                self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+            finally:
+                self.board.link(up=True)
+            self._judge("rollback", judge, boots)
+
+    def _install(self, client: Client, release: Release) -> None:
+        name = f"{release.version}-{release.artifact_name}"
+        self.server.add(name, release.artifact)
+        with step("install", version=release.version):
+            self.board.mark(phases.INSTALL)
+            result = client.install(self._url(name), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+        if not result.ok:
+            raise DeviceError(
+                f"{self.board.name} refused {release.version}", details=result.output[-2000:]
+            )
+        self.board.mark(phases.INSTALLED)
+
+    def _reboot(self, client: Client) -> int:
+        """Ask for a reboot; returns the number of boots before it."""
+        self.board.mark(phases.REBOOT)
+        boots = self.board.boots
+        client.reboot(timeout=_SHORT)
+        return boots
+
+    def _judge(self, name: str, judge: Judge, boots_before: int) -> None:
+        """The new version must run in the end, after the update as after the rollback. That it is
+        broken otherwise is kept, not refused: a bad version can be recorded, too."""
+        found = judge.judge(boots_before=boots_before)
+        broken = tuple(invariant for invariant in found.invariants if not invariant.holds)
+        if found.final != "new":
+            raise DeviceError(
+                f"{self.board.name}: the {name} ended with {found.final or 'nothing known'}"
+                f" ({found.verdict}), not with {judge.new.version}",
+                details="\n".join(f"{each.name}: {each.detail}" for each in broken),
+                hint="only an update that works can be recorded",
+            )
+        self.outcomes.append(
+            Outcome(name=name, verdict=found.verdict, final=found.final, broken=broken)
+        )
+
+    def _switch_off(self) -> None:
+        """Shut the board down in order: nothing is left in its medium's cache."""
+        self.board.run(_POWER_OFF, timeout=_SHORT)
+        deadline, pause = Deadline(_POWER_OFF_SECONDS), threading.Event()
+        while self.board.is_on:
+            if deadline.over:
+                raise DeviceError(
+                    f"{self.board.name} did not go off within {_POWER_OFF_SECONDS:g} s of"
+                    " systemctl poweroff"
+                )
+            pause.wait(_LOOK)
+        unflushed = self.board.cut(_NOTHING_KEPT).unflushed
+        if unflushed:
+            raise DeviceError(f"{self.board.name} went off with {unflushed} writes not flushed")
+
+    def _url(self, name: str = "") -> str:
+        """The update server, or a file on it, as the board reaches it."""
+        return f"http://{self.board.host_address()}:{self.server.port}/{name}".rstrip("/")
+
+    def _keep_logs(self, folder: Path) -> None:
+        folder.mkdir()
+        for log in self.board.console_logs:
+            shutil.copyfile(log, folder / log.name)
+
+    def _verify(self, old: Release, folder: Path) -> None:
+        """Base and log must make the very content that the board leaves behind."""
+        content = folder / "content.img"
+        try:
+            with LogReader(folder / LOG) as log:
+                records = sum(1 for _ in log.records())
+            replay.replay(old.disk_image, folder / LOG, records, content)
+            with content.open("rb") as stream:
+                replayed = hashlib.file_digest(stream, "sha256").hexdigest()
+            if replayed != self.board.read_hash(0, content.stat().st_size):
+                raise LabError(
+                    f"{folder / LOG}: base and log do not make the medium's content",
+                    hint="the write log is wrong: report it, with the recording",
+                )
+        finally:
+            content.unlink(missing_ok=True)
+
+    def _save(self, old: Release, new: Release, folder: Path) -> Recording:
+        with LogReader(folder / LOG) as log:
+            model = log.origin.model
+        span: Span = phases.find(folder / LOG, old.layout)
+        digest = old.files["disk.img"].sha256
+        recording = Recording(
+            folder=folder,
+            machine=old.machine,
+            board=self.board.name,
+            model=model,
+            lab=self.lab.resolve(),
+            old=old,
+            new=new,
+            base=old.disk_image,
+            base_sha256=digest,
+            start=span.start,
+            end=span.end,
+            phases=span.phases,
+            server_port=self.server.port,
+            # Later than anything that was recorded: no file and no mount comes from the future.
+            clock=datetime.now(UTC).replace(microsecond=0) + _HOUR,
+            seed=int(digest[:8], 16) or 1,
+            outcomes=tuple(self.outcomes),
+        )
+        recording.save()
+        return recording
+
+
+@contextlib.contextmanager
+def _opened(lab: Path, board: str) -> Iterator[_Session]:
+    with open_board(lab, board) as opened, UpdateServer(_free_port()) as server:
+        yield _Session(board=opened, lab=lab, server=server)
+
+
+def _free_port() -> int:
+    """A port that nobody has now, and that no connection will be given later."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise LabError(f"no free port for the update server in {_PORTS[0]}-{_PORTS[-1]}")
