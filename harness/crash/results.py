@@ -1,0 +1,249 @@
+"""results.json of a recording: what the explorer found, as whoever reads it sees it.
+
+The explorer writes the file, the report and the evidence read it. All is kept as it was written;
+what follows from it (`good`, `exhaustive`, `problems`) is worked out each time it is read.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import ConfigurationError
+from harness.verdict import Verdict
+
+T = TypeVar("T")
+FILE = "results.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A named stretch of the log, from record `start` up to `end`."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The update that was recorded; `start` and `end` are positions in its log."""
+
+    machine: str
+    board: str
+    model: str
+    old: str
+    new: str
+    start: int
+    end: int
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One record of the log: offset and length in bytes, `seconds` since the start."""
+
+    position: int
+    kind: str  # write, zero, trim, flush or mark
+    fua: bool = False
+    offset: int = 0
+    length: int = 0
+    seconds: float = 0.0
+    region: str = ""
+    structure: str = ""
+    phase: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """All cut points at one log position: `at` records had been issued."""
+
+    at: int
+    verdicts: dict[Verdict, int]
+    undecided: int = 0
+    booted: int = 0
+    worst: str = ""
+    state: str = ""  # of the worst
+
+    @property
+    def shade(self) -> str:
+        """What the position counts as: a failing verdict, else `undecided`, else the worst
+        verdict; `none` where there is no cut point."""
+        for verdict in (Verdict.BRICKED, Verdict.INCONSISTENT):
+            if self.verdicts.get(verdict):
+                return str(verdict)
+        if self.undecided:
+            return "undecided"
+        seen = [verdict for verdict in Verdict if self.verdicts.get(verdict)]
+        return str(seen[-1]) if seen else "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One boot to a verdict; `decides` is how many cut points have their verdict from it."""
+
+    id: int | str
+    state: str
+    verdict: Verdict
+    final: str = ""
+    boots: int = 0
+    seconds: float = 0.0
+    decides: int = 0
+    why: tuple[str, ...] = ()
+    sample: bool = False
+    nested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bad:
+    """A crash state that ends bricked or inconsistent; `count` cut points come to it."""
+
+    state: str
+    verdict: Verdict
+    why: str | tuple[str, ...] = ""
+    proof: int | str = ""
+    at: int = 0
+    count: int = 1
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line."""
+        return self.why if isinstance(self.why, str) else "; ".join(self.why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A state that was decided without a boot, booted all the same, and came out otherwise."""
+
+    state: str
+    expected: str
+    got: str
+    proof: int | str = ""
+    sample_proof: int | str = ""
+    why: str | tuple[str, ...] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """Second cuts, in the boot that follows a first one."""
+
+    cut_points: int = 0
+    distinct: int = 0
+    booted: int = 0
+    undecided: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many; `decided` maps the rule by which cut points got their verdict to their number."""
+
+    cut_points: int
+    distinct: int
+    booted: int
+    decided: dict[str, int]
+    undecided: int
+    sampled: int
+    disagreements: int
+    nested: Nested = field(default_factory=Nested)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """The content of results.json; keys that are not named here are left to others."""
+
+    recording: Recorded
+    writes: tuple[Write, ...]
+    counts: Counts
+    verdicts: dict[Verdict, int]
+    points: tuple[Point, ...]
+    proofs: tuple[Proof, ...]
+    bad: tuple[Bad, ...]
+    disagreements: tuple[Disagreement, ...]
+    timing: dict[str, Any]
+    seed: int
+    complete: bool
+    sha256: str = ""  # of the file
+
+    def count(self, verdict: Verdict) -> int:
+        """How many cut points end in this verdict."""
+        return self.verdicts.get(verdict, 0)
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether every cut point has a verdict, and nothing speaks against one."""
+        return not self.problems
+
+    @property
+    def good(self) -> bool:
+        """Whether every cut point is known to end well."""
+        failed = sum(self.count(verdict) for verdict in Verdict if verdict.failed)
+        return not failed and not self.bad and self.exhaustive
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the verdicts do not cover all cut points, one line each; empty when they do."""
+        counts = self.counts
+        told = {
+            "the exploration was ended before it was complete": not self.complete,
+            f"{counts.undecided:,} cut points are undecided": counts.undecided,
+            f"{counts.nested.undecided:,} second cuts are undecided": counts.nested.undecided,
+            f"{counts.disagreements:,} sampled states came out otherwise than they were decided": (
+                counts.disagreements or self.disagreements
+            ),
+            "no cut point was explored": not counts.cut_points,
+        }
+        return [*(text for text, true in told.items() if true), *self._contradictions()]
+
+    def _contradictions(self) -> Iterator[str]:
+        """Numbers in the file that do not add up."""
+        counts = self.counts
+        sums = {
+            "verdicts": sum(self.verdicts.values()) + counts.undecided,
+            "rules": sum(counts.decided.values()) + counts.undecided,
+            "log positions": sum(
+                sum(point.verdicts.values()) + point.undecided for point in self.points
+            ),
+        }
+        for what, total in sums.items():
+            if total != counts.cut_points:
+                yield f"the {what} add up to {total:,} of {counts.cut_points:,} cut points"
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    schema: int
+
+
+def load(run: Path) -> Results:
+    """Read `run`/results.json. Raises ConfigurationError."""
+    file = run / FILE
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}: {error.strerror}", hint=f"it is made by: harness crash explore {run}"
+        ) from error
+    schema = _parsed(_Head, text, file).schema
+    if schema != SCHEMA:
+        raise ConfigurationError(
+            f"{file}: schema {schema} is not known, {SCHEMA} is",
+            hint="it was written by another version of the harness: explore the recording again",
+        )
+    return replace(_parsed(Results, text, file), sha256=hashlib.sha256(text).hexdigest())
+
+
+def _parsed(kind: type[T], text: bytes, file: Path) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}"
+            for found in error.errors(include_url=False, include_input=False)[:20]
+        ]
+        raise ConfigurationError.of(
+            str(file), problems, hint="explore the recording again"
+        ) from error

@@ -1,0 +1,199 @@
+"""A results.json with the shape of a real exploration: an update of a gateway and its rollback."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+START = 40  # records of provisioning lie before
+MIB = 1 << 20
+# phase, its share of the log, the verdict of a cut in it, what is written there
+PLAN = (
+    ("boot-old", 0.01, "old", ("ext4 superblock", "ext4 journal: descriptor + block")),
+    ("install", 0.5, "old", ("bulk data", "slot B bulk data")),
+    ("switch", 0.004, "old", ("grubenv copy 1", "grubenv copy 2")),
+    ("reboot", 0.01, "new", ("ext4 journal: commit", "ext4 superblock")),
+    ("bootloader", 0.004, "new", ("grubenv copy 1", "grubenv copy 2")),
+    ("boot-new", 0.01, "new", ("ext4 superblock", "directory or file data")),
+    ("commit", 0.006, "new", ("grubenv copy 1", "ext4 journal: commit")),
+    ("settled", 0.01, "new", ("grubenv copy 2",)),
+    ("install-2", 0.42, "new", ("bulk data", "slot A bulk data")),
+    ("switch-2", 0.006, "new", ("grubenv copy 1",)),
+    ("boot-trial", 0.01, "recovered", ("grubenv copy 1", "ext4 superblock")),
+    ("rolled-back", 0.01, "new", ("grubenv copy 2",)),
+)
+REGIONS = {
+    "bulk": ("data", 300 * MIB, 512 * 1024),
+    "directory": ("data", 340 * MIB, 4096),
+    "ext4": ("data", 193 * MIB, 4096),
+    "slot": ("slot-B", 97 * MIB, 512 * 1024),
+    "grubenv": ("boot-selection-1", MIB // 2, 512),
+}
+
+
+def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) -> dict[str, Any]:
+    """The content of results.json: good and complete, or with bad states (two bricked positions
+    in `switch`, one inconsistent in `commit`), or ended early (nothing after `settled`)."""
+    phases = list(_phases(positions))
+    writes = [write for phase in phases for write in _writes(*phase)]
+    points = [_point(write, phases, bad=bad, open_end=open_end) for write in writes]
+    counted: Counter[str] = Counter()
+    for point in points:
+        counted.update(point["verdicts"])
+    undecided = sum(point["undecided"] for point in points)
+    proofs = [
+        _proof(number, point) for number, point in enumerate(p for p in points if p["booted"])
+    ]
+    return {
+        "schema": 1,
+        "recording": {
+            "machine": "legacy-gateway",
+            "board": "gateway-qemu",
+            "model": "disk",
+            "old": "1.0.0",
+            "new": "1.1.0",
+            "start": START,
+            "end": START + positions,
+            "phases": [{"name": name, "start": a, "end": b} for name, a, b, _, _ in phases],
+        },
+        "writes": writes,
+        "points": points,
+        "proofs": proofs,
+        "verdicts": dict(counted),
+        "counts": _counts(sum(counted.values()), undecided, len(proofs)),
+        "bad": [_bad(point) for point in points if point["worst"] in ("bricked", "inconsistent")],
+        "disagreements": [],
+        "timing": {"seconds": 731.0, "boot_seconds_mean": 14.2, "jobs": 2},
+        "seed": 7,
+        "complete": not open_end,
+    }
+
+
+def write_run(folder: Path, content: dict[str, Any]) -> Path:
+    """A run with these results; returns `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def _phases(positions: int) -> Iterator[tuple[str, int, int, str, tuple[str, ...]]]:
+    end = START
+    for number, (name, share, verdict, structures) in enumerate(PLAN):
+        start, end = end, end + max(6, int(positions * share))
+        if number == len(PLAN) - 1:
+            end = START + positions
+        yield name, start, end, verdict, structures
+
+
+def _writes(
+    phase: str, start: int, end: int, _: str, structures: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    for position in range(start, end):
+        step, of = position - start, max(1, end - start)
+        structure = structures[min(len(structures) - 1, step * len(structures) // of)]
+        region, offset, length = REGIONS[structure.split()[0]]
+        bulk = length > 4096
+        if step % (40 if bulk else 4) == 3:
+            yield {
+                "position": position,
+                "kind": "flush",
+                "fua": False,
+                "offset": 0,
+                "length": 0,
+                "seconds": position / 100,
+                "region": "",
+                "structure": "",
+                "phase": phase,
+            }
+            continue
+        yield {
+            "position": position,
+            "kind": "write",
+            "fua": not bulk and step % 9 == 0,
+            "offset": offset + (step * length if bulk else step % 8 * 4096),
+            "length": length,
+            "seconds": position / 100,
+            "region": region,
+            "structure": structure,
+            "phase": phase,
+        }
+
+
+def _point(
+    write: dict[str, Any], phases: list[Any], *, bad: bool, open_end: bool
+) -> dict[str, Any]:
+    at = write["position"]
+    name, start, end, verdict, _ = next(phase for phase in phases if phase[1] <= at < phase[2])
+    many = 1 + at % 40 if write["length"] > 4096 else 1 + at % 4
+    if open_end and start > next(phase[1] for phase in phases if phase[0] == "settled"):
+        return {"at": at, "verdicts": {}, "undecided": many, "booted": 0, "worst": "", "state": ""}
+    verdicts = {verdict: many}
+    middle = (start + end) // 2
+    if bad and name == "switch" and at in (middle, middle + 1):
+        verdicts["bricked"] = 2
+    elif bad and name == "commit" and at == middle:
+        verdicts["inconsistent"] = 1
+    worst = [v for v in ("old", "new", "recovered", "bricked", "inconsistent") if v in verdicts][-1]
+    loss = f"without:{at - 1}" if worst in ("bricked", "inconsistent") else "none"
+    booted = int(name not in ("install", "install-2") and at % 3 == 0) + len(verdicts) - 1
+    return {
+        "at": at,
+        "verdicts": verdicts,
+        "undecided": 0,
+        "booted": booted,
+        "worst": worst,
+        "state": f"{at}/{loss}",
+    }
+
+
+def _proof(number: int, point: dict[str, Any]) -> dict[str, Any]:
+    verdict = point["worst"]
+    return {
+        "id": number,
+        "state": point["state"],
+        "verdict": verdict,
+        "final": verdict if verdict in ("old", "new") else "new" if verdict == "recovered" else "",
+        "boots": 2 if verdict == "recovered" else 1,
+        "seconds": 14.0 + number % 7 / 10,
+        "decides": sum(point["verdicts"].values()) * (1 + number % 90),
+        "why": [_WHY[verdict]] if verdict in _WHY else [],
+        "sample": number % 9 == 0,
+        "nested": False,
+    }
+
+
+_WHY = {
+    "bricked": "healthy does not hold: no sign of health in boot 6",
+    "inconsistent": "slot-content does not hold: runs new in slot B, whose content is "
+    "neither version",
+}
+
+
+def _bad(point: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "state": point["state"],
+        "verdict": point["worst"],
+        "why": _WHY[point["worst"]],
+        "proof": 3,
+        "at": point["at"],
+        "count": point["verdicts"][point["worst"]],
+    }
+
+
+def _counts(decided: int, undecided: int, booted: int) -> dict[str, Any]:
+    return {
+        "cut_points": decided + undecided,
+        "distinct": (decided + undecided) * 3 // 4,
+        "booted": booted,
+        "decided": {
+            "booted": booted,
+            "equal-content": decided // 4,
+            "read-set": decided - booted - 2 * (decided // 4),
+            "recovery": decided // 4,
+        },
+        "undecided": undecided,
+        "sampled": 20,
+        "disagreements": 0,
+        "nested": {"cut_points": 96, "distinct": 60, "booted": 14, "undecided": 0},
+    }
