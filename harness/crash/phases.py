@@ -9,9 +9,10 @@ never came (a bad version in a negative control) is left out.
     install-2  switch-2  installed-2  reboot-2  bootloader-2  boot-trial  reject
     bootloader-3  rolled-back
 
-`switch` is the first to the last write to the boot selection while the client installs, with the
-flush that follows; `bootloader` ends with user space's first write to the data partition; `commit`
-and `reject` are user space's writes to the boot selection in that boot.
+`switch` is every write to the boot selection after the slot's last one while the client installs,
+with the flush that follows; when none comes after it (a client that selects what it has not
+written yet), every such write. `bootloader` ends with user space's first write to the data
+partition; `commit` and `reject` are user space's writes to the boot selection in that boot.
 """
 
 from collections import Counter
@@ -83,7 +84,7 @@ def _borders(
         if name == INSTALL:
             kind = "boot-trial" if kind else "boot-new"
             borders.append(("install", position))
-            borders += _change(part, layout, "switch", "installed")
+            borders += _switch(part, layout)
         elif name == REBOOT:
             borders.append(("reboot", position))
         elif name == HEALTHY:
@@ -93,6 +94,16 @@ def _borders(
             borders += _booted(part, layout, kind)
             kind = "rolled-back" if kind == "boot-trial" else kind
     return borders
+
+
+def _switch(part: Sequence[Record], layout: Mapping[str, Region]) -> list[tuple[str, int]]:
+    """The change of the boot selection that makes an installed version the next one to boot."""
+    slots = [layout[name] for name in layout if name.startswith("slot-")]
+    written = [r.position for r in part if any(_touches(r, slot) for slot in slots)]
+    after = [r for r in part if written and r.position > written[-1]]
+    return _change(after, layout, "switch", "installed") or _change(
+        part, layout, "switch", "installed"
+    )
 
 
 def _booted(

@@ -23,17 +23,15 @@ from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Loss, LossKind
 from harness.clients.client import Client
 from harness.clients.registry import make_client
-from harness.crash import phases, provision
+from harness.crash import phases, probe, provision
 from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.recording import CONSOLE, EVENTS, LOG, PROBE, Outcome, Recording
+from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording
 from harness.crash.verdict import HEALTH_LINE, Judge
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
-from harness.images import pki
 from harness.images import release as releases
-from harness.images.artifacts import MAKERS
 from harness.images.release import Release
 from harness.log import json_lines, step
 
@@ -41,7 +39,6 @@ _SHORT = 60.0  # seconds
 _POWER_OFF_SECONDS = 120.0
 _LOOK = 0.2  # seconds between two looks at whether the board is off
 _PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
-_PROBE_SIZE = 1 << 20  # bytes
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 # The answer must get back before the network goes down.
 _POWER_OFF = (
@@ -70,24 +67,6 @@ def record(release: Path, from_release: Path, *, board: str, lab: Path, output: 
         session.record(old, new, partial)
     partial.rename(output)
     return Recording.load(output)
-
-
-def make_probe(old: Release, folder: Path) -> Path:
-    """A tiny but complete and signed update for the old version's machine, in `folder`."""
-    slot = folder / "probe.slot"
-    slot.write_bytes(random.Random(1).randbytes(_PROBE_SIZE))  # noqa: S311 - just not zeros
-    recipe = old.load_recipe()
-    target = folder / f"{PROBE}{Path(old.artifact_name).suffix}"
-    try:
-        return MAKERS[old.client].make(
-            slot,
-            target,
-            recipe=recipe,
-            version="probe",
-            signing=recipe.signing or pki.development(),
-        )
-    finally:
-        slot.unlink()
 
 
 def _require_fit(old: Release, new: Release, board: str, lab: Path, output: Path) -> None:
@@ -135,7 +114,7 @@ class _Session:
         self.board.power_off()
         with step("save", folder=str(folder)):
             copy_file(self.board.write_log, folder / LOG)
-            make_probe(old, folder)
+            probe.make(old, folder)
             self._verify(old, folder)
             return self._save(old, new, folder)
 
@@ -275,7 +254,7 @@ def _opened(lab: Path, board: str) -> Iterator[_Session]:
 def _free_port() -> int:
     """A port that nobody has now, and that no connection will be given later."""
     for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
             return port
     raise LabError(f"no free port for the update server in {_PORTS[0]}-{_PORTS[-1]}")
