@@ -97,6 +97,12 @@ class Proof:
     sample: bool = False
     nested: bool = False
 
+    @property
+    def remarks(self) -> str:
+        """What is special about it, and why it is bad, in one line."""
+        words = ["a sample"] * self.sample + ["a second cut"] * self.nested
+        return "; ".join([*words, *self.why])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
@@ -125,6 +131,11 @@ class Disagreement:
     proof: int | str = ""
     sample_proof: int | str = ""
     why: str | tuple[str, ...] = ""
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line."""
+        return self.why if isinstance(self.why, str) else "; ".join(self.why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,169 @@
+"""The report of an exploration: one HTML file that draws the update and how each cut in it ends.
+
+It is self-contained: data, drawing (`strip.js`) and style are in the file, nothing is loaded.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from rich.table import Table
+from rich.text import Text
+
+from harness.crash.results import Bad, Results, Write, load
+from harness.crash.strip import replay_command, strip
+from harness.verdict import Verdict
+
+FILE = "report.html"
+_SHOWN = 200  # rows of a table; the rest is in results.json
+
+# Rule of decision -> in words, behind a number of cut points.
+RULES = {
+    "booted": "were booted",
+    "equal-content": "are equal in content to a state that was booted",
+    "read-set": "differ from a booted state only where no boot looked",
+    "recovery": "become equal to a booted state when the journal is recovered",
+}
+# Model of the medium -> which cuts there are, and so what "all cut points" means.
+MODELS = {
+    "disk": "A cut point is a log position with one loss of the unflushed writes: all of them, "
+    "none, each one alone, all but each one, or the newest torn at one of its sectors; "
+    "no other mixture is tried.",
+    "sd": "A cut point is a log position, with the write that was under way absent, complete or "
+    "torn at one of its sectors; the card keeps the order of writes.",
+}
+_LOSSES = {"without": "lost", "only": "kept alone", "torn": "torn"}
+
+
+def write(run: Path) -> Path:
+    """Write `run`/report.html from `run`/results.json; returns its path.
+
+    Raises ConfigurationError when there are no results, or of another schema.
+    """
+    results = load(run)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.crash", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["n"] = "{:,}".format
+    page = environment.get_template("report.html.j2").render(
+        results=results,
+        recording=results.recording,
+        counts=results.counts,
+        headline=headline(results),
+        coverage=coverage(results),
+        legend=legend(results),
+        rules=rules(results),
+        bad=[_bad_row(results, bad) for bad in results.bad[:_SHOWN]],
+        proofs=sorted(results.proofs, key=lambda proof: -proof.decides)[:_SHOWN],
+        model=MODELS.get(results.recording.model, ""),
+        replay=lambda state: replay_command(run, state),
+        strip=_embedded(strip(results, run)),
+    )
+    file = run / FILE
+    _write_whole(file, page)
+    return file
+
+
+def summary(results: Results) -> Table:
+    """The verdicts for the terminal, one line each, and under them how far they go."""
+    told = results.recording
+    table = Table(
+        title=f"{told.machine} {told.old} -> {told.new} on {told.board}: {headline(results)}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("verdict")
+    table.add_column("cut points", justify="right")
+    for name, count in legend(results):
+        bad = name in ("bricked", "inconsistent", "undecided") and count
+        table.add_row(Text(name, style="bold red" if bad else ""), f"{count:,}")
+    lines = [f"{count:,} {text}" for text, count in rules(results)]
+    lines += [f"not proven: {problem}" for problem in results.problems]
+    table.caption = "\n".join([coverage(results), *lines])
+    return table
+
+
+def headline(results: Results) -> str:
+    """The verdict of verdicts, in one line."""
+    found = [f"{results.count(verdict):,} {verdict}" for verdict in Verdict if verdict.failed]
+    if results.counts.undecided:
+        found.append(f"{results.counts.undecided:,} undecided")
+    return f"{', '.join(found)} of {results.counts.cut_points:,} cut points"
+
+
+def coverage(results: Results) -> str:
+    """How far the headline goes; the word "exhaustive" is only ever said with the numbers."""
+    counts = results.counts
+    numbers = (
+        f"{counts.cut_points:,} cut points, {counts.undecided:,} undecided; "
+        f"{counts.distinct:,} distinct states, {counts.booted:,} booted"
+    )
+    return f"{'Exhaustive' if results.exhaustive else 'Not exhaustive'}: {numbers}"
+
+
+def legend(results: Results) -> list[tuple[str, int]]:
+    """(verdict or `undecided`, cut points), in the order in which they are shown."""
+    counted = [(str(verdict), results.count(verdict)) for verdict in Verdict]
+    return [*counted, ("undecided", results.counts.undecided)]
+
+
+def rules(results: Results) -> list[tuple[str, int]]:
+    """(how, cut points) for each rule by which verdicts were found."""
+    return [(RULES.get(rule, rule), count) for rule, count in results.counts.decided.items()]
+
+
+def size(length: int) -> str:
+    """Bytes, as people say them; in KiB or MiB only where that is exact."""
+    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if length >= factor and length % factor == 0:
+            return f"{length // factor:,} {unit}"
+    return f"{length:,} bytes"
+
+
+def _bad_row(results: Results, bad: Bad) -> dict[str, Any]:
+    """A row of the table: the state, which write its loss is about, and the last one before."""
+    cut, _, loss = bad.state.partition(">")[0].partition("/")
+    kind, *numbers = loss.split(":")
+    last = _record(results.writes, int(cut) - 1)
+    told = [f"last record before the cut: {_told(last)}"] if last else []
+    about = _record(results.writes, int(numbers[0])) if kind in _LOSSES else None
+    if about:
+        told.insert(0, f"{_LOSSES[kind]}: {_told(about)}")
+    return {"bad": bad, "told": told, "phase": last.phase if last else ""}
+
+
+def _record(writes: Sequence[Write], position: int) -> Write | None:
+    """The record at a log position; the records of a recording have no gaps."""
+    index = position - writes[0].position if writes else -1
+    return writes[index] if 0 <= index < len(writes) else None
+
+
+def _told(write: Write) -> str:
+    if write.kind in ("flush", "mark"):
+        return f"record {write.position:,}: {write.kind}"
+    fua = ", FUA" if write.fua else ""
+    return f"record {write.position:,}: {write.structure}, {size(write.length)}{fua}"
+
+
+def _embedded(data: Any) -> Markup:
+    """JSON for a script element: `<` must not end it (HTML, 4.12.1.3)."""
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704 - nothing in it can end the element
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a part."""
+    descriptor, fresh = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        os.fchmod(descriptor, 0o644)
+        stream.write(text)
+    Path(fresh).replace(file)

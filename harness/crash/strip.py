@@ -1,0 +1,110 @@
+"""The data behind the report's drawing, small: one entry a log position, in columns.
+
+A column is stored as run lengths, `[value, count, value, count, ...]`, and what rises from one
+position to the next as differences; so 250,000 positions of a bulk write are a few numbers.
+`strip.js` reads it.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from harness.crash.results import Point, Results, Write
+from harness.verdict import Verdict
+
+SHADES = ("none", "old", "new", "recovered", "undecided", "inconsistent", "bricked")  # worst last
+
+
+class Names:
+    """Gives texts small numbers, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        """The number of a text."""
+        return self.known.setdefault(text, len(self.known))
+
+
+def strip(results: Results, run: Path) -> dict[str, Any]:
+    """All that the drawing needs, as JSON data."""
+    return {
+        "command": replay_words(run),
+        "shades": SHADES,
+        "phases": [[phase.name, phase.start, phase.end] for phase in results.recording.phases],
+        "points": _points(sorted(results.points, key=lambda point: point.at)),
+        "writes": _writes(results.writes),
+    }
+
+
+def replay_command(run: Path, state: str) -> str:
+    """The command that boots a state on the bench; a nested state is named as a whole."""
+    at, _, loss = state.partition("/")
+    cut = ["--state", state] if ">" in state else ["--at", at, "--loss", loss]
+    return f"{replay_words(run)} {shlex.join(cut)}"
+
+
+def replay_words(run: Path) -> str:
+    """The command without the state."""
+    return shlex.join(["./run", "harness", "crash", "replay", str(run.resolve())])
+
+
+def runs(values: Iterable[int]) -> list[int]:
+    """Run lengths: `[value, count, ...]`."""
+    return [number for value, group in groupby(values) for number in (value, sum(1 for _ in group))]
+
+
+def steps(values: Sequence[int]) -> list[int]:
+    """Run lengths of the differences between neighbours; the first value is its own."""
+    return runs(after - before for before, after in zip((0, *values), values, strict=False))
+
+
+def _points(points: Sequence[Point]) -> dict[str, Any]:
+    """What is known of the cuts at each position. A row is shade, cut points by verdict (in the
+    order of `Verdict`) and undecided ones: positions share few different rows."""
+    rows: dict[tuple[int, ...], int] = {}
+    losses = Names()
+    row = [rows.setdefault(_row(point), len(rows)) for point in points]
+    loss = [losses.number(_relative(point)) for point in points]
+    return {
+        "at": steps([point.at for point in points]),
+        "row": runs(row),
+        "booted": runs(point.booted for point in points),
+        "loss": runs(loss),
+        "rows": list(rows),
+        "losses": list(losses.known),
+    }
+
+
+def _row(point: Point) -> tuple[int, ...]:
+    counted = (point.verdicts.get(verdict, 0) for verdict in Verdict)
+    return (SHADES.index(point.shade), *counted, point.undecided)
+
+
+def _relative(point: Point) -> str:
+    """The loss of a position's worst state; the record that it names as `@` and how far back."""
+    at, _, loss = point.state.partition("/")
+    if at != str(point.at) or ">" in loss:
+        return f"={point.state}" if point.state else ""
+    return re.sub(r"^(only|without|torn):(\d+)", lambda m: f"{m[1]}:@{point.at - int(m[2])}", loss)
+
+
+def _writes(writes: Sequence[Write]) -> dict[str, Any]:
+    kinds, regions, structures = Names(), Names(), Names()
+    ends = [0, *(write.offset + write.length for write in writes)]
+    return {
+        "position": steps([write.position for write in writes]),
+        "kind": runs(kinds.number(write.kind) for write in writes),
+        "fua": runs(int(write.fua) for write in writes),
+        "gap": runs(write.offset - end for write, end in zip(writes, ends, strict=False)),
+        "length": runs(write.length for write in writes),
+        "milliseconds": steps([round(1000 * write.seconds) for write in writes]),
+        "region": runs(regions.number(write.region) for write in writes),
+        "structure": runs(structures.number(write.structure) for write in writes),
+        "kinds": list(kinds.known),
+        "regions": list(regions.known),
+        "structures": list(structures.known),
+    }
