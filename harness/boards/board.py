@@ -5,6 +5,7 @@ Scenarios, clients and faults only know these protocols. labgrid stands behind t
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,15 @@ class Board(Protocol):
 
     def flash(self, image: Path) -> None:
         """Write a disk image to the medium; the board is off before and after."""
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        """As `flash`, of a crash state (a state file, docs/medium.md), which is not copied. Its
+        boots start with that clock and seed, to differ as little as they can; it cannot be saved.
+        `flash` and `restore` end that."""
+
+    def read_set(self) -> list[tuple[int, int]]:
+        """Runs of sectors (first, count) that the board has read since `load_state`, before it
+        wrote there: all that its boots could depend on. LabError after `flash`."""
 
     def power_on(self) -> None:
         """Give power; returns at once. No effect when it is on."""

@@ -11,10 +11,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from harness import paths
 from harness.boards import firmware
+from harness.boards.alike import Alike
 from harness.boards.console import Console
 from harness.boards.lock import BoardLock
 from harness.boards.medium.client import Medium
@@ -41,6 +43,7 @@ class QemuDevice:
         self._power: PowerPeriod | None = None
         self._frozen = False
         self._link_up = True
+        self._alike: Alike | None = None  # after load_state
 
     def open(self) -> None:
         """Lock the board and serve its medium; LabError when somebody else has it."""
@@ -89,6 +92,14 @@ class QemuDevice:
         """Write an image to the medium, power being off; boots and logs begin anew."""
         self.off()
         self.medium.load(image)
+        self._alike = None
+        self.console.clear()
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        """As `flash`, of a crash state; its boots begin with that clock and seed."""
+        self.off()
+        self.medium.load_state(state_file)
+        self._alike = Alike(clock, seed)
         self.console.clear()
 
     def on(self) -> None:
@@ -179,6 +190,7 @@ class QemuDevice:
         """Go on from a saved instant; what happened since is gone, its console logs too."""
         self._end_power()
         self.medium.restore(folder / "medium")
+        self._alike = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
         if (folder / "machine").exists():
@@ -201,6 +213,8 @@ class QemuDevice:
 
     def _boot(self, _first: bool) -> Vm:
         """A cold start, or what follows a reset. Called in the power period's thread."""
+        if self._alike:
+            self._alike.begin_boot()
         vm = self._new_vm(self.console.begin_boot())
         vm.start(self.folder / "qemu.log")
         return self._run(vm, lambda: self.medium.mark(f"boot {self.boots}"))
@@ -224,15 +238,23 @@ class QemuDevice:
         return vm
 
     def _new_vm(self, log: Path) -> Vm:
-        first_program: list[str] = []
+        arguments = self._alike.arguments if self._alike else []
         if self._hardware.firmware == "raspi4":
-            first_program = firmware.load(self.medium.content, self.folder / "firmware")
+            arguments += self._firmware()
         return Vm(
             self._hardware,
             medium=self.medium.uri,
             console=(log, self.console.fifo),
-            first_program=first_program,
+            arguments=arguments,
         )
+
+    def _firmware(self) -> list[str]:
+        """What the VideoCore would read of the card, and the board has read then."""
+        card = self.folder / "card.img"
+        area = min(firmware.card_area(self.medium.read(0, 512)), self.medium.size())
+        self.medium.copy(0, area, card, as_read=True)
+        seed = self._alike.random(64) if self._alike else b""
+        return firmware.load(card, self.folder / "firmware", rng_seed=seed)
 
     def _vm(self) -> Vm:
         if self._power is None:

@@ -21,36 +21,47 @@ _FAT = {0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E}  # MBR partition types
 _SECTOR = 512
 
 
-def load(medium: Path, folder: Path) -> list[str]:
-    """QEMU's arguments to boot from a card's image; files go below `folder`.
+def card_area(table: bytes) -> int:
+    """Bytes from the card's start to the end of the partition that the firmware reads.
 
-    Raises DeviceError when the card holds nothing that the firmware would start, LabError when
-    the devicetree cannot be changed for QEMU.
+    `table`: the card's first sector. Raises DeviceError when it names no such partition.
+    """
+    start, length = _boot_partition(table)
+    return start + length
+
+
+def load(card: Path, folder: Path, *, rng_seed: bytes = b"") -> list[str]:
+    """QEMU's arguments to boot from a card's image (or its `card_area`); files go below `folder`.
+
+    `rng_seed`: 64 bytes, to give the kernel the same each time; else they are random. Raises
+    DeviceError when the card holds nothing that the firmware would start, LabError when the
+    devicetree cannot be changed for QEMU.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    start = _boot_partition(medium)
-    settings = _settings(_file(medium, start, "config.txt", folder).read_text(errors="replace"))
-    kernel = _file(medium, start, settings.get("kernel", "kernel8.img"), folder)
+    with card.open("rb") as stream:
+        start, _ = _boot_partition(stream.read(_SECTOR))
+    settings = _settings(_file(card, start, "config.txt", folder).read_text(errors="replace"))
+    kernel = _file(card, start, settings.get("kernel", "kernel8.img"), folder)
     name = settings.get("device_tree", "bcm2711-rpi-4-b.dtb")
-    devicetree = _for_qemu(_file(medium, start, name, folder), folder)
+    rng_seed = rng_seed or secrets.token_bytes(64)
+    devicetree = _for_qemu(_file(card, start, name, folder), folder, rng_seed)
     return ["-kernel", str(kernel), "-dtb", str(devicetree)]
 
 
-def _boot_partition(medium: Path) -> int:
-    """Byte offset of the first FAT partition in the MBR."""
-    with medium.open("rb") as stream:
-        table = stream.read(_SECTOR)
+def _boot_partition(table: bytes) -> tuple[int, int]:
+    """Byte offset and length of the first FAT partition in the MBR."""
     if table[510:512] == b"\x55\xaa":
         for entry in range(446, 510, 16):
             if table[entry + 4] in _FAT:
-                return int(struct.unpack_from("<I", table, entry + 8)[0]) * _SECTOR
+                start, length = struct.unpack_from("<II", table, entry + 8)
+                return start * _SECTOR, length * _SECTOR
     raise DeviceError("the card has no FAT partition: the firmware finds nothing to start")
 
 
-def _file(medium: Path, start: int, name: str, folder: Path) -> Path:
+def _file(card: Path, start: int, name: str, folder: Path) -> Path:
     target = folder / Path(name).name
-    argv = ["mcopy", "-n", "-i", f"{medium}@@{start}", f"::/{name}", str(target)]
+    argv = ["mcopy", "-n", "-i", f"{card}@@{start}", f"::/{name}", str(target)]
     done = process.run(argv, timeout=30, check=False, env={"MTOOLS_SKIP_CHECK": "1"})
     if done.returncode != 0 or not target.is_file():
         raise DeviceError(
@@ -72,7 +83,7 @@ def _settings(text: str) -> dict[str, str]:
     return found
 
 
-def _for_qemu(devicetree: Path, folder: Path) -> Path:
+def _for_qemu(devicetree: Path, folder: Path, rng_seed: bytes) -> Path:
     """The devicetree with our overlay applied, and the overlay itself in /chosen.
 
     From there U-Boot lays it over the devicetree that the slot brings (images/rpi4/u-boot).
@@ -80,7 +91,7 @@ def _for_qemu(devicetree: Path, folder: Path) -> Path:
     source = folder / "qemu.dtso"
     overlay, merged = source.with_suffix(".dtbo"), source.with_suffix(".dtb")
     # The firmware seeds the kernel's random numbers; QEMU has no generator to do it later.
-    seed = f"&{{/chosen}} {{ rng-seed = [{secrets.token_hex(64)}]; }};\n"
+    seed = f"&{{/chosen}} {{ rng-seed = [{rng_seed.hex()}]; }};\n"
     source.write_text(_OVERLAY.read_text(encoding="utf-8") + seed, encoding="utf-8")
     process.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", overlay, source], timeout=30)
     process.run(["fdtoverlay", "-i", devicetree, "-o", merged, overlay], timeout=30)

@@ -9,6 +9,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,26 @@ class QemuBoard:
             except StrategyError as error:
                 cause = error.__cause__
                 raise cause if isinstance(cause, HarnessError) else LabError(str(error)) from error
-            (self._device.folder / PIN).unlink(missing_ok=True)
-            flashed = self._device.folder / FLASHED
-            flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
+            self._begin_with(image)
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        """Put a crash state on the medium; else as `flash`."""
+        with step("load state", board=self.name, state=str(state_file)):
+            self._forget_sessions()
+            self._strategy.force(Status.unknown)  # the strategy knows images only
+            self._target.activate(self._driver)
+            self._driver.load_state(state_file, clock=clock, seed=seed)
+            self._begin_with(state_file)
+
+    def read_set(self) -> list[tuple[int, int]]:
+        """Runs of sectors read since load_state before they were written."""
+        return self._device.medium.read_set()
+
+    def _begin_with(self, image: Path) -> None:
+        """The board has another identity now: host key, and what `harness boards` shows."""
+        (self._device.folder / PIN).unlink(missing_ok=True)
+        flashed = self._device.folder / FLASHED
+        flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
 
     def power_on(self) -> None:
         """Give power."""
@@ -226,11 +244,16 @@ class QemuBoard:
 def open_board(lab: Path, name: str) -> Iterator[QemuBoard]:
     """The board `name` of a lab file, ours alone, off; given back at the end whatever happens.
 
+    `name@7` is one more board like `name`, with a run folder of its own: a QEMU board can be had
+    as often as the host bears it.
     ConfigurationError for a lab file or board that does not exist or cannot be used; LabError
     when somebody else has the board.
     """
     environment = load_lab(lab)
-    options = _options(environment, lab, name)
+    kind = name.partition("@")[0]
+    options = _options(environment, lab, kind)
+    targets = environment.config.get_targets()
+    targets[name] = targets[kind]
     try:
         target = environment.get_target(name)
     except (InvalidConfigError, NoSupplierFoundError, ValueError, TypeError) as error:

@@ -9,6 +9,7 @@ A lab file (labs/qemu.yaml) makes another machine; this code need not change for
 """
 
 import shlex
+from datetime import datetime
 from pathlib import Path
 
 import attr
@@ -116,6 +117,11 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     def flash(self, image: Path) -> None:
         """Write an image to the medium, power being off (for GatewayStrategy)."""
         self.device.flash(image)
+        self._prompt_boot = 0
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        """Put a crash state on the medium, power being off."""
+        self.device.load_state(state_file, clock=clock, seed=seed)
         self._prompt_boot = 0
 
     # labgrid's console: ConsoleExpectMixin does the rest

@@ -60,11 +60,11 @@ class Vm:
         *,
         medium: str,
         console: tuple[Path, Path],
-        first_program: Sequence[str] = (),
+        arguments: Sequence[str] = (),
     ) -> None:
         """`medium`: NBD address; `console`: the log that QEMU appends to, and the input FIFO;
-        `first_program`: arguments for a machine without firmware of its own."""
-        self._first_program = first_program
+        `arguments`: more of them, of this boot (what the machine's firmware would load)."""
+        self._arguments = arguments
         self._hardware = hardware
         self._medium = medium
         self._log, self._fifo = console
@@ -178,4 +178,4 @@ class Vm:
             argv += ["-netdev", f"user,id=net0,{forward}"]
             if not adapter.is_usb(hw.nic):  # that one is plugged in later
                 argv += ["-device", f"{hw.nic},netdev=net0,id={adapter.ID}"]
-        return [*argv, *hw.extra_args, *self._first_program]
+        return [*argv, *hw.extra_args, *self._arguments]

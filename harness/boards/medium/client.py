@@ -6,18 +6,20 @@ socket's address has 108 bytes at most, unix(7)); the files are in the folder th
     content.img  what the board reads        log.bin     the write log (`log.py`)
     undo.bin     what unflushed writes hid   nbdkit.log  what nbdkit had to say
 
+After `load_state`, content.img only holds what was written since; the rest lies where the state
+file says, and is not copied.
+
 A power cut is `freeze` (or a struck trigger), then the caller kills the board, then `drop`, then
 `release`. In this order nothing that the dead board left in a socket can reach the medium.
 """
 
+import base64
 import contextlib
-import hashlib
 import json
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +32,8 @@ from harness.process import kill_group, start
 
 _PLUGIN = Path(__file__).with_name("plugin.py")
 _ANSWER = 60.0  # seconds for a call; flashing and saving copy whole images
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes of the medium in one answer
+_HASHED = 50 << 20  # bytes a second that any host hashes
 
 
 class Medium:
@@ -107,14 +110,29 @@ class Medium:
         """The log file; read it with `log.LogReader`, also while it grows."""
         return self.folder / "log.bin"
 
-    @property
-    def content(self) -> Path:
-        """The file that always holds what the board would read."""
-        return self.folder / "content.img"
-
     def load(self, image: Path, *, sha256: str = "") -> None:
         """Flash a disk image and begin a new log; refused while frozen or a board is attached."""
         self._call("load", image=str(image.resolve()), sha256=sha256)
+
+    def load_state(self, state_file: Path) -> None:
+        """As `load`, of a crash state (a state file: `extents.py`): no image is copied, the disk
+        gets what the board writes. It cannot be saved, and ends with `close`."""
+        self._call("load_state", state_file=str(state_file.resolve()))
+
+    def read_set(self) -> list[tuple[int, int]]:
+        """Runs (sector, count) that boards have read since `load_state` before they wrote there,
+        in order; what a power cut took back counts as not written. LabError on a flashed medium.
+        """
+        target = self.folder / "reads.json"  # too long for an answer
+        self._call("read_set", target=str(target.resolve()))
+        return [(sector, count) for sector, count in json.loads(target.read_text())]
+
+    def copy(self, offset: int, length: int, target: Path, *, as_read: bool = False) -> None:
+        """Write a range to a file, sparse, from its byte 0. `as_read`: for a part of the board
+        that QEMU does not play (firmware), so that the range belongs to the read set."""
+        self._call(
+            "copy", offset=offset, length=length, target=str(target.resolve()), as_read=as_read
+        )
 
     def freeze(self) -> None:
         """Power cut now, first half: from here on no request is answered."""
@@ -148,13 +166,22 @@ class Medium:
         """Number of records in the log."""
         return int(self._call("position"))
 
+    def size(self) -> int:
+        """Size in bytes."""
+        return int(self._call("size"))
+
     def pending(self) -> int:
         """Number of writes that a power cut now may undo."""
         return int(self._call("pending"))
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes that the board would read now."""
-        return b"".join(self._chunks(offset, length))
+        end = offset + length
+        chunks = [
+            self._call("read", offset=at, length=min(_CHUNK, end - at))
+            for at in range(offset, end, _CHUNK)
+        ]
+        return b"".join(map(base64.b64decode, chunks))
 
     def zero(self, offset: int, length: int) -> None:
         """Zero a range behind the board's back; refused while frozen or a board is attached."""
@@ -162,10 +189,8 @@ class Medium:
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""
-        digest = hashlib.sha256()
-        for chunk in self._chunks(offset, length):
-            digest.update(chunk)
-        return digest.hexdigest()
+        patience = _ANSWER + length / _HASHED
+        return str(self._call("sha256", patience=patience, offset=offset, length=length))
 
     def save(self, folder: Path) -> None:
         """Keep the medium with its unflushed writes and log in `folder` (made; must be empty).
@@ -181,17 +206,6 @@ class Medium:
     def restore(self, folder: Path) -> None:
         """Put a saved medium in place of this one; whoever is attached gets errors from now on."""
         self._call("restore", folder=str(folder.resolve()))
-
-    def _chunks(self, offset: int, length: int) -> Iterator[bytes]:
-        size = self.content.stat().st_size if self.content.exists() else 0
-        if offset < 0 or offset + length > size:
-            raise LabError(f"{length} bytes at {offset} are not on the medium ({size} bytes)")
-        with self.content.open("rb") as stream:
-            stream.seek(offset)
-            while length > 0:
-                chunk = stream.read(min(length, _CHUNK))
-                length -= len(chunk)
-                yield chunk
 
     @property
     def _log(self) -> Path:

@@ -7,6 +7,7 @@ for it. One connection a call: one line of JSON `{"do": name, ...}`, answered by
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
 
+import base64
 import json
 import socket
 import threading
@@ -43,6 +44,7 @@ class Control:
         self._calls: dict[str, Callable[[Message], Any]] = {
             "hello": lambda _: "ready",
             "load": lambda m: store.load(Path(m["image"]), m["sha256"]),
+            "load_state": lambda m: store.load_state(Path(m["state_file"])),
             "freeze": lambda _: store.freeze(),
             "drop": lambda m: asdict(store.drop(Loss.parse(m["loss"]), digest=m["digest"])),
             "release": lambda _: store.release(),
@@ -51,7 +53,14 @@ class Control:
             "wait": lambda m: store.wait_tripped(m["timeout"]),
             "mark": lambda m: store.mark(m["name"]),
             "position": lambda _: store.position,
+            "size": lambda _: store.size,
             "pending": lambda _: store.pending,
+            "read": lambda m: base64.b64encode(store.peek(m["offset"], m["length"])).decode(),
+            "sha256": lambda m: store.sha256(m["offset"], m["length"]),
+            "copy": lambda m: store.copy(
+                m["offset"], m["length"], Path(m["target"]), as_read=m["as_read"]
+            ),
+            "read_set": lambda m: Path(m["target"]).write_text(json.dumps(store.read_set())),
             "zero": lambda m: store.spoil(m["offset"], m["length"]),
             "save": lambda m: store.save(Path(m["folder"])),
             "restore": lambda m: store.restore(Path(m["folder"])),

@@ -1,4 +1,4 @@
-"""Which unflushed writes survive a power cut: a pure function of their lengths, kind and seed.
+"""Which unflushed writes survive a power cut: a pure function of the writes and the loss.
 
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
@@ -19,17 +19,22 @@ class Fate:
     torn: tuple[int, int] | None = None
 
 
-def choose(lengths: Sequence[int], loss: Loss) -> Fate:
+def choose(lengths: Sequence[int], loss: Loss, positions: Sequence[int] = ()) -> Fate:
     """The fate of unflushed writes of these lengths (bytes), oldest first.
 
-    The same lengths and loss always give the same fate: only `Random.random` is used, which
-    Python keeps stable between its versions.
+    `positions`: their log positions, for a loss that names a write; ValueError when it names none
+    of them, or keeps no true part of it. The same writes and loss always give the same fate: only
+    `Random.random` is used, which Python keeps stable between its versions.
     """
     everything = range(len(lengths))
+    if loss.position is not None:
+        return _named(lengths, loss, positions)
     if loss.kind is LossKind.NONE:
         return Fate(kept=())
     if loss.kind is LossKind.ALL:
         return Fate(kept=tuple(everything))
+    if loss.kind not in (LossKind.SOME, LossKind.TORN):
+        raise ValueError(f"{loss.kind} must name a write by its log position")
     coin = random.Random(loss.seed)  # noqa: S311  (a reproducible coin, not a secret)
     kept = [index for index in everything if coin.random() < 0.5]
     if loss.kind is LossKind.SOME:
@@ -43,3 +48,21 @@ def choose(lengths: Sequence[int], loss: Loss) -> Fate:
     victim = candidates[int(coin.random() * len(candidates))]
     sectors = 1 + int(coin.random() * (lengths[victim] // SECTOR - 1))
     return Fate(kept=tuple(sorted({*kept, victim})), torn=(victim, sectors))
+
+
+def _named(lengths: Sequence[int], loss: Loss, positions: Sequence[int]) -> Fate:
+    if loss.position not in positions:
+        some = f"{positions[0]} ... {positions[-1]}" if positions else "none"
+        raise ValueError(
+            f"{loss}: record {loss.position} is not an unflushed write at this cut"
+            f" ({len(positions)} are in doubt: {some})"
+        )
+    index = positions.index(loss.position)
+    if loss.kind is LossKind.ONLY:
+        return Fate(kept=(index,))
+    everything = range(len(lengths))
+    if loss.kind is LossKind.WITHOUT:
+        return Fate(kept=tuple(other for other in everything if other != index))
+    if loss.sectors >= lengths[index] // SECTOR:
+        raise ValueError(f"{loss}: that write has only {lengths[index] // SECTOR} sectors")
+    return Fate(kept=tuple(everything), torn=(index, loss.sectors))

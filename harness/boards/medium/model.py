@@ -20,25 +20,52 @@ class LossKind(StrEnum):
     NONE = "none"  # none of them is kept: the cache was never written back
     ALL = "all"  # all are kept: the cache happened to be written back
     SOME = "some"  # each is kept or lost as a coin falls, seeded
-    TORN = "torn"  # like SOME, and one of the kept ones is cut off at a 512-byte sector, seeded
+    TORN = "torn"  # like SOME, and one of the kept ones is cut off at a 512-byte sector, seeded;
+    # or all are kept, but one that is named ends after so many sectors
+    ONLY = "only"  # none but the named one is kept
+    WITHOUT = "without"  # all but the named one are kept
+
+
+_SEEDED = (LossKind.SOME, LossKind.TORN)
+_NAMING = (LossKind.ONLY, LossKind.WITHOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A loss model with its seed; prints as `none`, `all`, `some:7`, `torn:7`."""
+    """What a power cut takes: `none`, `all`, `some:SEED`, `torn:SEED`, or with a write named by
+    its log position P: `only:P`, `without:P`, `torn:P:S` (S sectors of it are kept)."""
 
     kind: LossKind
     seed: int = 0
+    position: int | None = None  # of the named write, in the log
+    sectors: int = 0  # kept of it, when it is torn
 
     def __str__(self) -> str:
-        seeded = self.kind in (LossKind.SOME, LossKind.TORN)
-        return f"{self.kind}:{self.seed}" if seeded else str(self.kind)
+        if self.position is not None:
+            torn = f":{self.sectors}" if self.kind is LossKind.TORN else ""
+            return f"{self.kind}:{self.position}{torn}"
+        return f"{self.kind}:{self.seed}" if self.kind in _SEEDED else str(self.kind)
 
     @classmethod
     def parse(cls, text: str) -> "Loss":
         """Read the printed form back; raises ValueError."""
-        kind, _, seed = text.partition(":")
-        return cls(kind=LossKind(kind), seed=int(seed or 0))
+        word, *fields = text.split(":")
+        kinds = {str(kind): kind for kind in LossKind}
+        if word not in kinds or not all(field.isdecimal() for field in fields):
+            raise ValueError(f"{text!r} is no loss: {_FORMS}")
+        kind, numbers = kinds[word], [int(field) for field in fields]
+        if kind is LossKind.TORN and len(numbers) == 2 and numbers[1] > 0:
+            return cls(kind=kind, position=numbers[0], sectors=numbers[1])
+        if kind in _NAMING and len(numbers) == 1:
+            return cls(kind=kind, position=numbers[0])
+        if kind in _SEEDED and len(numbers) <= 1:
+            return cls(kind=kind, seed=numbers[0] if numbers else 0)
+        if not numbers and kind in (LossKind.NONE, LossKind.ALL):
+            return cls(kind=kind)
+        raise ValueError(f"{text!r} is no loss: {_FORMS}")
+
+
+_FORMS = "none, all, some:SEED, torn:SEED, only:P, without:P or torn:P:S (P a log position, S > 0)"
 
 
 class Event(StrEnum):

@@ -6,31 +6,46 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from harness.boards.medium.content import Content, FlatContent
+from harness.boards.medium.extents import Extents
 from harness.boards.medium.files import SECTOR, copy_file
 from harness.boards.medium.log import CHANGES, Kind, LogReader, LogWriter, Origin, create_log
 from harness.boards.medium.model import Cut, Loss, Model
+from harness.boards.medium.state import StateContent
 from harness.boards.medium.volatile import Volatile
 
 _CONTENT, _UNDO, _LOG = "content.img", "undo.bin", "log.bin"
+_STATE = "crash-state.json"  # a copy of the state file; there means that the content is not flat
+_CHUNK = 1 << 20
 
 
 class Recorder:
     """An open medium. Close it before another one is opened on the folder.
 
-    `struck`: log position of the last change, when it was made but never answered.
+    `struck`: log position of the last change, when it was made but never answered; `content`:
+    of a crash state, otherwise it is the folder's file.
     """
 
-    def __init__(self, folder: Path, model: Model, struck: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Model,
+        *,
+        struck: int | None = None,
+        content: Content | None = None,
+    ) -> None:
         self.struck = struck
         self._folder = folder
         self._model = model
-        self._volatile = Volatile(folder / _CONTENT, folder / _UNDO)
+        self.content = content or FlatContent(folder / _CONTENT)
+        self._volatile = Volatile(self.content, folder / _UNDO)
         self._log = LogWriter(folder / _LOG)
-        self.size = self._volatile.size
-        self.read_into = self._volatile.read_into
+        self.size = self.content.size
+        self.read_into = self.content.read_into
         self._recall()
 
     @property
@@ -79,7 +94,7 @@ class Recorder:
             unflushed=unflushed,
             kept=fallout.kept,
             torn=fallout.torn,
-            sha256=self._digest() if digest else "",
+            sha256=self.sha256(0, self.size) if digest else "",
         )
         # `lost` is what a replay of the log needs; a Cut's reader wants the few that were kept
         told = {**asdict(cut), "lost": fallout.lost}
@@ -88,14 +103,27 @@ class Recorder:
         return cut
 
     def save(self, target: Path) -> None:
-        """Copy the medium into a folder, sparse."""
+        """Copy the medium into a folder, sparse; ValueError when it is a crash state."""
+        if not self.content.can_be_saved:
+            raise ValueError("a crash state cannot be saved: load its state file again instead")
         for name in (_CONTENT, _UNDO, _LOG):
             copy_file(self._folder / name, target / name)
 
     def close(self) -> None:
         """Give the files back."""
         self._volatile.close()
+        self.content.close()
         self._log.close()
+
+    def sha256(self, offset: int, length: int) -> str:
+        """SHA-256 of a range of the current view."""
+        digest = hashlib.sha256()
+        buffer = memoryview(bytearray(min(_CHUNK, length)))
+        for at in range(offset, offset + length, _CHUNK):
+            chunk = buffer[: min(_CHUNK, offset + length - at)]
+            self.content.peek_into(chunk, at)
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _promised(self, *, fua: bool, position: int) -> bool:
         """Whether a change is stable without a flush: it was answered, and as such it counts."""
@@ -111,28 +139,42 @@ class Recorder:
                 elif record.kind in (Kind.FLUSH, Kind.CUT):
                     self._volatile.forget()
 
-    def _digest(self) -> str:
-        with (self._folder / _CONTENT).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-
 
 def flash(folder: Path, image: Path, model: Model, sha256: str) -> None:
     """Make a medium of an image: a sparse copy and an empty log. ValueError for odd sizes."""
     size = image.stat().st_size
     if size == 0 or size % SECTOR:
         raise ValueError(f"{image}: {size} bytes are not a whole number of {SECTOR}-byte sectors")
+    (folder / _STATE).unlink(missing_ok=True)
     copy_file(image, folder / _CONTENT)
+    _begin(folder, Origin(model=model, size=size, base=str(image.resolve()), base_sha256=sha256))
+
+
+def open_state(folder: Path, state_file: Path, extents: Extents, model: Model) -> Recorder:
+    """Make a medium of a crash state, with an empty log. It lasts as long as the Recorder."""
+    shutil.copyfile(state_file, folder / _STATE)
+    content = StateContent(extents, folder / _CONTENT)
+    _begin(folder, Origin(model=model, size=content.size, base=str(state_file.resolve())))
+    return Recorder(folder, model, content=content)
+
+
+def _begin(folder: Path, origin: Origin) -> None:
     (folder / _UNDO).write_bytes(b"")
-    origin = Origin(model=model, size=size, base=str(image.resolve()), base_sha256=sha256)
     create_log(folder / _LOG, origin)
 
 
 def put_back(saved: Path, folder: Path) -> None:
     """Copy a saved medium into a folder, over the one that is there."""
+    (folder / _STATE).unlink(missing_ok=True)
     for name in (_CONTENT, _UNDO, _LOG):
         copy_file(saved / name, folder / name)
 
 
 def exists(folder: Path) -> bool:
-    """Whether the folder holds a medium."""
-    return (folder / _LOG).exists()
+    """Whether the folder holds a medium that can be opened."""
+    return (folder / _LOG).exists() and not is_state(folder)
+
+
+def is_state(folder: Path) -> bool:
+    """Whether the folder held a crash state last; what it read as is gone with its server."""
+    return (folder / _STATE).exists()

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 from harness.boards.medium import recorder
+from harness.boards.medium.content import Runs
+from harness.boards.medium.extents import Extents
 from harness.boards.medium.files import SECTOR
 from harness.boards.medium.log import Kind
 from harness.boards.medium.model import Cut, Loss, Model, Trigger
@@ -20,6 +22,7 @@ from harness.boards.medium.watch import Watch
 
 _UNFLASHED = "the medium is empty: flash an image first"
 _UNCLEAN = "the medium was not closed in order, so its content is not known: flash it again"
+_ENDED = "the medium was a crash state, which ends with its server: load it again"
 _STATE = "state.json"
 
 
@@ -49,8 +52,10 @@ class Store:
         self._problem = _UNFLASHED
         if self._serving.exists():
             self._problem = _UNCLEAN
+        elif recorder.is_state(folder):
+            self._problem = _ENDED
         elif recorder.exists(folder):
-            self._open()
+            self._open(Recorder(folder, model))
 
     # Requests of the board
 
@@ -233,7 +238,17 @@ class Store:
             self._close()
             recorder.flash(self._folder, image, self._model, sha256)
             self._begin_era()
-            self._open()
+            self._open(Recorder(self._folder, self._model))
+
+    def load_state(self, state_file: Path) -> None:
+        """As `load`, of a crash state (`extents.py`): nothing is copied."""
+        with self._change:
+            self._require_off()
+            extents = Extents(state_file, apart_from=self._folder)
+            self._close()
+            medium = recorder.open_state(self._folder, state_file, extents, self._model)
+            self._begin_era()
+            self._open(medium)
 
     def spoil(self, offset: int, length: int) -> None:
         """A storage fault: a range of whole sectors reads as zeros, for good. Refused as `load`."""
@@ -243,6 +258,43 @@ class Store:
             if offset % SECTOR or length % SECTOR or offset + length > medium.size:
                 raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
             medium.change(Kind.ZERO, offset, length, fua=True)
+
+    # The harness looks; what it reads is never counted as read by the board
+
+    def peek(self, offset: int, length: int) -> bytes:
+        """Bytes of the current view; ValueError beyond its end."""
+        with self._change:
+            buffer = bytearray(length)
+            self._inside(offset, length).content.peek_into(buffer, offset)
+            return bytes(buffer)
+
+    def sha256(self, offset: int, length: int) -> str:
+        """SHA-256 of a range. Does not hold up the board, so the board should not write there."""
+        with self._change:
+            medium = self._inside(offset, length)
+        return medium.sha256(offset, length)
+
+    def copy(self, offset: int, length: int, target: Path, *, as_read: bool) -> None:
+        """Write a range to a file; `as_read`: it counts as read by the board."""
+        with self._change:
+            content = self._inside(offset, length).content
+            if as_read:
+                content.count_read(offset, length)
+            with target.open("wb") as stream:
+                content.copy(offset, length, stream.fileno())
+
+    def read_set(self) -> Runs:
+        """Sectors that the board has read since `load_state` before they were written."""
+        with self._change:
+            return self._medium().content.read_set()
+
+    def _inside(self, offset: int, length: int) -> Recorder:
+        medium = self._medium()
+        if offset < 0 or length < 0 or offset + length > medium.size:
+            raise ValueError(
+                f"{length} bytes at {offset} are not on the medium ({medium.size} bytes)"
+            )
+        return medium
 
     def _require_off(self) -> None:
         if self._frozen_at is not None or self._attached:
@@ -265,7 +317,7 @@ class Store:
             self._close()
             recorder.put_back(folder, self._folder)
             self._begin_era()
-            self._open(state["struck"])
+            self._open(Recorder(self._folder, self._model, struck=state["struck"]))
             self._frozen_at = state["frozen_at"]
 
     def close(self) -> None:
@@ -275,8 +327,8 @@ class Store:
             self._close()
             self._serving.unlink(missing_ok=True)
 
-    def _open(self, struck: int | None = None) -> None:
-        self._recorder = Recorder(self._folder, self._model, struck)
+    def _open(self, medium: Recorder) -> None:
+        self._recorder = medium
         self._problem = ""
         self._serving.touch()
 

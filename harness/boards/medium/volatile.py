@@ -1,9 +1,9 @@
 """The content of the medium as its reader sees it, and the way back to what is stable.
 
-`content.img` always holds the current view, every accepted write applied, so that a read is one
-`pread`. For each write that no flush has covered, what it overwrote is kept in `undo.bin`, and
-its own data is in the write log: a power cut rolls all of them back, newest first, and applies
-those that survive again, oldest first.
+The content (`content.py`) always is the current view, every accepted write applied. For each
+write that no flush has covered, what it overwrote is kept in `undo.bin`, and its own data is in
+the write log: a power cut rolls all of them back, newest first, and applies those that survive
+again, oldest first.
 
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.boards.medium.files import SECTOR, copy_range, write_all, zero_range
+from harness.boards.medium.content import Content
+from harness.boards.medium.files import SECTOR
 from harness.boards.medium.log import Kind, Record
 from harness.boards.medium.loss import choose
 from harness.boards.medium.model import Loss
@@ -42,28 +43,18 @@ class Fallout:
 
 
 class Volatile:
-    """The two open files; not thread-safe."""
+    """Content and undo file; not thread-safe."""
 
-    def __init__(self, content: Path, undo: Path) -> None:
-        self._content = os.open(content, os.O_RDWR | os.O_CLOEXEC)
+    def __init__(self, content: Content, undo: Path) -> None:
+        self._content = content
         self._undo = os.open(undo, os.O_RDWR | os.O_CLOEXEC)
         self._undo_end = 0
-        self.size = os.fstat(self._content).st_size
         self._writes: list[Unflushed] = []
 
     @property
     def unflushed(self) -> int:
         """Number of writes that a power cut may undo."""
         return sum(not write.promised for write in self._writes)
-
-    def read_into(self, buffer: memoryview | bytearray, offset: int) -> None:
-        """Fill the buffer with the current view."""
-        view = memoryview(buffer)
-        while view:
-            done = os.preadv(self._content, [view], offset)
-            if done == 0:
-                raise OSError(f"content.img ends before byte {offset + len(view)}")
-            view, offset = view[done:], offset + done
 
     def remember(self, record: Record, *, promised: bool) -> Unflushed | None:
         """Keep account of a write in the log; None when no power cut can undo it.
@@ -81,14 +72,18 @@ class Volatile:
         """Apply a logged write, zero or trim to the current view."""
         write = self.remember(record, promised=promised)
         if write:
-            copy_range(self._content, record.offset, self._undo, write.undo_at, record.length)
+            self._content.keep(record.offset, record.length, self._undo, write.undo_at)
         if record.kind is Kind.WRITE:
-            write_all(self._content, data, record.offset)
+            self._content.write(data, record.offset)
         else:
-            zero_range(self._content, record.offset, record.length)
+            self._content.zero(record.offset, record.length)
+        if write is None:
+            self._content.settle(record.offset, record.length)
 
     def settle(self) -> None:
         """All that was written is stable from now on (a flush, or the end of a power cut)."""
+        for write in self._writes:
+            self._content.settle(write.record.offset, write.record.length)
         if self._undo_end > _UNDO_KEPT:  # give the room back to the host, but not at each flush
             os.ftruncate(self._undo, 0)
         self.forget()
@@ -99,9 +94,13 @@ class Volatile:
         self._undo_end = 0
 
     def lose(self, loss: Loss, log: int) -> Fallout:
-        """Power cut: undo what is lost; `log` is the open write log, for the data to keep."""
+        """Power cut: undo what is lost; `log` is the open write log, for the data to keep.
+
+        Raises ValueError, with nothing done, for a loss that names a write that is not in doubt.
+        """
         doubtful = [write for write in self._writes if not write.promised]
-        fate = choose([write.record.length for write in doubtful], loss)
+        positions = [write.record.position for write in doubtful]
+        fate = choose([write.record.length for write in doubtful], loss, positions)
         kept = {doubtful[index].record.position for index in fate.kept}
         torn = None
         if fate.torn:
@@ -109,7 +108,6 @@ class Volatile:
         if len(kept) < len(doubtful) or torn:
             self._rewrite(kept, torn, log)
         self.settle()
-        positions = [write.record.position for write in doubtful]
         return Fallout(
             kept=tuple(at for at in positions if at in kept),
             lost=tuple(at for at in positions if at not in kept),
@@ -117,9 +115,10 @@ class Volatile:
         )
 
     def _rewrite(self, kept: set[int], torn: tuple[int, int] | None, log: int) -> None:
+        """Roll all of them back and apply what stays again; then none is in doubt any more."""
         for write in reversed(self._writes):
             record = write.record
-            copy_range(self._undo, write.undo_at, self._content, record.offset, record.length)
+            self._content.roll_back(record.offset, record.length, self._undo, write.undo_at)
         for write in self._writes:
             record = write.record
             if write.promised or record.position in kept:
@@ -127,11 +126,12 @@ class Volatile:
                 if torn and torn[0] == record.position:
                     length = torn[1] * SECTOR
                 if record.kind is Kind.WRITE:
-                    copy_range(log, record.payload_at, self._content, record.offset, length)
+                    self._content.put(record.offset, length, log, record.payload_at)
                 else:
-                    zero_range(self._content, record.offset, length)
+                    self._content.zero(record.offset, length)
+                self._content.settle(record.offset, length)
+        self._writes.clear()
 
     def close(self) -> None:
-        """Give the files back."""
-        os.close(self._content)
+        """Give the undo file back."""
         os.close(self._undo)

@@ -41,11 +41,63 @@ def test_choices_never_change() -> None:
     assert _torn([4096] * 8, 7) == Fate(kept=SOME_7, torn=TORN_7)
 
 
-@pytest.mark.parametrize("kind", list(LossKind))
-def test_nothing_unflushed(kind: LossKind) -> None:
-    assert choose([], Loss(kind=kind, seed=1)) == Fate(kept=())
+@pytest.mark.parametrize("text", ["none", "all", "some:1", "torn:1"])
+def test_nothing_unflushed(text: str) -> None:
+    assert choose([], Loss.parse(text)) == Fate(kept=())
 
 
-@pytest.mark.parametrize("text", ["none", "all", "some:7", "torn:12"])
+PRINTED = ["none", "all", "some:7", "torn:12", "only:0", "without:31", "torn:0:7"]
+
+
+@pytest.mark.parametrize("text", PRINTED)
 def test_printed_form(text: str) -> None:
     assert str(Loss.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "most", "none:1", "all:", "some:x", "some:1:2", "torn:3:0", "torn:1:2:3"),
+        *("torn::1", "only", "only:", "only:-1", "only:1:2", "without"),
+    ],
+)
+def test_what_is_no_loss(text: str) -> None:
+    with pytest.raises(ValueError, match="is no loss: none, all"):
+        Loss.parse(text)
+
+
+LENGTHS, POSITIONS = [4096, 512, 8192], [10, 12, 20]
+
+
+@pytest.mark.parametrize(
+    ("text", "fate"),
+    [
+        ("only:12", Fate(kept=(1,))),
+        ("without:12", Fate(kept=(0, 2))),
+        ("torn:20:3", Fate(kept=(0, 1, 2), torn=(2, 3))),
+        ("torn:10:7", Fate(kept=(0, 1, 2), torn=(0, 7))),
+    ],
+)
+def test_a_write_that_is_named(text: str, fate: Fate) -> None:
+    assert choose(LENGTHS, Loss.parse(text), POSITIONS) == fate
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("only:11", r"11 is not an unflushed write at this cut \(3 are in doubt: 10 ... 20\)"),
+        ("without:0", "not an unflushed write"),
+        ("torn:9:1", "not an unflushed write"),
+        ("torn:12:1", "only 1 sectors"),
+        ("torn:10:8", "only 8 sectors"),
+    ],
+)
+def test_a_write_that_is_not_in_doubt(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        choose(LENGTHS, Loss.parse(text), POSITIONS)
+
+
+@pytest.mark.parametrize("kind", [LossKind.ONLY, LossKind.WITHOUT])
+def test_some_losses_must_name_a_write(kind: LossKind) -> None:
+    with pytest.raises(ValueError, match="must name a write"):
+        choose(LENGTHS, Loss(kind=kind), POSITIONS)

@@ -90,11 +90,11 @@ def test_a_trigger_at_the_third_write(medium: Medium, before: bool, written: int
     assert process.returncode == -9, "the board went on although its medium was frozen"
 
 
-def test_a_frozen_medium_blocks_the_board_until_it_is_dead(medium: Medium) -> None:
+def test_a_frozen_medium_blocks_the_board_until_it_is_dead(medium: Medium, image: Path) -> None:
     medium.freeze()
     medium.drop(NONE)
     with pytest.raises(LabError, match="refused"):
-        medium.load(medium.content)
+        medium.load(image)
     medium.release()
     medium.arm(Trigger(stages=(Stage(event=Event.WRITES),), before=True))
     with board(medium.uri, "write -P 1 0 4k") as process:
