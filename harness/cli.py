@@ -17,7 +17,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from harness import progress
-from harness.commands import bench, release
+from harness.commands import bench, crash, release
 from harness.errors import HarnessError
 from harness.log import json_lines
 
@@ -45,8 +45,10 @@ for command in (
     release.demo,
 ):
     app.command()(command)
+app.add_typer(crash.app)
 
-_INTERACTIVE = {"console", "ssh"}  # the terminal is theirs: no progress display
+# The terminal is theirs: no progress display; `crash` decides for each of its commands.
+_INTERACTIVE = {"console", "ssh", "crash"}
 
 
 @app.callback()

@@ -5,8 +5,11 @@ e2fsck looks at it and changes nothing (e2fsck(8)). The state itself stays as it
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from harness.clients.boot_selection import BootSelection, Copies, Slot
 from harness.clients.selection_format import selection_format
@@ -51,6 +54,18 @@ class Findings:
     data_clean: bool  # e2fsck found nothing to repair after that
     data: str  # all that e2fsck said
     files: tuple[tuple[str, int], ...]  # (path, bytes) of the data partition, sorted
+
+    def to_json(self) -> dict[str, Any]:
+        """For a script."""
+        return {
+            "copies": [str(copy) if copy else None for copy in self.copies],
+            "primary": self.selection.primary if self.selection else None,
+            "slots": [asdict(slot) for slot in self.slots],
+            "journal": self.journal,
+            "data_clean": self.data_clean,
+            "data": self.data,
+            "files": dict(self.files),
+        }
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -122,8 +137,8 @@ def _differing(release: Release, view: StateView, offset: int) -> int:
         for start in range(0, release.slot.size, _BLOCK):
             expected = image.read(_BLOCK)
             found = view.read(offset + start, len(expected))
-            if found != expected:
-                count += sum(a != b for a, b in zip(found, expected, strict=True))
+            pair = (np.frombuffer(data, np.uint8) for data in (found, expected))
+            count += int(np.count_nonzero(np.not_equal(*pair)))
     return count
 
 

@@ -1,0 +1,249 @@
+"""Commands for every power-cut point of one update: recorded, explored, reported, replayed."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness import progress
+from harness.commands.terminal import DEFAULT_LAB, Json, Lab, ReleaseFolder, answer, show
+
+if TYPE_CHECKING:
+    from harness.crash.prove import Proof
+    from harness.crash.recording import Recording
+    from harness.crash.results import Results
+
+app = typer.Typer(
+    name="crash",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the recording.")]
+At = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Cut the power when N records of the log had been issued."),
+]
+LossText = Annotated[
+    str,
+    typer.Option(
+        "--loss",
+        metavar="none|all|only:P|without:P|torn:P:S",
+        help="What is left of the unflushed writes; P is a write's log position.",
+    ),
+]
+StateText = Annotated[
+    str, typer.Option("--state", help="The state as reports name it, in place of --at and --loss.")
+]
+
+
+@app.callback()
+def crash(context: typer.Context) -> None:
+    """Prove what becomes of a device at every power-cut point of an update."""
+    if context.invoked_subcommand != "replay":
+        _show_steps(context)
+
+
+@app.command()
+def record(
+    release: ReleaseFolder,
+    *,
+    from_release: Annotated[
+        Path, typer.Option("--from", metavar="RELEASE", help="Release that the board runs before.")
+    ],
+    board: Annotated[str, typer.Option("--board", "-b", help="Place of the board in the lab.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the recording.")],
+    lab: Lab = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Record one real update and one rollback: every write of the board, with its phases.
+
+    [dim]harness crash record out/1.1.0 --from out/1.0.0 --board gateway-qemu -o run[/]
+    """
+    from harness.crash.record import record as record_update
+
+    found = record_update(release, from_release, board=board, lab=lab, output=output)
+    lines = [f"{phase.name:<14} {phase.start:>7} - {phase.end - 1}" for phase in found.phases]
+    for outcome in found.outcomes:
+        broken = ", ".join(each.name for each in outcome.broken)
+        lines.append(f"{outcome.name}: {outcome.verdict}" + (f", broken: {broken}" * bool(broken)))
+    lines.append(f"{found.folder}: records {found.start} to {found.end}")
+    answer(as_json, "\n".join(lines), folder=str(found.folder), **found.to_json())
+
+
+@app.command()
+def explore(
+    run: Run,
+    *,
+    budget: Annotated[
+        str, typer.Option(metavar="30m", help="Begin no boot after this time: 90s, 30m, 2h.")
+    ] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Boards at a time, on this host.")] = 2,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers boot the states.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample that is booted to check.")] = 1,
+    nested: Annotated[bool, typer.Option(help="Cut the boots that follow a cut, as well.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Boot crash states until every cut point has a verdict; goes on where it was interrupted.
+
+    [dim]harness crash explore run --budget 30m --jobs 2[/]
+    """
+    from harness.crash import report as reports
+    from harness.crash.explore import Plan
+    from harness.crash.explore import explore as explore_states
+
+    plan = Plan(budget=_seconds(budget), jobs=jobs, scheduler=scheduler, seed=seed, nested=nested)
+    found = explore_states(run, plan)
+    _tell_results(found, reports.write(run), as_json=as_json)
+
+
+@app.command()
+def report(run: Run, *, as_json: Json = False) -> None:
+    """Write the report of an exploration (HTML) anew, and show its verdicts.
+
+    [dim]harness crash report run[/]
+    """
+    from harness.crash import report as reports
+    from harness.crash import results
+
+    _tell_results(results.load(run), reports.write(run), as_json=as_json)
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    run: Run,
+    *,
+    at: At = None,
+    loss: LossText = "none",
+    state: StateText = "",
+    board: Annotated[
+        str, typer.Option("--board", "-b", help="Instead of the board that was recorded.")
+    ] = "",
+    lab: Annotated[
+        Path | None, typer.Option(help="Instead of the lab file of the recording.")
+    ] = None,
+    console: Annotated[
+        bool, typer.Option(help="Sit at the serial console; otherwise wait for the verdict.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Boot one crash state, console attached: Ctrl-] leaves, and switches the board off.
+
+    With --no-console it is judged like in an exploration; exit code 4 when it fails.
+
+    [dim]harness crash replay run --at 1234 --loss torn:1230:3[/]
+    """
+    from harness.crash import replay as replays
+
+    recording, text = _recorded_state(run, at, loss, state)
+    if console:
+        replays.sit_at(recording, text, board=board, lab=lab)
+        return
+    _show_steps(context)
+    proof = replays.judge(recording, text, board=board, lab=lab)
+    _tell_proof(recording, proof, as_json=as_json)
+
+
+@app.command()
+def fsck(
+    run: Run,
+    *,
+    at: At = None,
+    loss: LossText = "none",
+    state: StateText = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="New folder for the files of the data partition."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look into one crash state without a boot: boot selection, slots, file system and its files.
+
+    [dim]harness crash fsck run --at 1234[/]
+    """
+    from harness.crash.fsck import inspect
+    from harness.crash.replay import state_file
+
+    recording, text = _recorded_state(run, at, loss, state)
+    with state_file(recording, text) as path:
+        found = inspect(recording, path, output=output)
+    lines = [f"{text} (phase: {recording.phase(_first_cut(text)) or 'end'})"]
+    answer(as_json, "\n".join([*lines, *found.lines()]), state=text, **found.to_json())
+
+
+def _recorded_state(run: Path, at: int | None, loss: str, state: str) -> tuple["Recording", str]:
+    """The recording, and the text form of one of its states."""
+    from harness.crash.recording import Recording
+    from harness.crash.state import parse, printed
+
+    if (at is None) == (not state):
+        raise typer.BadParameter("give either --at (with --loss) or --state")
+    return Recording.load(run), printed(parse(state or f"{at}/{loss}"))
+
+
+def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> None:
+    """The verdict of one boot; DeviceError when it is a failure."""
+    from harness.crash.tally import verdict_of
+    from harness.errors import DeviceError
+
+    verdict, why = verdict_of(recording, _first_cut(proof.state), proof)
+    told = f"{proof.state}: {verdict} after {proof.boots} boots, {proof.seconds:g} s"
+    answer(
+        as_json,
+        "\n".join([told, *why, f"console logs: {proof.folder}"]),
+        state=proof.state,
+        verdict=verdict,
+        final=proof.final,
+        boots=proof.boots,
+        seconds=proof.seconds,
+        why=why,
+        folder=str(proof.folder),
+    )
+    if verdict.failed:
+        raise DeviceError(f"{proof.state} ends {verdict}", details="\n".join(why))
+
+
+def _first_cut(state: str) -> int:
+    """Log position of a state in the recording; of a nested one, that of the cut before."""
+    return int(state.partition("/")[0])
+
+
+def _show_steps(context: typer.Context) -> None:
+    """Show progress, as the command line does for all commands that leave the terminal to it."""
+    if not context.find_root().params["quiet"]:
+        context.find_root().with_resource(progress.shown())
+
+
+def _tell_results(results: "Results", page: Path, *, as_json: bool) -> None:
+    """The verdicts of an exploration; DeviceError when there is a failure among them."""
+    from harness.crash import report as reports
+    from harness.errors import DeviceError
+
+    answer(
+        as_json,
+        reports.summary(results),
+        verdicts=results.verdicts,
+        counts=asdict(results.counts),
+        problems=results.problems,
+        good=results.good,
+        report=str(page),
+    )
+    if not as_json:
+        show(f"report: {page}")
+    if results.bad or any(results.count(each) for each in results.verdicts if each.failed):
+        raise DeviceError(reports.headline(results), hint=f"see {page}")
+
+
+def _seconds(text: str) -> float:
+    """90s, 30m, 2h; no limit when empty."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if text and not found:
+        raise typer.BadParameter(f"{text!r} is no time: 90s, 30m, 2h", param_hint="--budget")
+    return float(found[1]) * _UNITS[found[2]] if found else float("inf")
