@@ -74,22 +74,23 @@ def write(run: Path) -> Path:
 
 
 def summary(results: Results) -> Table:
-    """The verdicts for the terminal, one line each, and under them how far they go."""
+    """The verdicts for the terminal, and under them how far they go."""
     told = results.recording
-    table = Table(
-        title=f"{told.machine} {told.old} -> {told.new} on {told.board}: {headline(results)}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("verdict")
-    table.add_column("cut points", justify="right")
+    table = Table("verdict", "cut points")
+    table.columns[1].justify = "right"
     for name, count in legend(results):
         bad = name in ("bricked", "inconsistent", "undecided") and count
         table.add_row(Text(name, style="bold red" if bad else ""), f"{count:,}")
-    lines = [f"{count:,} {text}" for text, count in rules(results)]
-    lines += [f"not proven: {problem}" for problem in results.problems]
-    table.caption = "\n".join([coverage(results), *lines])
-    return table
+    page = Table.grid()  # a table's own title and caption are folded to its width
+    title = f"{told.machine} {told.old} -> {told.new} on {told.board}: {headline(results)}"
+    page.add_row(Text(title, style="" if results.good else "bold red"))
+    page.add_row(table)
+    page.add_row(Text(coverage(results)))
+    for text, count in rules(results):
+        page.add_row(Text(f"  {count:,} {text}"))
+    for problem in results.problems:
+        page.add_row(Text(f"not proven: {problem}", style="bold red"))
+    return page
 
 
 def headline(results: Results) -> str:

@@ -219,6 +219,8 @@ class Results:
                 sum(point.verdicts.values()) + point.undecided for point in self.points
             ),
         }
+        if min([0, *counts.decided.values(), *self.verdicts.values()]) < 0:
+            yield "a number of cut points is below 0"
         for what, total in sums.items():
             if total != counts.cut_points:
                 yield f"the {what} add up to {total:,} of {counts.cut_points:,} cut points"

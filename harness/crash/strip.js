@@ -173,7 +173,6 @@ function draw() {
     const x = xOf(index + 0.5);  // beside the band, whose colour stays to be seen
     context.fillStyle = colour; context.beginPath();
     context.moveTo(x, BAND.top); context.lineTo(x - 5, BAND.top - 9); context.lineTo(x + 5, BAND.top - 9); context.fill();
-    context.fillRect(x - 0.5, BAND.bottom, 1, MARKS + 3 - BAND.bottom);
   }
   if (dragged && dragged.moved) {
     context.fillStyle = "rgba(9,105,218,.2)";

@@ -135,7 +135,8 @@ def _point(
     elif bad and name == "commit" and at == middle:
         verdicts["inconsistent"] = 1
     worst = [v for v in ("old", "new", "recovered", "bricked", "inconsistent") if v in verdicts][-1]
-    loss = f"without:{at - 1}" if worst in ("bricked", "inconsistent") else "none"
+    lost = at - 1 - (at - 1 - start) % 4  # no flush, and not flushed yet
+    loss = f"without:{lost}" if worst in ("bricked", "inconsistent") else "none"
     booted = int(name not in ("install", "install-2") and at % 3 == 0) + len(verdicts) - 1
     return {
         "at": at,

@@ -1,0 +1,200 @@
+import html.parser
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rich.console
+
+from harness.crash import report
+from harness.crash.results import load
+from harness.crash.strip import replay_command, runs, steps, strip
+from harness.errors import ConfigurationError
+from harness.verdict import Verdict
+from tests.unit.crash.samples import START, results, write_run
+
+VOID = {"meta", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Text (scripts apart), links and unclosed tags of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        else:
+            self.text += data
+
+
+def page_of(folder: Path, content: dict[str, Any]) -> Page:
+    return Page(report.write(write_run(folder / "run", content)).read_text())
+
+
+def unroll(column: list[int]) -> list[int]:
+    pairs = zip(column[::2], column[1::2], strict=True)
+    return [value for value, count in pairs for _ in range(count)]
+
+
+def test_a_good_exploration(tmp_path: Path) -> None:
+    page = page_of(tmp_path, results())
+    found = load(tmp_path / "run")
+    total = found.counts.cut_points
+    assert found.good
+    assert page.open == []
+    assert page.links == []
+    assert f"0 bricked, 0 inconsistent of {total:,} cut points" in page.text
+    assert f"Exhaustive: {total:,} cut points, 0 undecided; " in page.text
+    assert "are equal in content to a state that was booted" in page.text
+    assert "Bad states" not in page.text
+    assert "Disagreements" not in page.text
+
+
+def test_bad_states_have_reason_write_and_replay(tmp_path: Path) -> None:
+    content = results(bad=True)
+    page = page_of(tmp_path, content)
+    found = load(tmp_path / "run")
+    assert not found.good
+    assert found.exhaustive  # all is known, and some of it is bad
+    assert "4 bricked, 1 inconsistent of" in page.text
+    first = found.bad[0]
+    at, loss = first.state.split("/")
+    assert f"{replay_command(tmp_path / 'run', first.state)}" in page.text
+    assert f"--at {at} --loss {loss}" in page.text
+    assert "no sign of health in boot 6" in page.text
+    assert f"lost: record {int(loss.removeprefix('without:')):,}: grubenv copy" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"complete": False}, "ended before it was complete"),
+        ({"counts": {"disagreements": 1}}, "1 sampled states came out otherwise"),
+        ({"counts": {"undecided": 3}}, "3 cut points are undecided"),
+        ({"counts": {"nested": {"undecided": 2}}}, "2 second cuts are undecided"),
+        ({"verdicts": {"old": 1}}, "the verdicts add up to"),
+        ({"counts": {"decided": {"booted": 1}}}, "the rules add up to"),
+        ({"counts": {"decided": {"booted": 9_325, "read-set": -10}}}, "below 0"),
+        ({"points": []}, "the log positions add up to 0 of"),
+    ],
+)
+def test_exhaustive_is_only_said_when_it_is_true(
+    tmp_path: Path, change: dict[str, Any], problem: str
+) -> None:
+    content = results()
+    for key, value in change.items():
+        if isinstance(value, dict) and key == "counts":
+            content[key] = {**content[key], **value}
+        else:
+            content[key] = value
+    page = page_of(tmp_path, content)
+    assert problem in page.text
+    assert "Not exhaustive: " in page.text
+    assert "Exhaustive" not in page.text
+    assert not load(tmp_path / "run").good
+
+
+def test_disagreements_are_shown_from_both_sides(tmp_path: Path) -> None:
+    content = results()
+    state = "99/none>5/only:3"
+    content["disagreements"] = [
+        {
+            "state": state,
+            "expected": "old old",
+            "got": "bricked",
+            "proof": "0003",
+            "sample_proof": "0017",
+            "why": ["healthy: <b>silence</b>"],
+        }
+    ]
+    page = page_of(tmp_path, content)
+    assert "proof 0003" in page.text
+    assert "proof 0017" in page.text
+    assert "healthy: <b>silence</b>" in page.text  # escaped
+    assert f"--state '{state}'" in page.text
+
+
+def test_the_drawing_gets_all_positions(tmp_path: Path) -> None:
+    content = results(2000, bad=True)
+    page = page_of(tmp_path, content)
+    data = json.loads(page.scripts[0])
+    points = data["points"]
+    rows = [points["rows"][number] for number in unroll(points["row"])]
+    shades = [data["shades"][row[0]] for row in rows]
+    assert shades == [point["worst"] for point in content["points"]]
+    assert sum(row[1 + list(Verdict).index(Verdict.BRICKED)] for row in rows) == 4
+    assert len(unroll(data["writes"]["position"])) == 2000
+    assert unroll(points["at"])[0] == START
+    assert len(json.dumps(data)) < 100_000
+    assert "http" not in page.scripts[1]
+
+
+def test_text_cannot_end_the_script(tmp_path: Path) -> None:
+    content = results()
+    content["writes"][3]["structure"] = "</script><b>"
+    assert page_of(tmp_path, content).open == []
+
+
+def test_columns() -> None:
+    assert runs([5, 5, 5, 2]) == [5, 3, 2, 1]
+    assert steps([7, 8, 9, 9]) == [7, 1, 1, 2, 0, 1]
+    assert runs([]) == []
+
+
+def test_losses_are_told_relative_to_the_cut(tmp_path: Path) -> None:
+    """Else each of 250,000 positions had a text of its own."""
+    content = results()
+    for point in content["points"]:
+        point["state"] = f"{point['at']}/torn:{point['at'] - 1}:1"
+    content["points"][7]["state"] = "3/all>4/none"
+    found = strip(load(write_run(tmp_path, content)), tmp_path)["points"]
+    assert found["losses"] == ["torn:@1:1", "=3/all>4/none"]
+
+
+def test_results_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="harness crash explore"):
+        report.write(tmp_path)
+    with pytest.raises(ConfigurationError, match="schema 2 is not known, 1 is"):
+        report.write(write_run(tmp_path, {"schema": 2}))
+    with pytest.raises(ConfigurationError, match=r"counts\.booted"):
+        content = results()
+        del content["counts"]["booted"]
+        report.write(write_run(tmp_path, content))
+    assert not (tmp_path / report.FILE).exists()
+
+
+def test_the_terminal_has_the_same_numbers(tmp_path: Path) -> None:
+    found = load(write_run(tmp_path, results(open_end=True)))
+    stream = io.StringIO()
+    rich.console.Console(file=stream, width=120).print(report.summary(found))
+    told = stream.getvalue()
+    assert f"{found.counts.undecided:,}" in told
+    assert "Not exhaustive" in told
+    assert "not proven: the exploration was ended before it was complete" in told
+
+
+def test_sizes() -> None:
+    assert [report.size(n) for n in (512, 4096, 1536, 3 << 20)] == [
+        "512 bytes",
+        "4 KiB",
+        "1,536 bytes",
+        "3 MiB",
+    ]
