@@ -18,6 +18,11 @@ class Change:
     data: bytes
     promised: bool
 
+    def sectors(self, length: int | None = None) -> set[int]:
+        """Those that it writes, or that its first bytes do."""
+        end = self.offset + (len(self.data) if length is None else length)
+        return set(range(self.offset // 512, end // 512))
+
 
 class Reference:
     """Stable bytes, and the changes since, in order."""
@@ -26,6 +31,7 @@ class Reference:
         self.stable = bytearray(content)
         self.changes: list[Change] = []
         self.position = 0
+        self.owned: set[int] = set()  # sectors whose stable content was written, not loaded
 
     def change(self, offset: int, data: bytes, *, promised: bool) -> None:
         self.changes.append(Change(self.position, offset, data, promised))
@@ -34,7 +40,12 @@ class Reference:
     def flush(self) -> None:
         self.position += 1
         self.stable = bytearray(self.view())
+        self.owned = self.written()
         self.changes.clear()
+
+    def written(self) -> set[int]:
+        """Sectors whose content was written since it was loaded."""
+        return self.owned.union(*(change.sectors() for change in self.changes))
 
     def view(self) -> bytes:
         content = bytearray(self.stable)
@@ -54,6 +65,7 @@ class Reference:
             if cut.torn and cut.torn[0] == change.position:
                 data = data[: cut.torn[1] * 512]
             self.stable[change.offset : change.offset + len(data)] = data
+            self.owned |= change.sectors(len(data))
         self.changes.clear()
         self.position += 1
 
