@@ -11,6 +11,10 @@ from pathlib import Path
 from harness.errors import LabError
 
 
+class BoardHeld(LabError):
+    """Somebody else has the board."""
+
+
 class BoardLock:
     """Take with `acquire`, give back with `release`; LabError names the process that has it."""
 
@@ -27,7 +31,7 @@ class BoardLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(fd)
-            raise LabError(
+            raise BoardHeld(
                 f"board {self._board} is in use by process {holder(self._path.parent) or '?'}",
                 hint=f"wait for it, or `harness power {self._board} off` if it is a bench session",
             ) from None

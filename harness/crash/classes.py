@@ -1,0 +1,70 @@
+"""Crash states put together: which of them must end alike, and by which rule.
+
+A *kind* has the same content in every tracked sector, the journal's included, and the same in the
+slots. A *class* is made of the kinds that are the same after the recovery of the journal.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from harness.crash.landscape import Picture
+
+_KEPT = 4  # states of a kind that are remembered, each cut point with the same chance
+
+
+@dataclass(eq=False, slots=True)
+class Kind:
+    """States that no boot so far can have told apart by what it read."""
+
+    parent: "StateClass"
+    picture: Picture
+    count: int = 0  # cut points
+    states: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class StateClass:
+    """Kinds that no boot so far can have told apart once the journal was recovered."""
+
+    picture: Picture
+    slots: tuple[str, ...]  # what fills slot A, B: old, new or nothing known
+    kinds: list[Kind] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Cut points."""
+        return sum(kind.count for kind in self.kinds)
+
+
+class Classes:
+    """All classes under the present landscape; the seed decides which states are remembered."""
+
+    def __init__(self, seed: int) -> None:
+        self._classes: dict[tuple[bytes, bytes, tuple[str, ...]], StateClass] = {}
+        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...]], Kind] = {}
+        self._chance = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
+
+    def __iter__(self) -> Iterator[StateClass]:
+        return iter(self._classes.values())
+
+    def kind(self, picture: Picture, slots: tuple[str, ...]) -> Kind:
+        """The kind of a picture."""
+        seen = blake2b(picture.seen.tobytes(), digest_size=16).digest()
+        key = (picture.digest, seen, slots)
+        found = self._kinds.get(key)
+        if found is None:
+            whole = StateClass(picture, slots)
+            parent = self._classes.setdefault((seen, picture.odd, slots), whole)
+            found = self._kinds[key] = Kind(parent, picture)
+            parent.kinds.append(found)
+        return found
+
+    def add(self, kind: Kind, state: str) -> None:
+        """One more cut point of a kind."""
+        kind.count += 1
+        if len(kind.states) < _KEPT:
+            kind.states.append(state)
+        elif self._chance.random() < _KEPT / kind.count:
+            kind.states[int(self._chance.random() * _KEPT)] = state

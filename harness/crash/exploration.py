@@ -1,0 +1,243 @@
+"""What is known of a recording's crash states: boots that were made, and all that they decide.
+
+A boot (a *proof*) decides every state that agrees with it in all that it read; see `landscape` for
+what "agrees" means. States of the boots that followed a cut (nested cuts) are states like others.
+Nothing is kept here that cannot be worked out again from the recording and its proofs.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from harness.boards.medium.log import LogReader
+from harness.boards.medium.model import Model
+from harness.crash import filesystem
+from harness.crash.classes import Classes, Kind, StateClass
+from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.landscape import Base, Landscape, Mask, Picture, SlotImages
+from harness.crash.prove import Proof
+from harness.crash.recording import Recording
+from harness.crash.state import Sources, cut_off, parse
+from harness.crash.walk import Walk
+from harness.images.release import Release
+
+
+@dataclass(eq=False, slots=True)
+class Booted:
+    """A proof, and what of it is needed to compare states with it."""
+
+    proof: Proof
+    reads: Mask
+    slots: tuple[str, ...]
+    sample: bool
+    picture: Picture | None = None
+    sources: Sources | None = None
+
+    @property
+    def nested(self) -> bool:
+        """Whether it followed a second cut."""
+        return ">" in self.proof.state
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One log: the recording's, or that of a boot after a cut (`prefix` is its state and `>`)."""
+
+    walk: Walk
+    prefix: str
+    points: dict[int, Counter[Kind]] = field(default_factory=dict)
+
+
+class Exploration:
+    """The crash states of a recording. `seed` decides which of the pruned ones are sampled."""
+
+    def __init__(self, recording: Recording, *, seed: int) -> None:
+        self.recording, self.seed = recording, seed
+        self.booted: list[Booted] = []
+        self.groups: list[Group] = []
+        self._contents = Contents()
+        base = Sources(recording.base.stat().st_size, recording.base)
+        slots = {
+            slot: _slot(self._contents, recording, slot)
+            for slot in ("A", "B")
+            if f"slot-{slot}" in recording.layout
+        }
+        data = filesystem.find(recording.base, recording.layout["data"])
+        self.landscape = Landscape(self._contents, base.size, slots, data)
+        self._base = Base(self._contents, base)
+        self._add_log(base, recording.log, (recording.start, recording.end + 1), "")
+        self._stale = True
+
+    # What there is
+
+    @property
+    def main(self) -> Walk:
+        """The states of the recording itself."""
+        return self.groups[0].walk
+
+    def refresh(self) -> None:
+        """Put all states into classes again, if a boot has read what none had read before."""
+        if not self._stale:
+            return
+        self._stale = False
+        self.landscape.survey()
+        self.classes = Classes(self.seed)
+        for group in self.groups:
+            group.walk.run(self.classes, group.prefix)
+            group.points = group.walk.points
+        for each in self.booted:
+            each.picture = self._picture_of(each)
+        self._decided: dict[StateClass, Booted] | None = None
+
+    def decided(self) -> dict[StateClass, Booted]:
+        """Which boot decides which class: the first one that agrees."""
+        self.refresh()
+        if self._decided is None:
+            self._decided = {}
+            open_classes = list(self.classes)
+            for each in self.booted:
+                if each.sample:
+                    continue
+                if not open_classes:
+                    break
+                agree = self._agreeing(each, open_classes)
+                for one, yes in zip(open_classes, agree, strict=True):
+                    if yes:
+                        self._decided[one] = each
+                open_classes = [
+                    one for one, yes in zip(open_classes, agree, strict=True) if not yes
+                ]
+        return self._decided
+
+    def undecided(self) -> list[StateClass]:
+        """Classes that no boot decides yet, those with most cut points first."""
+        decided = self.decided()
+        return sorted(
+            (each for each in self.classes if each not in decided), key=lambda c: -c.count
+        )
+
+    # What becomes known
+
+    def add(self, proof: Proof, *, sample: bool) -> Booted:
+        """One more boot."""
+        land = self.landscape
+        reads = np.zeros(land.sectors, np.bool_)
+        for sector, count in proof.reads:
+            reads[sector : sector + count] = True
+        sources = self.sources(proof.state)
+        base = Base(self._contents, sources)
+        slots = tuple(self._filled(base, name) for name in land.slots)
+        for images, filled in zip(land.slots.values(), slots, strict=True):
+            # Whoever agrees in what fills a slot agrees in every sector of it.
+            size = {"old": len(images.old), "new": len(images.new), "": 0}[filled]
+            reads[images.first : images.first + size] = False
+        each = Booted(
+            proof=proof,
+            reads=reads,
+            slots=slots,
+            sample=sample,
+            sources=sources,
+        )
+        self._stale |= land.news(reads)
+        self.booted.append(each)
+        if not self._stale:
+            each.picture = self._picture_of(each)
+            self._decided = None
+        return each
+
+    def nest(self) -> None:
+        """Add the cut points of every boot that followed a single cut and wrote something."""
+        known = {group.prefix for group in self.groups}
+        for each in self.booted:
+            prefix = f"{each.proof.state}>"
+            if each.nested or each.sample or prefix in known or not each.sources:
+                continue
+            log = each.proof.folder / "log.bin"
+            with LogReader(log) as reader:
+                length = sum(1 for _ in reader.records())
+            self._add_log(each.sources, log, (0, length), prefix)
+        self._stale = True
+
+    def _add_log(self, sources: Sources, log: Path, bounds: tuple[int, int], prefix: str) -> None:
+        base = Base(self._contents, sources)
+        model = Model(self.recording.model)
+        self.groups.append(Group(Walk(self.landscape, base, log, model, bounds), prefix))
+
+    def sources(self, state: str) -> Sources:
+        """Where the content of a state lies."""
+        return sources(self.recording, state, [each.proof for each in self.booted])
+
+    @property
+    def base(self) -> Base:
+        """What was flashed."""
+        return self._base
+
+    def decider(self, each: Booted, others: Sequence[Booted]) -> Booted | None:
+        """The first of the others that would have decided the state of `each`."""
+        assert each.picture is not None  # noqa: S101 - refreshed
+        one = StateClass(each.picture, each.slots)
+        return next((other for other in others if self._agreeing(other, [one])[0]), None)
+
+    def rule(self, kind: Kind, by: Booted) -> str:
+        """How a boot decides a kind: by its read set alone, or only after recovery."""
+        picture = by.picture
+        assert picture is not None  # noqa: S101 - refreshed
+        mask = by.reads[self.landscape.tracked]
+        same = np.array_equal(kind.picture.ids[mask], picture.ids[mask])
+        return "read-set" if same else "recovery"
+
+    # Comparing
+
+    def _agreeing(self, each: Booted, classes: Sequence[StateClass]) -> list[bool]:
+        picture = each.picture
+        assert picture is not None  # noqa: S101 - refreshed
+        mask = each.reads[self.landscape.seen]
+        wanted = picture.seen[mask]
+        return [
+            one.slots == each.slots
+            and one.picture.odd == picture.odd
+            and bool(np.array_equal(one.picture.seen[mask], wanted))
+            for one in classes
+        ]
+
+    def _picture_of(self, each: Booted) -> Picture:
+        assert each.sources is not None  # noqa: S101
+        base = Base(self._contents, each.sources)
+        return self.landscape.picture(base.at(self.landscape.tracked), base)
+
+    def _filled(self, base: Base, name: str) -> str:
+        images = self.landscape.slots[name]
+        for what, image in (("old", images.old), ("new", images.new)):
+            if np.array_equal(base.numbers(images.first, len(image)), image):
+                return what
+        return ""
+
+
+def sources(recording: Recording, state: str, proofs: Iterable[Proof]) -> Sources:
+    """Where each sector of a crash state comes from.
+
+    A nested state needs the proof of the state before it: its boot's log. KeyError without it.
+    """
+    first, *more = parse(state)
+    found = Sources(recording.base.stat().st_size, recording.base)
+    cut_off(found, recording.log, Model(recording.model), first)
+    prefix = str(first)
+    for cut in more:
+        log = next(p.folder / "log.bin" for p in proofs if p.state == prefix)
+        cut_off(found, log, Model(recording.model), cut)
+        prefix = f"{prefix}>{cut}"
+    return found
+
+
+def _slot(contents: Contents, recording: Recording, slot: str) -> SlotImages:
+    def numbers(release: Release) -> Ids:
+        path = release.folder / "slot.img"
+        data = path.read_bytes()
+        padded = data.ljust(-(-len(data) // SECTOR) * SECTOR, b"\0")
+        return contents.ids(padded, path, 0)
+
+    first = recording.layout[f"slot-{slot}"][0] // SECTOR
+    return SlotImages(first=first, old=numbers(recording.old), new=numbers(recording.new))

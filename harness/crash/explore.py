@@ -1,0 +1,213 @@
+"""Explores a recording: boots crash states until every one of its cut points is decided.
+
+The order: classes of the recorded update with most cut points first; then the cuts in the boots
+that followed (nested); then a seeded sample of the states that no boot of their own decided. Each
+finished boot is a folder on disk, so an exploration that was interrupted goes on where it was.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dask.distributed import Client, Future, LocalCluster, wait
+from distributed.utils import silence_logging_cmgr
+
+from harness.crash import results, tally, workers
+from harness.crash.classes import Kind
+from harness.crash.exploration import Exploration
+from harness.crash.prove import Proof
+from harness.crash.recording import Recording
+from harness.errors import LabError
+from harness.log import progress, step
+
+SAMPLE = 20  # pruned states that are booted all the same, or
+SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more
+_RETRIES = 2  # of a boot that failed for the lab's fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much to explore. `budget`: seconds after which no further boot begins."""
+
+    budget: float = float("inf")
+    jobs: int = 2
+    scheduler: str = ""  # address of a Dask scheduler; empty: workers of our own
+    seed: int = 1
+    nested: bool = True
+    until_bad: bool = False  # stop at the first failing verdict (negative controls)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is under way."""
+
+    exploration: Exploration
+    plan: Plan
+    client: Client
+    began: float = field(default_factory=time.monotonic)
+    number: int = 0
+    flying: dict[Future[int], tuple[str, bool]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether no further boot may begin."""
+        if self.plan.until_bad and any(e.proof.verdict.failed for e in self.exploration.booted):
+            return True
+        return time.monotonic() - self.began > self.plan.budget
+
+
+def explore(folder: Path, plan: Plan) -> results.Results:
+    """Explore the recording in `folder`; writes and returns its results.json.
+
+    Raises LabError when boots fail for the lab's fault more often than they may.
+    """
+    recording = Recording.load(folder)
+    with step("enumerate", run=str(folder)):
+        exploration = Exploration(recording, seed=plan.seed)
+        for proof in workers.proofs(folder):
+            exploration.add(proof, sample=_is_sample(proof))
+        exploration.refresh()
+    began = time.monotonic()
+    with step("explore", run=str(folder)), _cluster(plan) as client:
+        run = _Run(exploration, plan, client)
+        run.number = _next_number(folder)
+        try:
+            _decide(run)
+            if plan.nested and not run.over:
+                exploration.nest()
+                _decide(run)
+            if not run.over and not exploration.undecided():
+                _sample(run)
+        finally:
+            client.cancel(list(run.flying))
+    with step("results"):
+        seconds = time.monotonic() - began
+        return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
+
+
+def _decide(run: _Run) -> None:
+    """Boot one state of each undecided class until none is left."""
+
+    def wanted() -> Iterator[str]:
+        flying = {state for state, _ in run.flying.values()}
+        for each in run.exploration.undecided():
+            states = [state for kind in each.kinds for state in kind.states]
+            if not flying.intersection(states):
+                yield states[0]
+
+    _boot_all(run, wanted, sample=False)
+
+
+def _sample(run: _Run) -> None:
+    """Boot states that others decided, and see whether they agree."""
+    chosen = choose_sample(run.exploration)
+
+    def wanted() -> Iterator[str]:
+        if chosen:
+            yield chosen.pop()
+
+    _boot_all(run, wanted, sample=True)
+
+
+def choose_sample(exploration: Exploration) -> list[str]:
+    """A seeded choice of pruned states: one half among all cut points, where bulk data wins, one
+    half among the kinds of states, where the odd ones have the same chance."""
+    decided = exploration.decided()
+    booted = {each.proof.state for each in exploration.booted}
+    kinds = [kind for each in decided for kind in each.kinds if not booted.issuperset(kind.states)]
+    have = sum(each.sample for each in exploration.booted)
+    count = max(SAMPLE, round(SAMPLE_SHARE * len(exploration.booted))) - have
+    chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
+    chosen: list[str] = []
+    for index in range(count * 4):
+        if len(chosen) >= count or not kinds:
+            break
+        weights = [kind.count for kind in kinds] if index % 2 else None
+        kind: Kind = chance.choices(kinds, weights)[0]
+        state = chance.choice(kind.states)
+        if state not in booted and state not in chosen:
+            chosen.append(state)
+    return chosen
+
+
+def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -> None:
+    """Keep the workers busy with wanted states until there are none and all have come back."""
+    folder = str(run.exploration.recording.folder.resolve())
+    while True:
+        while len(run.flying) < _width(run) and not run.over:
+            state = next(wanted(), None)
+            if state is None:
+                break
+            key = f"boot-{run.number:05}"
+            future = run.client.submit(
+                workers.boot, folder, state, run.number, sample, key=key, retries=_RETRIES
+            )
+            run.flying[future] = (state, sample)
+            run.number += 1
+        if not run.flying:
+            return
+        for future in wait(list(run.flying), return_when="FIRST_COMPLETED").done:
+            _land(run, future)
+
+
+def _land(run: _Run, future: Future[int]) -> None:
+    """A boot has come back."""
+    state, sample = run.flying.pop(future)
+    if future.status != "finished":
+        error = future.exception()
+        raise error if isinstance(error, LabError) else LabError(f"{state}: {error}") from error
+    folder = run.exploration.recording.folder / workers.PROOFS / f"{future.result():05}"
+    proof = Proof.load(folder)
+    run.seconds.append(proof.seconds)
+    run.exploration.add(proof, sample=sample)
+    left = len(run.exploration.undecided())
+    done = len(run.exploration.booted)
+    mean = sum(run.seconds) / len(run.seconds)
+    progress("explore", done, done + left, eta=round(left * mean / max(1, _width(run))))
+
+
+def _width(run: _Run) -> int:
+    """How many boots at once."""
+    if not run.plan.scheduler:
+        return run.plan.jobs
+    threads: dict[str, int] = run.client.nthreads()
+    return max(1, sum(threads.values()))
+
+
+@contextlib.contextmanager
+def _cluster(plan: Plan) -> Iterator[Client]:
+    """Workers: those of a scheduler, or processes of our own; one boot at a time each."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(50))
+        address: LocalCluster | str = plan.scheduler
+        if not plan.scheduler:
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=plan.jobs,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="",
+                    memory_limit=0,
+                )
+            )
+        try:
+            yield stack.enter_context(Client(address, timeout=20))
+        except (TimeoutError, OSError) as error:
+            raise LabError(
+                f"no Dask scheduler at {plan.scheduler}: {error}",
+                hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS "
+                "--nthreads 1` in this project's environment",
+            ) from error
+
+
+def _is_sample(proof: Proof) -> bool:
+    return (proof.folder / workers.SAMPLE_MARK).exists()
+
+
+def _next_number(folder: Path) -> int:
+    taken = [int(path.name) for path in (folder / workers.PROOFS).glob("[0-9]*")]
+    return max(taken, default=-1) + 1

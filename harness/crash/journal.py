@@ -1,0 +1,205 @@
+"""What recovering an ext4 file system's journal will do: the transactions that count.
+
+Most writes of an update that differ from one cut point to the next go into the journal, and most of
+those are never looked at again: of a transaction without its commit block nothing is used. So two
+crash states are alike when recovery makes the same of them. This reads a journal as jbd2 does
+(Linux fs/jbd2/recovery.c, which e2fsck shares; https://docs.kernel.org/filesystems/ext4/journal.html):
+checksums, escaped blocks and revoked blocks included. Whatever it does not know (fast commits,
+other checksums, a block that does not match its checksum in a transaction that counts) makes the
+journal `unknown`: then its raw content counts, and nothing is taken for equal.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from crc32c import crc32c
+
+from harness.crash.contents import SECTOR, Contents
+
+_MAGIC = 0xC03B3998
+_DESCRIPTOR, _COMMIT, _REVOKE = 1, 2, 5
+_CSUM_V3, _64BIT, _REVOKES = 0x10, 0x2, 0x1
+_KNOWN = _CSUM_V3 | _64BIT | _REVOKES
+_ESCAPED, _SAME_UUID, _DELETED, _LAST = 1, 2, 4, 8
+
+Block = tuple[int, ...]  # the contents' numbers of a block's sectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """File system block -> what recovery writes there. `unknown`: say nothing about this one."""
+
+    blocks: dict[int, Block] = field(default_factory=dict)
+    unknown: bool = False
+
+
+class Journal:
+    """The journal of one file system: `read(n)` gives the sectors of its block n."""
+
+    def __init__(self, contents: Contents, *, block_size: int, length: int) -> None:
+        self._contents = contents
+        self._block_size = block_size
+        self._length = length  # in blocks
+        self._bytes: dict[Block, bytes] = {}
+        self._tags: dict[tuple[Block, int, int], list[tuple[int, int, int]] | None] = {}
+        self._commits: dict[tuple[Block, int, int], bool] = {}
+        self._escaped: dict[Block, Block] = {}
+
+    def recovery(self, read: Callable[[int], Block]) -> Recovery:
+        """What a mount or e2fsck will make of it."""
+        head = self._data(read(0))
+        magic, kind = struct.unpack_from(">II", head)
+        first, sequence, start = struct.unpack_from(">III", head, 0x14)
+        if magic != _MAGIC or kind not in (3, 4):
+            return Recovery(unknown=True)
+        if start == 0:
+            return Recovery()
+        features = struct.unpack_from(">I", head, 0x28)[0]
+        if features & ~_KNOWN or not features & _CSUM_V3:
+            return Recovery(unknown=True)
+        seed = ~crc32c(head[0x30:0x40]) & 0xFFFFFFFF  # raw state: no final inversion, as in ext4
+        scan = _Scan(self, read, seed, wide=bool(features & _64BIT), first=first)
+        return scan.run(start, sequence)
+
+    def _data(self, block: Block) -> bytes:
+        found = self._bytes.get(block)
+        if found is None:
+            found = self._bytes[block] = b"".join(map(self._contents.data, block))
+        return found
+
+    def header(self, block: Block) -> tuple[int, int, int]:
+        """Magic, type, sequence."""
+        magic, kind, sequence = struct.unpack_from(">III", self._contents.data(block[0]))
+        return magic, kind, sequence
+
+    def tags(self, block: Block, seed: int, *, wide: bool) -> list[tuple[int, int, int]] | None:
+        """(file system block, flags, checksum) of a descriptor; None when its checksum is wrong."""
+        key = (block, seed, wide)
+        if key not in self._tags:
+            self._tags[key] = self._parse_tags(self._data(block), seed, wide=wide)
+        return self._tags[key]
+
+    def _parse_tags(
+        self, data: bytes, seed: int, *, wide: bool
+    ) -> list[tuple[int, int, int]] | None:
+        if not _tail_right(data, seed):
+            return None
+        found, at = [], 12
+        while at + 16 <= self._block_size - 4:
+            low, flags, high, checksum = struct.unpack_from(">IIII", data, at)
+            found.append((low + (high << 32 if wide else 0), flags, checksum))
+            at += 16 if flags & _SAME_UUID else 32
+            if flags & _LAST:
+                break
+        return found
+
+    def revoked(self, block: Block, seed: int, *, wide: bool) -> list[int] | None:
+        """The blocks of a revocation; None when its checksum is wrong."""
+        data = self._data(block)
+        if not _tail_right(data, seed):
+            return None
+        end = min(struct.unpack_from(">I", data, 12)[0], self._block_size - 4)
+        size, form = (8, ">Q") if wide else (4, ">I")
+        return [struct.unpack_from(form, data, at)[0] for at in range(16, end - size + 1, size)]
+
+    def commit_right(self, block: Block, seed: int) -> bool:
+        """Whether a commit block is whole."""
+        data = self._data(block)
+        stored = struct.unpack_from(">I", data, 16)[0]
+        return bool(stored == _raw(data[:16] + bytes(4) + data[20:], seed))
+
+    def data_right(self, block: Block, sequence: int, seed: int, checksum: int) -> bool:
+        """Whether a journalled block is what its tag promises."""
+        return _raw(self._data(block), _raw(struct.pack(">I", sequence), seed)) == checksum
+
+    def unescaped(self, block: Block) -> Block:
+        """A journalled block whose first word was taken out because it looks like a header."""
+        if block not in self._escaped:
+            data = struct.pack(">I", _MAGIC) + self._data(block)[4:SECTOR]
+            first = int(self._contents.ids(data)[0])
+            self._escaped[block] = (first, *block[1:])
+        return self._escaped[block]
+
+    @property
+    def length(self) -> int:
+        """In blocks."""
+        return self._length
+
+
+class _Scan:
+    """One pass over a journal that needs recovery."""
+
+    def __init__(
+        self, journal: Journal, read: Callable[[int], Block], seed: int, *, wide: bool, first: int
+    ) -> None:
+        self._journal, self._read, self._seed = journal, read, seed
+        self._wide, self._first = wide, first
+        self._found: list[tuple[int, int, Block]] = []  # sequence, file system block, content
+        self._revoked: dict[int, int] = {}  # file system block -> newest sequence
+
+    def run(self, start: int, sequence: int) -> Recovery:
+        at, known = start, True
+        pending: list[tuple[int, int, int, Block]] = []
+        revokes: list[int] = []
+        for _ in range(self._journal.length):
+            block = self._read(at)
+            magic, kind, number = self._journal.header(block)
+            if magic != _MAGIC or number != sequence:
+                break
+            at = self._next(at, 1)
+            if kind == _DESCRIPTOR:
+                tags = self._journal.tags(block, self._seed, wide=self._wide)
+                if tags is None:
+                    break
+                for target, flags, checksum in tags:
+                    pending.append((target, flags, checksum, self._read(at)))
+                    at = self._next(at, 1)
+            elif kind == _REVOKE:
+                revoked = self._journal.revoked(block, self._seed, wide=self._wide)
+                if revoked is None:
+                    break
+                revokes += revoked
+            elif kind == _COMMIT:
+                if not self._journal.commit_right(block, self._seed):
+                    break
+                known = known and self._commit(sequence, pending, revokes)
+                pending, revokes, sequence = [], [], (sequence + 1) & 0xFFFFFFFF
+            else:
+                break
+        return self._result() if known else Recovery(unknown=True)
+
+    def _commit(
+        self, sequence: int, pending: Sequence[tuple[int, int, int, Block]], revokes: Sequence[int]
+    ) -> bool:
+        for target, flags, checksum, block in pending:
+            if flags & _DELETED:
+                continue
+            if not self._journal.data_right(block, sequence, self._seed, checksum):
+                return False
+            whole = self._journal.unescaped(block) if flags & _ESCAPED else block
+            self._found.append((sequence, target, whole))
+        self._revoked.update(dict.fromkeys(revokes, sequence))
+        return True
+
+    def _result(self) -> Recovery:
+        blocks: dict[int, Block] = {}
+        for sequence, target, block in self._found:
+            if self._revoked.get(target, -1) < sequence:
+                blocks[target] = block
+        return Recovery(blocks=blocks)
+
+    def _next(self, at: int, count: int) -> int:
+        at += count
+        return at if at < self._journal.length else at - self._journal.length + self._first
+
+
+def _raw(data: bytes, seed: int) -> int:
+    """CRC-32C as ext4 uses it: seeded, and without the final inversion."""
+    return ~crc32c(data, ~seed & 0xFFFFFFFF) & 0xFFFFFFFF
+
+
+def _tail_right(data: bytes, seed: int) -> bool:
+    """Descriptor and revocation blocks end in a checksum of themselves."""
+    stored = struct.unpack_from(">I", data, len(data) - 4)[0]
+    return bool(stored == _raw(data[:-4] + bytes(4), seed))

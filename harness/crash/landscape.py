@@ -1,0 +1,182 @@
+"""Which parts of a disk a verdict depends on, and what a crash state looks like there.
+
+Two crash states get the same verdict when they agree in three things:
+
+- what the boots read before they wrote it, sector by sector (`reads`: the union of all boots so
+  far), as it is *after* the recovery of the data partition's journal;
+- what fills slot A and slot B: the old image, the new one or neither (the judge hashes all of a
+  slot, a boot reads little of it);
+- nothing else. The journal itself counts only by what recovery makes of it, and the superblock
+  without its bookkeeping. What this rests on is in docs/crash.md, and each run tests it with states
+  that it decided this way and boots all the same.
+
+`tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.filesystem import FileSystem, without_bookkeeping
+from harness.crash.journal import Block, Journal
+from harness.crash.state import Sources
+
+Mask = npt.NDArray[np.bool_]
+_NOT_TRACKED = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotImages:
+    """A slot's first sector, and the old and the new image as content numbers."""
+
+    first: int
+    old: Ids
+    new: Ids
+
+    def named(self, wrong_old: int, wrong_new: int) -> str:
+        """What fills the slot, from the number of its sectors that differ from each image."""
+        if wrong_old == 0:
+            return "old"
+        return "new" if wrong_new == 0 else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """A crash state where it matters: `seen` has one number for each tracked sector outside of the
+    journal, after recovery; `odd` tells journals apart that cannot be interpreted."""
+
+    seen: Ids
+    ids: Ids  # of all tracked sectors, the journal's included, before recovery
+    digest: bytes  # of `ids`
+    odd: bytes = b""
+
+
+class Landscape:
+    """Shared by all logs of an exploration; `size` in bytes."""
+
+    def __init__(
+        self, contents: Contents, size: int, slots: dict[str, SlotImages], data: FileSystem | None
+    ) -> None:
+        self.contents = contents
+        self.sectors = size // SECTOR
+        self.slots = slots
+        self.written: Mask = np.zeros(self.sectors, np.bool_)
+        self.reads: Mask = np.zeros(self.sectors, np.bool_)
+        self.tracked: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._data = data
+        self._in_journal: Mask = np.zeros(self.sectors, np.bool_)
+        self._journal: Journal | None = None
+        self._plain: dict[Block, Block] = {}
+        if data:
+            count = len(data.journal)
+            self._journal = Journal(contents, block_size=data.block_size, length=count)
+            for block in data.journal:
+                self._in_journal[data.sector(block) :][: data.sectors_per_block] = True
+
+    def survey(self) -> None:
+        """Fix the tracked sectors; pictures taken before do not compare with those after."""
+        self.tracked = np.flatnonzero(self.written & (self.reads | self._in_journal))
+        self._column = np.full(self.sectors, _NOT_TRACKED, np.int32)
+        self._column[self.tracked] = np.arange(len(self.tracked), dtype=np.int32)
+        self._outside = np.flatnonzero(~self._in_journal[self.tracked])
+        self.seen = self.tracked[self._outside]
+        self._seen_column = np.full(self.sectors, _NOT_TRACKED, np.int32)
+        self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
+        self._pictures: dict[tuple[bytes, int], Picture] = {}
+
+    def news(self, reads: Mask) -> bool:
+        """Whether a boot has read sectors that can differ and are not tracked yet; adds them."""
+        new = bool((reads & self.written & ~self.reads & ~self._in_journal).any())
+        self.reads |= reads
+        return new
+
+    def picture(self, ids: Ids, base: "Base") -> Picture:
+        """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
+        raw = blake2b(ids.tobytes(), digest_size=16).digest()
+        key = (raw, id(base))
+        if key not in self._pictures:
+            self._pictures[key] = self._take(ids, raw, base)
+        return self._pictures[key]
+
+    def _take(self, ids: Ids, raw: bytes, base: "Base") -> Picture:
+        seen, odd = ids[self._outside], b""
+        if self._data and self._journal:
+            recovery = self._journal.recovery(self._reader(self._data, ids, base))
+            if recovery.unknown:
+                odd = raw
+            for block, content in recovery.blocks.items():
+                self._put(seen, self._data.sector(block), content)
+            self._strip_superblock(self._data, seen)
+        return Picture(seen=seen, ids=ids, digest=raw, odd=odd)
+
+    def _reader(self, data: FileSystem, ids: Ids, base: "Base") -> Callable[[int], Block]:
+        def read(number: int) -> Block:
+            first = data.sector(data.journal[number])
+            columns = self._column[first : first + data.sectors_per_block].tolist()
+            return tuple(
+                int(ids[column]) if column >= 0 else base.number(first + index)
+                for index, column in enumerate(columns)
+            )
+
+        return read
+
+    def _put(self, seen: Ids, sector: int, content: Block) -> None:
+        for index, number in enumerate(content):
+            column = self._seen_column[sector + index]
+            if column >= 0:
+                seen[column] = number
+
+    def _strip_superblock(self, data: FileSystem, seen: Ids) -> None:
+        columns = self._seen_column[data.superblock : data.superblock + 2].tolist()
+        if min(columns) < 0:  # not read, or never written
+            return
+        pair = (int(seen[columns[0]]), int(seen[columns[1]]))
+        if pair not in self._plain:
+            whole = b"".join(map(self.contents.data, pair))
+            first, second = self.contents.ids(without_bookkeeping(whole)).tolist()
+            self._plain[pair] = (first, second)
+        seen[columns[0]], seen[columns[1]] = self._plain[pair]
+
+
+class Base:
+    """Content numbers of what lies under a log: read when asked for, and kept."""
+
+    def __init__(self, contents: Contents, sources: Sources) -> None:
+        self._contents = contents
+        self._sources = sources
+        self._numbers: dict[int, int] = {}
+
+    def number(self, sector: int) -> int:
+        """Of one sector."""
+        found = self._numbers.get(sector)
+        if found is None:
+            found = self._numbers[sector] = int(self.numbers(sector, 1)[0])
+        return found
+
+    def at(self, sectors: npt.NDArray[np.int64]) -> Ids:
+        """Of any sectors, in ascending order."""
+        pieces = [self.numbers(first, count) for first, count in runs(sectors)]
+        return np.concatenate([np.empty(0, np.uint32), *pieces])
+
+    def numbers(self, sector: int, count: int) -> Ids:
+        """Of a range."""
+        found = np.zeros(count, np.uint32)
+        for start, length, path, offset in self._sources.runs(sector, count):
+            if path:
+                with path.open("rb") as stream:
+                    stream.seek(offset)
+                    data = stream.read(length * SECTOR).ljust(length * SECTOR, b"\0")
+                numbers = self._contents.ids(data, path, offset)
+                found[start - sector : start - sector + length] = numbers
+        return found
+
+
+def runs(sectors: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """(first, count) of neighbouring sectors."""
+    for run in np.split(sectors, np.flatnonzero(np.diff(sectors) != 1) + 1):
+        if len(run):
+            yield int(run[0]), len(run)

@@ -1,0 +1,249 @@
+"""A crash state: which records of a write log had been issued, and what became of those in doubt.
+
+`AT/LOSS`: the power goes when AT records of the log have been issued; LOSS says what is left of the
+writes that were in doubt then. `A/L>B/M`: cut again, at record B of the boot that followed.
+The same rules as the medium's own power cut (docs/medium.md), worked out a second time from base
+and log alone: that both agree byte for byte is a test.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.boards.medium.model import Loss, LossKind, Model
+from harness.crash.contents import SECTOR
+from harness.errors import ConfigurationError
+
+_FILE = 48  # a source is (file << 48) + byte offset, plus one; zeros have a file of their own
+_ZEROS = 0x7FFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One power cut: after `at` records, with a loss."""
+
+    at: int
+    loss: Loss
+
+    def __str__(self) -> str:
+        return f"{self.at}/{self.loss}"
+
+
+def parse(text: str) -> tuple[Cut, ...]:
+    """Read `AT/LOSS` or `AT/LOSS>AT/LOSS`; ConfigurationError when it is neither."""
+    try:
+        cuts = []
+        for part in text.split(">"):
+            at, _, loss = part.partition("/")
+            cuts.append(Cut(at=int(at), loss=Loss.parse(loss)))
+        return tuple(cuts)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{text!r} is no crash state: {error}",
+            hint="AT/LOSS, for example 1234/none, 1234/all, 1234/only:17, 1234/torn:17:3",
+        ) from error
+
+
+def printed(cuts: Iterable[Cut]) -> str:
+    """The text form of a state."""
+    return ">".join(map(str, cuts))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A write that no flush has covered. `promised`: stable all the same (FUA, or an SD card);
+    it is listed because it lies over an older write that is not."""
+
+    record: Record
+    promised: bool
+
+
+class Unflushed:
+    """Follows a log and knows at each position which writes are in doubt."""
+
+    def __init__(self, model: Model) -> None:
+        self._sd = model is Model.SD
+        self.writes: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """The next record; a flush or the end of a power cut settles what was before."""
+        if record.kind in (Kind.FLUSH, Kind.CUT):
+            self.writes.clear()
+        elif record.kind in CHANGES:
+            if self._sd:
+                self.writes.clear()  # what was answered is stable; this one may not have been
+            self.writes.append(record)
+
+    def doubts(self) -> list[Doubt]:
+        """Of the writes since the last flush, oldest first; the newest one may be unanswered,
+        and is never promised."""
+        newest = self.writes[-1] if self.writes else None
+        return [
+            Doubt(record, promised=record.fua and record is not newest) for record in self.writes
+        ]
+
+
+class Sources:
+    """Where the content of each sector lies: in a file, at an offset; and so no image is copied."""
+
+    def __init__(self, size: int, base: Path) -> None:
+        self.files: list[Path] = [base]
+        self.size = size
+        self._at: npt.NDArray[np.int64] = np.zeros(size // SECTOR, np.int64)  # 0: as in the base
+
+    @classmethod
+    def load(cls, path: Path) -> "Sources":
+        """Read a state file back."""
+        content = json.loads(path.read_text())
+        files = [Path(name) for name in content["files"]]
+        sources = cls(content["size"], files[0])
+        sources.files = files
+        for sector, count, file, offset in content["extents"]:
+            sources.put(sector, count, _ZEROS if file < 0 else file, offset)
+        return sources
+
+    def file(self, path: Path) -> int:
+        """The number of a file, which is added when it is new."""
+        if path not in self.files:
+            self.files.append(path)
+        return self.files.index(path)
+
+    def put(self, sector: int, count: int, file: int, offset: int) -> None:
+        """From now on, these sectors come from there."""
+        start = (file << _FILE) + offset + 1
+        step = 0 if file == _ZEROS else SECTOR
+        self._at[sector : sector + count] = start + np.arange(count, dtype=np.int64) * step
+
+    def apply(self, record: Record, log: Path, sectors: int | None = None) -> None:
+        """A write, zero or trim (or its first `sectors`) has reached the medium."""
+        count = record.length // SECTOR if sectors is None else sectors
+        if record.kind is Kind.WRITE:
+            self.put(record.offset // SECTOR, count, self.file(log), record.payload_at)
+        else:
+            self.put(record.offset // SECTOR, count, _ZEROS, 0)
+
+    def extents(self) -> list[tuple[int, int, int, int]]:
+        """(sector, count, file, byte offset) of all that does not lie in the base at its place;
+        file -1: zeros."""
+        used = np.flatnonzero(self._at)
+        at = self._at[used]
+        found = []
+        for first, end in _follows(used, at):
+            source = int(at[first]) - 1
+            file, offset = source >> _FILE, source & ((1 << _FILE) - 1)
+            number = -1 if file == _ZEROS else file
+            found.append((int(used[first]), end - first, number, 0 if number < 0 else offset))
+        return found
+
+    def runs(self, sector: int, count: int) -> Iterator[tuple[int, int, Path | None, int]]:
+        """(sector, count, file, byte offset) of a range, in order; no file: zeros."""
+        at = self._at[sector : sector + count].copy()
+        places = np.arange(sector, sector + count, dtype=np.int64)
+        plain = at == 0
+        at[plain] = places[plain] * SECTOR + 1
+        for first, end in _follows(places, at):
+            source = int(at[first]) - 1
+            file, offset = source >> _FILE, source & ((1 << _FILE) - 1)
+            path = None if file == _ZEROS else self.files[file]
+            yield int(places[first]), end - first, path, offset
+
+    def save(self, path: Path) -> None:
+        """Write a state file (docs/medium.md: `load_state`)."""
+        files = [str(file.resolve()) for file in self.files]
+        state = {"size": self.size, "files": files, "extents": self.extents()}
+        path.write_text(json.dumps(state))
+
+
+def _follows(
+    sectors: npt.NDArray[np.int64], at: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """Runs of neighbours on the disk that are neighbours in their file, too (or all zeros)."""
+    if not len(sectors):
+        return
+    zeros = (at >> _FILE) == _ZEROS
+    follows = (np.diff(sectors) == 1) & np.where(zeros[1:], zeros[:-1], np.diff(at) == SECTOR)
+    starts = np.concatenate(([0], np.flatnonzero(~follows) + 1, [len(sectors)])).tolist()
+    yield from pairwise(starts)
+
+
+def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
+    """Bring `sources` from where the log began to what the power cut left.
+
+    Raises ConfigurationError for a position that is not in the log, or a loss that names a write
+    which is not in doubt there.
+    """
+    unflushed = Unflushed(model)
+    with LogReader(log) as reader:
+        records = _first(reader, cut.at, log)
+        for record in records:
+            if record.kind is Kind.CUT:
+                _apply_cut(sources, unflushed, json.loads(reader.payload(record)), log)
+            elif record.kind is Kind.FLUSH or (model is Model.SD and record.kind in CHANGES):
+                for write in unflushed.writes:
+                    sources.apply(write, log)
+            unflushed.add(record)
+    _lose(sources, unflushed.doubts(), cut, log)
+
+
+def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
+    records: list[Record] = []
+    for record in reader.records():
+        if record.position >= count:
+            return records
+        records.append(record)
+    if len(records) < count or count < 0:
+        raise ConfigurationError(
+            f"{log} has {len(records)} records: there is no cut point {count}",
+            hint="--at takes the number of records that were issued before the power went",
+        )
+    return records
+
+
+def _apply_cut(
+    sources: Sources, unflushed: Unflushed, told: dict[str, list[int]], log: Path
+) -> None:
+    """A power cut that is itself in the log, with the fate of each write."""
+    lost, torn = set(told["lost"]), told.get("torn")
+    for write in unflushed.writes:
+        if write.position not in lost:
+            part = torn[1] if torn and torn[0] == write.position else None
+            sources.apply(write, log, part)
+
+
+def _lose(sources: Sources, doubts: list[Doubt], cut: Cut, log: Path) -> None:
+    survivors = kept(doubts, cut.loss, at=cut.at)
+    for doubt in doubts:
+        position = doubt.record.position
+        if doubt.promised or position in survivors:
+            sources.apply(doubt.record, log, None if doubt.promised else survivors[position])
+
+
+def kept(doubts: Sequence[Doubt], loss: Loss, *, at: int) -> dict[int, int | None]:
+    """Log position of each write in doubt that survives -> sectors of it, None for all.
+
+    ConfigurationError when the loss names a write that is not in doubt.
+    """
+    open_ones = [doubt.record.position for doubt in doubts if not doubt.promised]
+    if loss.kind is LossKind.NONE:
+        return {}
+    if loss.kind is LossKind.ALL:
+        return dict.fromkeys(open_ones)
+    named = loss.position
+    if named is None:
+        raise ConfigurationError(f"{at}/{loss}: explored states name the write: torn:P:S")
+    if named not in open_ones:
+        raise ConfigurationError(
+            f"{at}/{loss}: write {named} is not in doubt there",
+            hint=f"in doubt are: {', '.join(map(str, open_ones)) or 'none'}",
+        )
+    if loss.kind is LossKind.ONLY:
+        return {named: None}
+    if loss.kind is LossKind.WITHOUT:
+        return {position: None for position in open_ones if position != named}
+    return {position: loss.sectors if position == named else None for position in open_ones}

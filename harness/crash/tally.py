@@ -1,0 +1,301 @@
+"""From an exploration to results.json: every cut point with its verdict, and by which rule."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.boards.medium.log import CHANGES, Kind, LogReader
+from harness.crash import results
+from harness.crash.classes import Kind as StateKind
+from harness.crash.contents import hashes
+from harness.crash.exploration import Booted, Exploration, Group
+from harness.crash.landscape import Base
+from harness.crash.prove import Proof
+from harness.crash.recording import Recording
+from harness.crash.results import Results
+from harness.crash.structure import Structures
+from harness.verdict import Verdict
+
+_ORDER = list(Verdict)  # best first
+_UNDECIDED = "undecided"
+
+
+def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) -> Results:
+    """Work out the results, write results.json into the recording's folder, return them."""
+    found = tally(exploration, seconds=seconds, jobs=jobs)
+    data = {"schema": results.SCHEMA, **asdict(found)}
+    del data["sha256"]
+    new = folder / f"{results.FILE}.new"
+    new.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    new.replace(folder / results.FILE)
+    return results.load(folder)
+
+
+def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
+    """The results as data."""
+    decided = exploration.decided()
+    points = [_point(exploration, at, kinds) for at, kinds in _positions(exploration.groups[0])]
+    verdicts: Counter[Verdict] = Counter()
+    for point in points:
+        verdicts.update(point.verdicts)
+    undecided = sum(point.undecided for point in points)
+    disagreements = tuple(_disagreements(exploration))
+    bad = tuple(_bad(exploration))
+    nested = _nested(exploration)
+    booted = [each for each in exploration.booted if not each.nested and not each.sample]
+    samples = [each for each in exploration.booted if each.sample]
+    proofs = _proofs(exploration)
+    times = [each.proof.seconds for each in exploration.booted]
+    rules = _rules(exploration)
+    return Results(
+        recording=_recorded(exploration.recording),
+        writes=tuple(_writes(exploration.recording)),
+        counts=results.Counts(
+            cut_points=exploration.main.cut_points,
+            distinct=exploration.main.distinct,
+            booted=len(booted),
+            decided=dict(rules),
+            undecided=undecided,
+            sampled=len(samples),
+            disagreements=len(disagreements),
+            nested=nested,
+        ),
+        verdicts=dict(verdicts),
+        points=tuple(points),
+        proofs=tuple(proofs),
+        bad=bad,
+        disagreements=disagreements,
+        timing={
+            "seconds": round(seconds, 1),
+            "boot_seconds_mean": round(sum(times) / len(times), 2) if times else 0.0,
+            "jobs": jobs,
+        },
+        seed=exploration.seed,
+        complete=not any(one not in decided for one in exploration.classes) and bool(samples),
+    )
+
+
+def verdict_of(recording: Recording, at: int, proof: Proof) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict of a cut at a log position whose state ends as `proof` did, and why it fails.
+
+    A board must not only be healthy: before anything was switched it must run the old version, and
+    a version that has been committed must stay.
+    """
+    why = tuple(f"{each.name}: {each.detail}" for each in proof.broken)
+    allowed = allowed_finals(recording, at)
+    if not proof.verdict.failed and proof.final not in allowed:
+        wanted = " or ".join(sorted(allowed))
+        return Verdict.INCONSISTENT, (f"final-version: ended in {proof.final}, not in {wanted}",)
+    return proof.verdict, why
+
+
+def allowed_finals(recording: Recording, at: int) -> set[str]:
+    """Which versions may run after a cut at a log position."""
+    starts = {phase.name: phase.start for phase in recording.phases}
+    end = recording.end + 1
+    if at <= starts.get("switch", end):
+        return {"old"}
+    if starts.get("settled", end) <= at <= starts.get("switch-2", end):
+        return {"new"}
+    return {"old", "new"}
+
+
+def _positions(group: Group) -> Iterator[tuple[int, Counter[StateKind]]]:
+    yield from sorted(group.points.items())
+
+
+def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> results.Point:
+    decided, recording = exploration.decided(), exploration.recording
+    verdicts: Counter[Verdict] = Counter()
+    undecided, worst, state = 0, "", ""
+    for kind, count in kinds.items():
+        by = decided.get(kind.parent)
+        if by is None:
+            undecided += count
+            continue
+        verdict, _ = verdict_of(recording, at, by.proof)
+        verdicts[verdict] += count
+        if not worst or _ORDER.index(verdict) > _ORDER.index(Verdict(worst)):
+            worst, state = str(verdict), _state_at(kind, at)
+    booted = sum(
+        each.proof.state.partition("/")[0] == str(at)
+        for each in exploration.booted
+        if not each.nested
+    )
+    return results.Point(
+        at=at, verdicts=dict(verdicts), undecided=undecided, booted=booted, worst=worst, state=state
+    )
+
+
+def _state_at(kind: StateKind, at: int) -> str:
+    """A state of the kind, at that position where one is remembered."""
+    here = [state for state in kind.states if state.partition("/")[0] == str(at)]
+    return (here or kind.states)[0]
+
+
+def _rules(exploration: Exploration) -> Counter[str]:
+    """By which rule each cut point was decided."""
+    decided, rules = exploration.decided(), Counter[str]()
+    for kinds in exploration.groups[0].points.values():
+        for kind, count in kinds.items():
+            by = decided.get(kind.parent)
+            if by:
+                rules[exploration.rule(kind, by)] += count
+    booted = [e for e in exploration.booted if not e.nested and not e.sample]
+    equal = _equal_content(exploration, booted)
+    rules["booted"] = len(booted)
+    rules["equal-content"] = max(0, equal - len(booted))
+    rules["read-set"] -= equal  # a state equal to a booted one agrees in what it read, too
+    return rules
+
+
+def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
+    """Cut points whose whole content is that of a state that was booted."""
+    land, walk = exploration.landscape, exploration.main
+    if not walk.hashes or not booted:
+        return 0
+    sectors = np.flatnonzero(land.written)
+    plain = exploration.base.at(sectors)
+    wanted = []
+    for each in booted:
+        ids = Base(land.contents, exploration.sources(each.proof.state)).at(sectors)
+        differs = ids != plain
+        where = sectors[differs]
+        both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
+        wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
+    every = np.concatenate(walk.hashes)
+    return int(np.isin(every, np.array(wanted, np.uint64)).sum())
+
+
+def _nested(exploration: Exploration) -> results.Nested:
+    decided = exploration.decided()
+    undecided = sum(
+        count
+        for group in exploration.groups[1:]
+        for kinds in group.points.values()
+        for kind, count in kinds.items()
+        if kind.parent not in decided
+    )
+    return results.Nested(
+        cut_points=sum(group.walk.cut_points for group in exploration.groups[1:]),
+        distinct=sum(group.walk.distinct for group in exploration.groups[1:]),
+        booted=sum(each.nested and not each.sample for each in exploration.booted),
+        undecided=undecided,
+    )
+
+
+def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
+    decides: Counter[int] = Counter()
+    for one, by in exploration.decided().items():
+        decides[id(by)] += one.count
+    for each in exploration.booted:
+        proof = each.proof
+        yield results.Proof(
+            id=proof.folder.name,
+            state=proof.state,
+            verdict=proof.verdict,
+            final=proof.final,
+            boots=proof.boots,
+            seconds=proof.seconds,
+            decides=decides[id(each)],
+            why=tuple(f"{broken.name}: {broken.detail}" for broken in proof.broken),
+            sample=each.sample,
+            nested=each.nested,
+        )
+
+
+def _bad(exploration: Exploration) -> Iterator[results.Bad]:
+    """One line for each kind of states that ends badly, nested ones included."""
+    decided = exploration.decided()
+    for group in exploration.groups:
+        counts: dict[StateKind, results.Bad] = {}
+        for at, kinds in _positions(group):
+            for kind, count in kinds.items():
+                by = decided.get(kind.parent)
+                if by is None:
+                    continue
+                first = at if not group.prefix else int(group.prefix.partition("/")[0])
+                verdict, why = verdict_of(exploration.recording, first, by.proof)
+                if not verdict.failed:
+                    continue
+                known = counts.get(kind)
+                if known:
+                    counts[kind] = replace(known, count=known.count + count)
+                else:
+                    counts[kind] = results.Bad(
+                        state=_state_at(kind, at),
+                        verdict=verdict,
+                        why=why,
+                        proof=by.proof.folder.name,
+                        at=first,
+                        count=count,
+                    )
+        yield from counts.values()
+
+
+def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
+    """Samples that came out otherwise than the boot that had decided them."""
+    exploration.refresh()
+    deciders = [each for each in exploration.booted if not each.sample]
+    for each in exploration.booted:
+        by = exploration.decider(each, deciders) if each.sample else None
+        if by is None:
+            continue
+        expected, got = ((e.proof.verdict, e.proof.final) for e in (by, each))
+        if expected != got:
+            yield results.Disagreement(
+                state=each.proof.state,
+                expected=" ".join(expected),
+                got=" ".join(got),
+                proof=by.proof.folder.name,
+                sample_proof=each.proof.folder.name,
+                why=tuple(f"{broken.name}: {broken.detail}" for broken in each.proof.broken),
+            )
+
+
+def _recorded(recording: Recording) -> results.Recorded:
+    return results.Recorded(
+        machine=recording.machine,
+        board=recording.board,
+        model=recording.model,
+        old=recording.old.version,
+        new=recording.new.version,
+        start=recording.start,
+        end=recording.end,
+        phases=tuple(
+            results.Phase(name=phase.name, start=phase.start, end=phase.end)
+            for phase in recording.phases
+        ),
+    )
+
+
+def _writes(recording: Recording) -> Iterator[results.Write]:
+    structures = Structures.of(recording.old)
+    began = 0
+    with LogReader(recording.log) as log:
+        for record in log.records():
+            change = record.kind in CHANGES
+            name = ""
+            if change:
+                data = log.payload(record) if record.kind is Kind.WRITE else b""
+                name = structures.name(record.offset, record.length, data)
+            if not recording.start <= record.position <= recording.end:
+                continue
+            began = began or record.monotonic_ns
+            fields: dict[str, Any] = {}
+            if change:
+                fields = {"offset": record.offset, "length": record.length, "structure": name}
+                fields["region"] = structures.region(record.offset)
+            yield results.Write(
+                position=record.position,
+                kind=record.kind.name.lower(),
+                fua=record.fua,
+                seconds=round((record.monotonic_ns - began) / 1e9, 3),
+                phase=recording.phase(record.position),
+                **fields,
+            )

@@ -1,0 +1,329 @@
+"""Every crash state of one write log, in order, each put into its kind.
+
+For each log position: nothing in doubt kept, all kept, each write in doubt lost alone, each kept
+alone, the newest torn at each of its sectors (docs/crash.md). Nothing is computed for each state
+that can be had from its neighbour: a write is worked out once for as long as no other write in
+doubt overlaps it, and a state is a position and the difference that one write makes to it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.boards.medium.model import Loss, LossKind, Model
+from harness.crash.classes import Classes
+from harness.crash.classes import Kind as StateKind
+from harness.crash.contents import SECTOR, Ids, hashes
+from harness.crash.landscape import Base, Landscape
+
+Hashes = npt.NDArray[np.uint64]
+_NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """A write of the log, and what it puts where."""
+
+    record: Record
+    first: int  # column of its first sector among the written ones
+    ids: Ids
+    changes: dict[str, "Change"] = field(default_factory=dict)  # `without`, `only`; see Walk
+
+    @property
+    def columns(self) -> slice:
+        """Its sectors among the written ones."""
+        return slice(self.first, self.first + len(self.ids))
+
+    def overlaps(self, other: "Step") -> bool:
+        """Whether both touch a sector."""
+        return self.first < other.first + len(other.ids) and other.first < self.first + len(
+            self.ids
+        )
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """A content of all written sectors, with its hash and what is wrong in each slot."""
+
+    ids: Ids
+    hash: np.uint64
+    wrong: npt.NDArray[np.int64]  # per slot: sectors that differ from the old, from the new image
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Change:
+    """What becomes of a view when the sectors of one step are replaced."""
+
+    step: Step
+    ids: Ids
+    hash: np.uint64
+    wrong: npt.NDArray[np.int64]
+    relevant: bool
+
+
+class Walk:
+    """The crash states of the records [start, end) of a log that began on `base`."""
+
+    def __init__(
+        self, landscape: Landscape, base: Base, log: Path, model: Model, bounds: tuple[int, int]
+    ) -> None:
+        self._landscape, self._base, self._model = landscape, base, model
+        self.log, (self.start, self.end) = log, bounds
+        self._numbers: dict[int, Ids] = {}
+        with LogReader(log) as reader:
+            self.records = [r for r in reader.records() if r.position < self.end]
+            for record in self.records:
+                if record.kind in CHANGES:
+                    self._numbers[record.position] = self._ids(reader, record)
+                    first = record.offset // SECTOR
+                    landscape.written[first : first + record.length // SECTOR] = True
+        self.points: dict[int, Counter[StateKind]] = {}
+        self.hashes: list[Hashes] = []
+
+    def _ids(self, reader: LogReader, record: Record) -> Ids:
+        if record.kind is not Kind.WRITE:
+            return np.zeros(record.length // SECTOR, np.uint32)
+        return self._landscape.contents.ids(reader.payload(record), self.log, record.payload_at)
+
+    @property
+    def cut_points(self) -> int:
+        """Number of crash states, equal ones counted as often as they occur."""
+        return sum(sum(counter.values()) for counter in self.points.values())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different contents among them."""
+        return len(np.unique(np.concatenate(self.hashes))) if self.hashes else 0
+
+    def run(self, classes: Classes, prefix: str = "") -> None:
+        """Go through all states; `prefix` is the state whose boot wrote this log, with its `>`."""
+        self.points, self.hashes = {}, []
+        self._classes, self._prefix = classes, prefix
+        self._prepare()
+        for record in self.records:
+            self._issue(record)
+            at = record.position + 1
+            if at > self.start and record.kind is not Kind.MARK:
+                self._emit(at, record)
+
+    # What the log does
+
+    def _prepare(self) -> None:
+        land = self._landscape
+        sectors = np.flatnonzero(land.written)
+        self._sectors = sectors
+        self._column = np.full(land.sectors, -1, np.int64)
+        self._column[sectors] = np.arange(len(sectors))
+        start = self._base.at(sectors)
+        self._tracked = self._column[land.tracked]
+        self._is_tracked = np.zeros(len(sectors), np.bool_)
+        self._is_tracked[self._tracked] = True
+        self._expected = [self._slot_columns(name) for name in land.slots]
+        wrong = np.array([self._wrong_at_start(name) for name in land.slots], np.int64)
+        self._now = View(start.copy(), np.uint64(0), wrong.reshape(-1, 2).copy())
+        self._stable = View(start, np.uint64(0), wrong.reshape(-1, 2).copy())
+        self._open: list[Step] = []
+
+    def _slot_columns(self, name: str) -> tuple[Ids, Ids]:
+        """For each written sector what the slot's old and new image have there; a sector outside
+        of the image has what nothing is equal or unequal to: see `_count`."""
+        images = self._landscape.slots[name]
+        return tuple(self._expectation(images.first, each) for each in (images.old, images.new))  # type: ignore[return-value]
+
+    def _expectation(self, first: int, image: Ids) -> Ids:
+        expected = np.full(len(self._sectors), np.iinfo(np.uint32).max, np.uint32)
+        inside = (self._sectors >= first) & (self._sectors < first + len(image))
+        expected[inside] = image[self._sectors[inside] - first]
+        return expected
+
+    def _wrong_at_start(self, name: str) -> tuple[int, int]:
+        images = self._landscape.slots[name]
+        size = max(len(images.old), len(images.new))
+        content = self._base.numbers(images.first, size)
+        old, new = (int((content[: len(i)] != i).sum()) for i in (images.old, images.new))
+        return old, new
+
+    def _issue(self, record: Record) -> None:
+        """One record has been issued."""
+        if record.kind in (Kind.FLUSH, Kind.CUT):
+            # A cut in a recording is that of a board which had switched itself off: nothing lost.
+            self._settle()
+        elif record.kind in CHANGES:
+            if self._model is Model.SD:
+                self._settle()
+            first = int(self._column[record.offset // SECTOR])
+            step = Step(record, first, self._numbers[record.position])
+            # Differences change with what lies over them, also when a FUA write has been answered.
+            for news in (step, *(s for s in self._open[-1:] if s.record.fua)):
+                for other in self._open:
+                    if other.overlaps(news):
+                        other.changes.clear()
+            self._put(self._now, step)
+            self._open.append(step)
+
+    def _settle(self) -> None:
+        for step in self._open:
+            self._put(self._stable, step)
+        self._open.clear()
+
+    def _put(self, view: View, step: Step) -> None:
+        change = self._difference(view, step, step.ids)
+        view.ids[step.columns] = step.ids
+        view.hash ^= change.hash
+        view.wrong += change.wrong
+
+    def _difference(self, view: View, step: Step, ids: Ids) -> Change:
+        """What replacing the step's sectors by `ids` would do to the view."""
+        columns = step.columns
+        before, sectors = view.ids[columns], self._sectors[columns]
+        changed = before != ids
+        where = sectors[changed]
+        delta = np.bitwise_xor.reduce(
+            hashes(where, ids[changed]) ^ hashes(where, before[changed]), initial=np.uint64(0)
+        )
+        wrong = np.array(
+            [
+                [_count(ids, image[columns]) - _count(before, image[columns]) for image in pair]
+                for pair in self._expected
+            ],
+            np.int64,
+        ).reshape(-1, 2)
+        relevant = bool((changed & self._is_tracked[columns]).any())
+        return Change(step, ids, delta, wrong, relevant)
+
+    # What a power cut leaves
+
+    def _emit(self, at: int, record: Record) -> None:
+        self._counter = self.points.setdefault(at, Counter())
+        here: list[np.uint64] = []
+        doubtful = self._doubtful()
+        everything = self._kind_of(self._now, None)
+        self._add(everything, f"{at}/{_ALL}", here, self._now.hash)
+        if doubtful and self._model is not Model.SD:
+            rest = self._promised_only()
+            nothing = self._kind_of(rest, None)
+            self._add(nothing, f"{at}/{_NONE}", here, rest.hash)
+            for step in doubtful:
+                position = step.record.position
+                for kind, view, plain, change in (
+                    (LossKind.WITHOUT, self._now, everything, self._without(step)),
+                    (LossKind.ONLY, rest, nothing, self._only(step, rest)),
+                ):
+                    loss = Loss(kind=kind, position=position)
+                    found = self._varied(view, plain, change)
+                    self._add(found, f"{at}/{loss}", here, view.hash ^ change.hash)
+        newest = doubtful[-1] if doubtful and doubtful[-1].record is record else None
+        self.hashes.append(np.array(here, np.uint64))
+        if newest and len(newest.ids) > 1:
+            self._tear(newest, at)
+
+    def _doubtful(self) -> list[Step]:
+        """Writes that a power cut may take: the newest, and those that nothing promised."""
+        newest = self._open[-1:] if self._open else []
+        return [s for s in self._open[:-1] if not s.record.fua] + newest
+
+    def _promised_only(self) -> View:
+        """What is there when everything in doubt is lost."""
+        promised = [step for step in self._open[:-1] if step.record.fua]
+        if not promised:
+            return self._stable
+        stable = self._stable
+        view = View(stable.ids.copy(), stable.hash, stable.wrong.copy())
+        for step in promised:
+            self._put(view, step)
+        return view
+
+    def _without(self, step: Step) -> Change:
+        if "without" not in step.changes:
+            ids = self._stable.ids[step.columns].copy()
+            for other in self._open:
+                if other is not step and other.overlaps(step):
+                    _lay_over(ids, step, other)
+            step.changes["without"] = self._difference(self._now, step, ids)
+        return step.changes["without"]
+
+    def _only(self, step: Step, rest: View) -> Change:
+        if "only" not in step.changes:
+            ids = step.ids.copy()
+            for other in self._open[self._open.index(step) + 1 : -1]:
+                if other.record.fua and other.overlaps(step):
+                    _lay_over(ids, step, other)
+            step.changes["only"] = self._difference(rest, step, ids)
+        return step.changes["only"]
+
+    def _varied(self, view: View, unchanged: StateKind, change: Change) -> StateKind:
+        """The kind of a view with one change; most of them change nothing that matters."""
+        if change.relevant or change.wrong.any():
+            return self._kind_of(view, change)
+        return unchanged
+
+    def _tear(self, step: Step, at: int) -> None:
+        """The newest write after 1 .. n-1 of its sectors, all others kept."""
+        whole = self._without(step)
+        columns, count = step.columns, len(step.ids)
+        sectors, missing = self._sectors[columns], whole.ids
+        each = hashes(sectors, missing) ^ hashes(sectors, step.ids)
+        tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
+        self.hashes.append(self._now.hash ^ tails)
+        wrongs = [
+            [_tail(missing, step.ids, image[columns]) for image in pair] for pair in self._expected
+        ]
+        touched = (missing != step.ids) & self._is_tracked[columns]
+        before: npt.NDArray[np.bool_] | None = None
+        found = None
+        for kept in range(1, count):
+            wrong = np.array([[w[kept] for w in pair] for pair in wrongs], np.int64).reshape(-1, 2)
+            # Torn one sector later is the same kind unless that sector matters.
+            equal = (self._now.wrong + wrong) == 0
+            if found is None or before is None or touched[kept - 1] or (equal != before).any():
+                ids = np.concatenate((step.ids[:kept], missing[kept:]))
+                torn = Change(step, ids, np.uint64(0), wrong, relevant=True)
+                found = self._kind_of(self._now, torn)
+            before = equal
+            loss = Loss(kind=LossKind.TORN, position=step.record.position, sectors=kept)
+            self._count_in(found, f"{at}/{loss}")
+
+    def _kind_of(self, view: View, change: Change | None) -> StateKind:
+        """The kind of a view in which the sectors of one step are replaced."""
+        wrong = view.wrong if change is None else view.wrong + change.wrong
+        ids = view.ids[self._tracked]
+        if change and change.relevant:
+            columns = change.step.columns
+            first, end = np.searchsorted(self._tracked, (columns.start, columns.stop))
+            ids[first:end] = change.ids[self._tracked[first:end] - columns.start]
+        slots = tuple(
+            images.named(int(w[0]), int(w[1]))
+            for images, w in zip(self._landscape.slots.values(), wrong, strict=True)
+        )
+        return self._classes.kind(self._landscape.picture(ids, self._base), slots)
+
+    def _add(self, found: StateKind, state: str, here: list[np.uint64], content: np.uint64) -> None:
+        here.append(content)
+        self._count_in(found, state)
+
+    def _count_in(self, found: StateKind, state: str) -> None:
+        self._counter[found] += 1
+        self._classes.add(found, self._prefix + state)
+
+
+def _count(ids: Ids, image: Ids) -> int:
+    """Sectors that differ from an image; those that no image covers do not."""
+    return int(((ids != image) & (image != np.iinfo(np.uint32).max)).sum())
+
+
+def _tail(missing: Ids, new: Ids, image: Ids) -> npt.NDArray[np.int64]:
+    """For each s: how many more sectors differ from the image when those from s on are missing."""
+    covered = image != np.iinfo(np.uint32).max
+    more = ((missing != image) & covered).astype(np.int64) - ((new != image) & covered)
+    return np.cumsum(more[::-1])[::-1]
+
+
+def _lay_over(ids: Ids, step: Step, other: Step) -> None:
+    """Another step's content over what `ids` says of the sectors of `step`."""
+    first = max(step.first, other.first)
+    end = min(step.first + len(step.ids), other.first + len(other.ids))
+    ids[first - step.first : end - step.first] = other.ids[first - other.first : end - other.first]
