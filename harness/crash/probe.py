@@ -7,11 +7,11 @@ every process that boots crash states of that recording serves the probe there.
 
 import contextlib
 import random
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.boards.board import Board
+from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording import PROBE, Recording
 from harness.crash.verdict import Judge
 from harness.errors import DeviceError
@@ -25,6 +25,8 @@ from harness.verdict import Invariant
 NAME = "second-update"  # the invariant
 _SIZE = 1 << 20  # bytes of its slot
 _SECONDS = 300.0  # to install it
+# From the server that the device was given: that it still knows it is part of the question.
+_INSTALL = f'gateway-update install "$(cat {SERVER_FILE})/{{name}}" 2>&1'
 
 
 def make(old: Release, folder: Path) -> Path:
@@ -67,10 +69,9 @@ def install(recording: Recording, board: Board, judge: Judge) -> Invariant:
 
 
 def _problem(recording: Recording, board: Board, judge: Judge) -> str:
-    url = f"http://{board.host_address()}:{recording.server_port}/{recording.probe.name}"
     before = judge.medium_selection()
     # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
-    result = board.run(f"gateway-update install {shlex.quote(url)} 2>&1", timeout=_SECONDS)
+    result = board.run(_INSTALL.format(name=recording.probe.name), timeout=_SECONDS)
     if result.returncode != 0:
         return f"exit code {result.returncode}: {result.stdout[-1000:]}"
     after = judge.medium_selection()

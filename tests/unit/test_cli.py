@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.cli import app
+from harness.commands import crash
 
 HARNESS = Path(sys.executable).with_name("harness")
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+GROUPS = [
+    f"crash {command.callback.__name__}"
+    for command in crash.app.registered_commands
+    if command.callback
+]
 
 # The real command line with one more command, which does what `FAIL` says.
 WITH_COMMAND = """
@@ -42,7 +48,7 @@ def failing(statement: str, *options: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_every_exit_code() -> None:
     done = harness("--help")
     assert done.returncode == 0
-    for command in COMMANDS:
+    for command in [*COMMANDS, "crash"]:
         assert re.search(rf"│ {command} ", done.stdout)
     assert "5 promotion refused" in done.stdout
 
@@ -53,9 +59,9 @@ def test_no_arguments_is_help_and_a_usage_error() -> None:
     assert "Usage:" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
 def test_each_command_has_complete_help_with_an_example(command: str) -> None:
-    done = harness(command, "--help")
+    done = harness(*command.split(), "--help")
     assert done.returncode == 0
     assert f"harness {command}" in done.stdout.split("Options")[0].split("Usage:")[1][20:]
 
@@ -67,6 +73,9 @@ def test_each_command_has_complete_help_with_an_example(command: str) -> None:
         ["build"],
         ["flash", "--no-such-option"],
         ["--events", "/no/x", "status"],
+        ["crash", "fsck", "run"],
+        ["crash", "fsck", "run", "--at", "1", "--state", "1/none"],
+        ["crash", "explore", "run", "--budget", "soon"],
     ],
 )
 def test_a_usage_error_is_2_and_tells_what_is_wrong(arguments: list[str]) -> None:
@@ -140,7 +149,7 @@ def test_a_recipe_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_release_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
     missing = tmp_path / "no-such-release"
     repository = tmp_path / "repository"
     commands: list[list[str | Path]] = [
@@ -148,6 +157,11 @@ def test_a_release_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
         ["test", missing, "--from", missing, "--board", "gateway-qemu"],
         ["promote", missing, "--ring", "canary", "--repo", repository],
         ["report", missing],
+        ["crash", "record", missing, "--from", missing, "--board", "gateway-qemu", "-o", tmp_path],
+        ["crash", "explore", missing],
+        ["crash", "report", missing],
+        ["crash", "replay", missing, "--at", "1"],
+        ["crash", "fsck", missing, "--at", "1"],
     ]
     for arguments in commands:
         done = harness(*arguments)

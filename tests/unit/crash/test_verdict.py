@@ -225,6 +225,19 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
 }
 
 
+def test_who_installs_an_update_afterwards_need_not_ask_for_the_server() -> None:
+    board = FakeBoard(HEALTHY, reachable=False)
+    found = Judge(
+        board=cast(Board, board),
+        client=cast(Client, FakeClient(board)),
+        old=release("1", OLD),
+        new=release("2", NEW),
+        asks_server=False,
+    ).judge(boots_before=0)
+    assert (found.verdict, broken(found)) == ("new", set())
+    assert "update-server-reachable" not in {each.name for each in found.invariants}
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_each_invariant_fails_alone(damage: str) -> None:
     board = FakeBoard(HEALTHY)

@@ -1,0 +1,154 @@
+"""A small recording made by hand: two releases, a disk of 9 MiB, and the log of an update on it."""
+
+import hashlib
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
+from harness.crash import phases
+from harness.crash.recording import Recording
+from harness.images.bootloaders.grub import environment_block
+from harness.images.layout import MIB, Region
+from harness.images.release import Digest, Release
+
+SECTOR = 512
+DATA_SIZE = 8 * MIB
+LAYOUT = {
+    "boot-selection": Region(0, 1024),
+    "boot-selection-1": Region(0, 512),
+    "boot-selection-2": Region(512, 512),
+    "slot-A": Region(4096, 4096),
+    "slot-B": Region(8192, 4096),
+    "data": Region(MIB, DATA_SIZE),
+}
+OLD, NEW = b"old " * 512, b"new " * 512
+BEFORE, AFTER = environment_block(), environment_block(order="B A", states=("good", "trial"))
+
+
+def release(folder: Path, version: str, content: bytes) -> Release:
+    """A release with its files; both slots of its disk hold `content`."""
+    folder.mkdir()
+    image = folder / "disk.img"
+    with image.open("wb") as disk:
+        os.truncate(image, MIB + DATA_SIZE)
+        for region in ("boot-selection-1", "boot-selection-2"):
+            os.pwrite(disk.fileno(), BEFORE, LAYOUT[region].offset)
+        for region in ("slot-A", "slot-B"):
+            os.pwrite(disk.fileno(), content, LAYOUT[region].offset)
+    _mkfs(image)
+    (folder / "slot.img").write_bytes(content)
+    made = Release(
+        folder=folder,
+        machine="small",
+        version=version,
+        variants=(),
+        client="rauc",
+        bootloader="grub",
+        compatible="small",
+        inputs="0" * 64,
+        base="0" * 64,
+        suites=("bookworm",),
+        recipe="images/small",
+        source_date_epoch=1,
+        slot=_digest(folder / "slot.img"),
+        artifact_name="update.raucb",
+        layout=LAYOUT,
+        files={name: _digest(folder / name) for name in ("disk.img", "slot.img")},
+    )
+    made.write()
+    return made
+
+
+def update_log(path: Path, base: Path) -> None:
+    """One update and one rollback: the writes that a gateway makes, as few as show each phase."""
+    create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
+    log = Log(path)
+    log.mark("boot 1").data().flush()
+    log.mark(phases.START).mark("boot 2").data().flush()
+    log.mark(phases.INSTALL).select(AFTER).slot("slot-B").flush()
+    log.select(AFTER).data().flush().mark(phases.INSTALLED)
+    log.mark(phases.REBOOT).data().flush()
+    log.mark("boot 3").select(AFTER).data().flush().select(AFTER).mark(phases.HEALTHY)
+    log.mark(phases.INSTALL).slot("slot-A").flush().select(BEFORE).mark(phases.INSTALLED)
+    log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
+    log.mark("boot 5").select(AFTER).data().flush().mark(phases.END)
+    log.writer.close()
+
+
+class Log:
+    """Appends to a log, word by word."""
+
+    def __init__(self, path: Path) -> None:
+        self.writer = LogWriter(path)
+
+    def mark(self, name: str) -> "Log":
+        self.writer.append(Kind.MARK, payload=name.encode())
+        return self
+
+    def flush(self) -> "Log":
+        self.writer.append(Kind.FLUSH)
+        return self
+
+    def write(self, offset: int, content: bytes) -> "Log":
+        self.writer.append(Kind.WRITE, offset=offset, length=len(content), payload=content)
+        return self
+
+    def select(self, block: bytes) -> "Log":
+        """Both copies of the boot selection, each made stable."""
+        return self.write(0, block).flush().write(512, block).flush()
+
+    def slot(self, name: str) -> "Log":
+        """Half of the new version, then the rest."""
+        offset, half = LAYOUT[name].offset, len(NEW) // 2
+        return self.write(offset, NEW[:half]).write(offset + half, NEW[half:])
+
+    def data(self) -> "Log":
+        """The last sector of the data partition, which no file has."""
+        return self.write(MIB + DATA_SIZE - SECTOR, b"d" * SECTOR)
+
+
+def recording(folder: Path) -> Recording:
+    """The whole recording, saved in `folder`/run."""
+    old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
+    run = folder / "run"
+    run.mkdir()
+    update_log(run / "log.bin", old.disk_image)
+    span = phases.find(run / "log.bin", LAYOUT)
+    made = Recording(
+        folder=run,
+        machine="small",
+        board="small-1",
+        model="disk",
+        lab=folder / "lab.yaml",
+        old=old,
+        new=new,
+        base=old.disk_image,
+        base_sha256=old.files["disk.img"].sha256,
+        start=span.start,
+        end=span.end,
+        phases=span.phases,
+        server_port=20001,
+        clock=datetime(2026, 1, 1, tzinfo=UTC),
+        seed=7,
+        outcomes=(),
+    )
+    made.save()
+    return made
+
+
+def _mkfs(image: Path) -> None:
+    tree = image.parent / "tree"
+    (tree / "config").mkdir(parents=True)
+    (tree / "config/update-server").write_text("http://10.0.2.2:20001\n")
+    subprocess.run(
+        ["mkfs.ext4", "-q", "-d", tree, "-E", f"offset={MIB}", image, f"{DATA_SIZE // 1024}K"],
+        check=True,
+        capture_output=True,
+    )
+
+
+def _digest(path: Path) -> Digest:
+    content = path.read_bytes()
+    return Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content))

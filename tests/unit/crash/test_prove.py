@@ -1,0 +1,218 @@
+"""The prover against a board made of bytes, and the probe against the real update server."""
+
+import hashlib
+import json
+import shutil
+import socket
+import threading
+import urllib.request
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.boards.board import Board, CommandResult
+from harness.crash.probe import serving
+from harness.crash.prove import FILE, Proof, prove
+from harness.crash.recording import Recording
+from harness.crash.verdict import sentinel
+from harness.errors import ConfigurationError, DeviceError, LabError
+from harness.images.bootloaders.grub import environment_block
+from harness.verdict import Verdict
+from tests.unit.crash.recordings import LAYOUT, recording
+from tests.unit.crash.test_verdict import HEALTHY
+
+STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}
+
+
+@dataclass
+class Device:
+    """A board with the small recording's disk; healthy, unless `says` is something else."""
+
+    medium: bytearray
+    folder: Path
+    says: str = HEALTHY[0].replace("slot B", "slot A")
+    install: str = "ok"  # ok, refused, dead, or idle: it says ok and selects nothing
+    medium_fails: bool = False
+    name: str = "small-1"
+    boots: int = 0
+    on: bool = False
+    loaded: tuple[Path, datetime, int] | None = None
+    sent: list[str] = field(default_factory=list)
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        self.loaded = (state_file, clock, seed)
+        self.write_log.write_bytes(b"log")
+
+    def power_on(self) -> None:
+        self.on = True
+        self.boots = 1
+        (self.folder / "boot-1.log").write_text(self.says)
+
+    def power_off(self) -> None:
+        self.on = False
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        if self.medium_fails:
+            raise LabError("nbdkit has died")
+        if "health" not in self.says:
+            self.boots += 1
+            raise DeviceError("reset")
+        return self.says
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        self.sent.append(command)
+        if "sha256sum" in command:
+            return self._done(self._sums())
+        if "gateway-update install" in command:
+            return self._install()
+        selection = environment_block().decode().rstrip("#").splitlines()[1:]
+        pairs = dict(line.split("=") for line in selection)
+        status = {**STATUS, "boot_selection": {**pairs, "copy1": "ok", "copy2": "ok"}}
+        return self._done(f"\nhttp://10.0.2.2:20001\n{json.dumps(status)}")
+
+    def _install(self) -> CommandResult:
+        self.write_log.write_bytes(b"log with the probe")
+        if self.install == "dead":
+            raise DeviceError("ssh: the link died")
+        if self.install == "ok":
+            block = environment_block(order="B A", states=("good", "trial"))
+            self.medium[0:1024] = block + block
+        return self._done("LastError: no space", returncode=1 if self.install == "refused" else 0)
+
+    def _sums(self) -> str:
+        files = sentinel().items()
+        return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files)
+
+    def _done(self, stdout: str, *, returncode: int = 0) -> CommandResult:
+        return CommandResult(stdout=stdout, stderr="", returncode=returncode)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return bytes(self.medium[offset : offset + length])
+
+    def read_hash(self, offset: int, length: int) -> str:
+        return hashlib.sha256(self.read(offset, length)).hexdigest()
+
+    def read_set(self) -> list[tuple[int, int]]:
+        installed = any("install" in command for command in self.sent)
+        return [(0, 2), (8, 4)] if installed else [(0, 2)]
+
+    @property
+    def write_log(self) -> Path:
+        return self.folder / "log.bin"
+
+    @property
+    def console_logs(self) -> list[Path]:
+        return sorted(self.folder.glob("boot-*.log"))
+
+    def mark(self, name: str) -> None: ...
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recording:
+    return recording(tmp_path)
+
+
+def device(recorded: Recording) -> Device:
+    folder = recorded.folder.parent / "board"
+    folder.mkdir()
+    return Device(medium=bytearray(recorded.base.read_bytes()), folder=folder)
+
+
+def proven(recorded: Recording, board: Device) -> Proof:
+    folder = recorded.folder / "proofs/00001"
+    return prove(recorded, cast(Board, board), "4/none", recorded.folder / "state.json", folder)
+
+
+def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> None:
+    board = device(recorded)
+    proof = proven(recorded, board)
+    assert board.loaded == (recorded.folder / "state.json", recorded.clock, recorded.seed)
+    assert (proof.verdict, proof.final, proof.boots, proof.broken) == (Verdict.OLD, "old", 1, ())
+    assert proof.reads_judged == [(0, 2)]
+    assert proof.reads == [(0, 2), (8, 4)]
+    assert (proof.folder / "log.bin").read_bytes() == b"log"  # without what the probe wrote
+    assert (proof.folder / "console/boot-1.log").read_text() == board.says
+    assert not board.on
+
+
+@pytest.mark.parametrize("install", ["refused", "dead", "idle"])
+def test_a_board_that_takes_no_update_any_more_is_inconsistent(
+    recorded: Recording, install: str
+) -> None:
+    board = device(recorded)
+    board.install = install
+    proof = proven(recorded, board)
+    assert proof.verdict is Verdict.INCONSISTENT
+    assert [each.name for each in proof.broken] == ["second-update"]
+    told = {"refused": "no space", "dead": "link died", "idle": "boot selection went from"}
+    assert told[install] in proof.broken[0].detail
+
+
+def test_a_broken_state_is_not_probed(recorded: Recording) -> None:
+    board = device(recorded)
+    board.medium[LAYOUT["slot-A"].offset] = 0
+    proof = proven(recorded, board)
+    assert proof.verdict is Verdict.INCONSISTENT
+    assert "slot-content" in {each.name for each in proof.broken}
+    assert not any("install" in command for command in board.sent)
+
+
+def test_a_board_that_never_comes_is_bricked(recorded: Recording) -> None:
+    board = device(recorded)
+    board.says = "no more"
+    proof = proven(recorded, board)
+    assert (proof.verdict, proof.final) == (Verdict.BRICKED, "")
+    assert not board.on
+
+
+def test_a_failing_bench_is_no_verdict(recorded: Recording) -> None:
+    board = device(recorded)
+    board.medium_fails = True
+    with pytest.raises(LabError, match="nbdkit"):
+        proven(recorded, board)
+    assert not board.on
+    assert not (recorded.folder / "proofs/00001" / FILE).exists()
+
+
+def test_a_proof_comes_back_as_it_was_saved(recorded: Recording) -> None:
+    board = device(recorded)
+    board.install = "refused"
+    proof = proven(recorded, board)
+    assert Proof.load(proof.folder) == proof
+    moved = shutil.move(proof.folder, recorded.folder / "elsewhere")
+    assert Proof.load(Path(moved)).folder == Path(moved)
+    (Path(moved) / FILE).write_text("{}")
+    with pytest.raises(ConfigurationError, match="no proof"):
+        Proof.load(Path(moved))
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
+def test_several_provers_serve_one_port(recorded: Recording) -> None:
+    recorded = replace(recorded, server_port=free_port())
+    recorded.probe.write_bytes(b"probe")
+    with serving(recorded) as first, serving(recorded) as second:
+        assert first.port == second.port == recorded.server_port
+        for _ in range(8):
+            address = f"{first.url()}/{recorded.probe.name}"
+            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own
+                assert answer.read() == b"probe"
+        assert first.log or second.log
+
+
+def test_a_port_that_another_program_has_is_the_labs_fault(recorded: Recording) -> None:
+    recorded.probe.write_bytes(b"probe")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        recorded = replace(recorded, server_port=other.getsockname()[1])
+        with pytest.raises(LabError, match=str(recorded.server_port)), serving(recorded):
+            pass
+    assert not [t for t in threading.enumerate() if t.name == "update-server"]
