@@ -104,14 +104,27 @@ def explore(
 
 
 @app.command()
-def report(run: Run, *, as_json: Json = False) -> None:
+def report(
+    run: Run,
+    *,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Also sign what was found, good or bad, into this evidence store."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Write the report of an exploration (HTML) anew, and show its verdicts.
 
-    [dim]harness crash report run[/]
+    [dim]harness crash report run --store ~/.local/share/harness/evidence[/]
     """
     from harness.crash import report as reports
     from harness.crash import results
+    from harness.evidence import crash, signing
+    from harness.evidence.store import EvidenceStore
 
+    if store:
+        stored = crash.keep(run, EvidenceStore(store), signing.load_signer())
+        typer.echo(f"evidence: {stored.folder}", err=True)
     _tell_results(results.load(run), reports.write(run), as_json=as_json)
 
 

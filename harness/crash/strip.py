@@ -52,6 +52,11 @@ def replay_words(run: Path) -> str:
     return shlex.join(["./run", "harness", "crash", "replay", str(run.resolve())])
 
 
+def report_command(run: Path) -> str:
+    """The command that shows the verdicts again."""
+    return shlex.join(["./run", "harness", "crash", "report", str(run.resolve())])
+
+
 def runs(values: Iterable[int]) -> list[int]:
     """Run lengths: `[value, count, ...]`."""
     return [number for value, group in groupby(values) for number in (value, sum(1 for _ in group))]

@@ -6,6 +6,8 @@ Rules, all about exactly the digests of the release:
 - A required scenario has passed when its newest record passed.
 - A failed record of any scenario, required or not, refuses for good: running again until it
   passes is not a fix, another build is. Lab trouble is forgiven by a later pass.
+- Where a ring asks for it, the exploration of all power cuts (`harness crash`) is one more required
+  scenario: none undecided, no sample that disagrees, none bricked or inconsistent.
 - Records of an unfinished run are unsigned: they can refuse, never allow.
 - Evidence about this version that is damaged refuses: nobody can say what it said.
 - Evidence signed by a stranger counts for nothing, and is mentioned.
@@ -15,11 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import HarnessError, PromotionError
+from harness.evidence import crash
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.signing import UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Found, Run, Stored
 from harness.evidence.subject import Subject
-from harness.promotion.policy import Policy, RingPolicy, matches
+from harness.promotion.policy import CrashPolicy, Policy, RingPolicy, matches
 from harness.promotion.ring import Ring
 
 
@@ -106,7 +109,21 @@ def _missing(asked: RingPolicy, records: dict[str, Record]) -> tuple[list[str], 
             ]
             rest = f"; not passed: {', '.join(bad)}" if bad else ""
             missing.append(f"{pattern}: {len(good)} of at least {least} passed{rest}")
+    if asked.crash and asked.crash.required:
+        missing += _unproven(asked.crash, records.get(crash.SCENARIO))
+        counted |= passed.intersection([crash.SCENARIO])
     return missing, sorted(counted)
+
+
+def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
+    """What the exploration of all power cuts does not prove, or that there is none."""
+    if record is None or not record.passed:
+        again = "keep one: harness crash report RUN --store STORE"
+        return [f"{crash.SCENARIO}: {_why_not(record)} ({again})"]
+    found = record.fault.parameters.get("cut_points", 0) if record.fault else 0
+    if found < asked.cut_points:
+        return [f"{crash.SCENARIO}: {found:,} cut points of at least {asked.cut_points:,}"]
+    return []
 
 
 def _why_not(record: Record | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.evidence import crash
 from harness.evidence.table import summary_line
 from harness.promotion.candidate import Candidate
 from harness.promotion.gate import Decision
@@ -48,4 +49,6 @@ def _runs(decision: Decision) -> list[str]:
         header = stored.evidence.header
         old = f" from {header.from_release.version}" if header.from_release else ""
         lines.append(f"Run {header.run}{old} on {header.board}: {summary_line(stored.evidence)}.")
+        explored = [r for r in stored.evidence.records if r.scenario == crash.SCENARIO]
+        lines += [f"  every power cut: {crash.told(record)}" for record in explored]
     return lines

@@ -11,6 +11,7 @@ rings:
     evidence_keys: [development, jenkins]
     scenarios: [update, "bad-update[kernel-panic]"]
     matching: {"power-cut[*]": 10}
+    crash: {required: true}
   fleet:
     ...
     requires_ring: canary
@@ -41,6 +42,16 @@ class TrustedKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrashPolicy:
+    """Whether every power-cut point of the update must have been explored, and none be bad;
+    `cut_points`: of at least so many."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    required: bool
+    cut_points: Annotated[int, Field(ge=1)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RingPolicy:
     """What one ring asks for. `matching` maps a pattern, in which only `*` is special, to how
     many different scenarios that match it must have passed."""
@@ -51,6 +62,7 @@ class RingPolicy:
     scenarios: tuple[str, ...] = ()
     matching: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     requires_ring: Ring | None = None
+    crash: CrashPolicy | None = None
     partial: bool = False  # whether some machines may get a version that others do not
 
 
@@ -124,7 +136,8 @@ def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:
         for name in asked.evidence_keys
         if name not in policy.keys
     ]
-    if not asked.scenarios and not asked.matching:
+    explored = asked.crash is not None and asked.crash.required
+    if not asked.scenarios and not asked.matching and not explored:
         problems.append(f"rings.{ring}: asks for no scenario, so anything would be let through")
     before = asked.requires_ring
     if before is not None and list(Ring).index(before) >= list(Ring).index(ring):

@@ -1,0 +1,158 @@
+"""The exploration of all power cuts as evidence: one record, `crash`, in a signed run of its own.
+
+It is a record like a scenario's, so that everything holds for it that holds for those: the
+signature, the report, and that the gate never forgives a failure. What is worked out here is only
+what the numbers of results.json come to:
+
+- a cut point, a second cut or a sample that ended bricked or inconsistent: that verdict, a failure;
+- else, anything that is not proven (undecided cut points, a sample that disagrees, numbers that do
+  not add up): no verdict, which a later and complete exploration may replace;
+- else the worst of what was seen; the numbers are in the record's parameters.
+"""
+
+import gzip
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+
+from harness.crash import report, results
+from harness.crash.recording import Recording
+from harness.crash.results import Results
+from harness.crash.strip import report_command
+from harness.errors import ConfigurationError
+from harness.evidence.record import Fault, Record
+from harness.evidence.report import write_report
+from harness.evidence.store import EvidenceStore, Stored
+from harness.evidence.subject import Subject, read_subject
+from harness.evidence.tools import tool_versions
+from harness.verdict import Invariant, Verdict
+
+SCENARIO = "crash"
+REPORT_FILE = "crash.html"
+RESULTS_FILE = "results.json.gz"
+_GOOD = (Verdict.OLD, Verdict.NEW, Verdict.RECOVERED)
+
+
+def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
+    """Sign what the exploration of the recording in `folder` found, good or bad, into the store.
+
+    Raises ConfigurationError when recording and results do not belong together, or when a file of
+    the release that was proven is not what was built.
+    """
+    recording, found = Recording.load(folder), results.load(folder)
+    _check(folder, recording, found)
+    run = store.begin(
+        read_subject(recording.new.folder),
+        from_release=Subject.of(recording.old),
+        board=recording.board,
+        lab=str(recording.lab),
+        tools=tool_versions(),
+    )
+    ended = datetime.fromtimestamp((folder / results.FILE).stat().st_mtime, UTC)
+    run.add(record_of(found, folder, ended))
+    shutil.copyfile(report.write(folder), run.folder / REPORT_FILE)
+    _pack(folder / results.FILE, run.folder / RESULTS_FILE)
+    stored = run.finish(signer)
+    write_report(stored.evidence, stored.folder)
+    return stored
+
+
+def record_of(found: Results, folder: Path, ended: datetime) -> Record:
+    """The record; `folder` is where the exploration can be reported again, `ended` in UTC."""
+    verdict, why = _verdict(found), report.headline(found)
+    failed = verdict is not None and verdict.failed
+    return Record(
+        scenario=SCENARIO,
+        board=found.recording.board,
+        machine=found.recording.machine,
+        expected=_GOOD,
+        verdict=verdict,
+        boots=sum(proof.boots for proof in found.proofs),
+        invariants=(
+            Invariant(
+                name="no cut point ends badly", holds=not failed, detail=why if failed else ""
+            ),
+        ),
+        timeline=(),
+        started=ended - timedelta(seconds=float(found.timing.get("seconds", 0))),
+        finished=ended,
+        replay=report_command(folder),
+        fault=Fault(printed="power-cut:every", seed=found.seed, parameters=_numbers(found)),
+        error="" if verdict else f"not proven: {'; '.join(found.problems)}",
+    )
+
+
+def told(record: Record) -> str:
+    """The numbers of such a record in one line."""
+    numbers = record.fault.parameters if record.fault else {}
+    verdicts = numbers.get("verdicts", {})
+    return ", ".join(f"{verdicts.get(str(each), 0):,} {each}" for each in Verdict) + (
+        f" of {numbers.get('cut_points', 0):,} cut points, {numbers.get('booted', 0):,} booted"
+    )
+
+
+def _pack(source: Path, target: Path) -> None:
+    """Compress: results.json of 250,000 positions has 70 MB, in numbers that repeat."""
+    with source.open("rb") as plain, gzip.open(target, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+
+
+def _verdict(found: Results) -> Verdict | None:
+    """What all the numbers come to; None where they prove nothing."""
+    seen = {verdict for verdict in Verdict if found.count(verdict)}
+    seen |= {bad.verdict for bad in found.bad}
+    # A sample that agrees with nobody counts all the same when it ended badly.
+    seen |= {v for v in Verdict for d in found.disagreements if v.failed and v in d.got.split()}
+    if failing := [verdict for verdict in Verdict if verdict.failed and verdict in seen]:
+        return failing[0]
+    if found.problems:
+        return None
+    return next(verdict for verdict in reversed(_GOOD) if verdict in seen)
+
+
+def _numbers(found: Results) -> dict[str, Any]:
+    counts = found.counts
+    return {
+        "model": found.recording.model,
+        "positions": len(found.points),
+        "cut_points": counts.cut_points,
+        "distinct": counts.distinct,
+        "booted": counts.booted,
+        "decided": dict(counts.decided),
+        "undecided": counts.undecided,
+        "sampled": counts.sampled,
+        "disagreements": counts.disagreements,
+        "bad_states": len(found.bad),
+        "complete": found.complete,
+        "verdicts": {str(verdict): count for verdict, count in found.verdicts.items()},
+        "nested_cut_points": counts.nested.cut_points,
+        "nested_booted": counts.nested.booted,
+        "nested_undecided": counts.nested.undecided,
+        "results_sha256": found.sha256,
+    }
+
+
+def _check(folder: Path, recording: Recording, found: Results) -> None:
+    """Results that were copied from elsewhere must not speak for this release."""
+    told, real = found.recording, recording
+    pairs = {
+        "machine": (told.machine, real.machine),
+        "board": (told.board, real.board),
+        "model": (told.model, real.model),
+        "old": (told.old, real.old.version),
+        "new": (told.new, real.new.version),
+        "start": (told.start, real.start),
+        "end": (told.end, real.end),
+    }
+    problems = [
+        f"recording.{key}: {has}, but recording.json has {wanted}"
+        for key, (has, wanted) in pairs.items()
+        if has != wanted
+    ]
+    if problems:
+        raise ConfigurationError.of(
+            str(folder / results.FILE), problems, hint="explore this recording again"
+        )

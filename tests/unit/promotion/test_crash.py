@@ -1,0 +1,120 @@
+"""A ring that asks for every power cut: what lets a release in, and each way to be refused."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.crash.results import load
+from harness.errors import PromotionError
+from harness.evidence import crash
+from harness.evidence.record import Record
+from harness.promotion.policy import Policy
+from tests.unit.crash.samples import results, write_run
+from tests.unit.evidence.samples import NOON
+from tests.unit.promotion.conftest import Bench, git
+
+
+def explored(bench: Bench, content: dict[str, Any], *, minute: int = 0) -> Record:
+    run = write_run(bench.folder / "run", content)
+    return crash.record_of(load(run), run, NOON + timedelta(minutes=minute))
+
+
+def demand(bench: Bench, asked: str = "{required: true}") -> None:
+    """Change the policy: canary asks for the exploration."""
+    work = bench.folder / "policy"
+    git(bench.folder, "clone", "--quiet", str(bench.repository), str(work))
+    file = work / "policy.yaml"
+    text = file.read_text()
+    assert "  canary:\n" in text
+    file.write_text(text.replace("  canary:\n", f"  canary:\n    crash: {asked}\n"))
+    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    git(work, *author, "commit", "--quiet", "--all", "--message", "policy: every power cut")
+    git(work, "push", "--quiet")
+
+
+def refusal(bench: Bench, release: Path) -> str:
+    with pytest.raises(PromotionError, match="is not let into ring canary") as refused:
+        bench.promote(release)
+    return refused.value.details
+
+
+def test_a_complete_and_good_exploration_is_let_through(bench: Bench) -> None:
+    release = bench.good()
+    bench.test(release, [explored(bench, results())])
+    demand(bench)
+    [candidate] = bench.promote(release).candidates
+    assert candidate.decision is not None
+    assert "crash" in candidate.decision.required
+    message = git(bench.repository, "log", "-1", "--format=%B", "main")
+    assert "every power cut: " in message
+    assert "0 bricked, 0 inconsistent of 9,315 cut points, 18 booted" in message
+
+
+def test_without_an_exploration_it_is_missing(bench: Bench) -> None:
+    release = bench.good()
+    demand(bench)
+    assert (
+        "missing: crash: no evidence for these digests (keep one: harness crash report"
+        in refusal(bench, release)
+    )
+
+
+def test_nobody_asked(bench: Bench) -> None:
+    """Negative control: what `demand` changes is what refuses."""
+    bench.promote(bench.good())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (results(open_end=True), "4,233 cut points are undecided"),
+        ({**results(), "complete": False}, "ended before it was complete"),
+        (
+            {**results(), "disagreements": [{"state": "9/none", "expected": "old", "got": "new"}]},
+            "sampled states came out otherwise",
+        ),
+    ],
+)
+def test_what_is_not_proven_is_missing_until_it_is(
+    bench: Bench, content: dict[str, Any], told: str
+) -> None:
+    release = bench.good()
+    bench.test(release, [explored(bench, content)])
+    demand(bench)
+    lines = refusal(bench, release)
+    assert "missing: crash: " in lines
+    assert told in lines
+    bench.test(release, [explored(bench, results(), minute=1)])
+    bench.promote(release)
+
+
+def test_a_bad_cut_point_is_final_though_nobody_asked(bench: Bench) -> None:
+    release = bench.good()
+    bench.test(release, [explored(bench, results(bad=True))])
+    bench.test(release, [explored(bench, results(), minute=1)])
+    lines = refusal(bench, release)
+    assert "failed: crash: bricked" in lines
+    assert "4 bricked, 1 inconsistent of 9,320 cut points" in lines
+    assert "again: ./run harness crash report " in lines
+
+
+def test_too_few_cut_points_are_told(bench: Bench) -> None:
+    release = bench.good()
+    bench.test(release, [explored(bench, results())])
+    demand(bench, "{required: true, cut_points: 10000}")
+    assert "missing: crash: 9,315 cut points of at least 10,000" in refusal(bench, release)
+
+
+def test_it_can_be_all_that_a_ring_asks_for(tmp_path: Path) -> None:
+    key = (
+        "-----BEGIN PUBLIC KEY-----\\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+    )
+    (tmp_path / "policy.yaml").write_text(
+        f'schema: 1\nkeys: {{one: {{pem: "{key}\\n-----END PUBLIC KEY-----\\n"}}}}\n'
+        "rings:\n  lab: {machines: [m], evidence_keys: [one], crash: {required: true}}\n"
+    )
+    asked = next(iter(Policy.load(tmp_path).rings.values())).crash
+    assert asked is not None
+    assert asked.required
