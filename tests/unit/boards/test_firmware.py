@@ -1,5 +1,6 @@
 """What the Pi's firmware does before U-Boot, on cards made with real tools."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def _card(folder: Path, files: dict[str, bytes]) -> Path:
     work.mkdir()
     content = uboot.boot_partition(files, "0badcafe", work).read_bytes()
     table = bytearray(512)
-    table[446:462] = bytes([0x80, 0, 0, 0, 0x0C, 0, 0, 0, *(2048).to_bytes(4, "little")]) + bytes(4)
+    start, length = 2048, len(content) // 512
+    table[446:462] = struct.pack("<8B2I", 0x80, 0, 0, 0, 0x0C, 0, 0, 0, start, length)
     table[510:] = b"\x55\xaa"
     card = folder / "card.img"
     card.write_bytes(bytes(table).ljust(2048 * 512, b"\0") + content)
@@ -50,7 +52,9 @@ def test_starts_what_config_txt_names(tmp_path: Path) -> None:
         "u-boot.bin": b"program",
         "pi.dtb": _devicetree(tmp_path),
     }
-    arguments = firmware.load(_card(tmp_path, files), tmp_path / "run")
+    card = _card(tmp_path, files)
+    assert firmware.card_area(card.read_bytes()[:512]) == card.stat().st_size
+    arguments = firmware.load(card, tmp_path / "run")
     named = dict(zip(arguments[::2], map(Path, arguments[1::2]), strict=True))
     assert named["-kernel"].read_bytes() == b"program"
 
@@ -67,7 +71,7 @@ def test_starts_what_config_txt_names(tmp_path: Path) -> None:
     assert overlay[:4] == b"\xd0\x0d\xfe\xed"
 
 
-def test_random_seeds_differ(tmp_path: Path) -> None:
+def test_seeds_differ_or_are_given(tmp_path: Path) -> None:
     files = {
         "config.txt": b"kernel=k\ndevice_tree=pi.dtb",
         "k": b"k",
@@ -75,10 +79,11 @@ def test_random_seeds_differ(tmp_path: Path) -> None:
     }
     card = _card(tmp_path, files)
     overlays = []
-    for name in ("first", "second"):
-        firmware.load(card, tmp_path / name)
-        overlays.append((tmp_path / name / "qemu.dtbo").read_bytes())
-    assert overlays[0] != overlays[1]
+    for seed in (b"", b"", b"1" * 64, b"1" * 64):
+        firmware.load(card, tmp_path / "run", rng_seed=seed)
+        overlays.append((tmp_path / "run/qemu.dtbo").read_bytes())
+    assert len(set(overlays)) == 3
+    assert overlays[2] == overlays[3]
 
 
 @pytest.mark.parametrize("missing", ["config.txt", "u-boot.bin"])
@@ -91,5 +96,7 @@ def test_what_is_missing_is_the_products_fault(missing: str, tmp_path: Path) -> 
 
 def test_a_card_without_fat(tmp_path: Path) -> None:
     (tmp_path / "card.img").write_bytes(bytes(1 << 20))
+    with pytest.raises(DeviceError, match="no FAT partition"):
+        firmware.card_area(bytes(512))
     with pytest.raises(DeviceError, match="no FAT partition"):
         firmware.load(tmp_path / "card.img", tmp_path / "run")
