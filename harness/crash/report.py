@@ -119,7 +119,9 @@ def legend(results: Results) -> list[tuple[str, int]]:
 
 def rules(results: Results) -> list[tuple[str, int]]:
     """(how, cut points) for each rule by which verdicts were found."""
-    return [(RULES.get(rule, rule), count) for rule, count in results.counts.decided.items()]
+    decided = results.counts.decided
+    names = sorted(decided, key=lambda name: [*RULES, name].index(name))
+    return [(RULES.get(name, name), decided[name]) for name in names]
 
 
 def size(length: int) -> str:

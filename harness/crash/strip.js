@@ -195,13 +195,12 @@ function overview() {
 
 const bytes = (n) => n >= 1048576 && n % 1048576 === 0 ? number(n / 1048576) + " MiB" : n >= 1024 && n % 1024 === 0 ? number(n / 1024) + " KiB" : number(n) + " bytes";
 function stateAt(index) {
-  const text = P.losses[loss[index]];
+  const text = P.losses[loss[index]] || "none";  // undecided: the cut that loses most
   if (text.startsWith("=")) return text.slice(1);
-  return text && at[index] + "/" + text.replace(/@(-?\d+)/, (_, back) => at[index] - Number(back));
+  return at[index] + "/" + text.replace(/@(-?\d+)/, (_, back) => at[index] - Number(back));
 }
 function replayOf(index) {
   const state = stateAt(index);
-  if (!state) return "";
   if (state.includes(">")) return data.command + " --state '" + state + "'";
   const [position, kept] = state.split("/");
   return data.command + " --at " + position + " --loss " + kept;
@@ -243,14 +242,14 @@ function show(index, count) {
 function pin(index) {
   pinned = index; pointed = -1;
   const text = replayOf(index);
-  command.textContent = text || "no cut point here has a verdict to replay";
+  command.textContent = text;
   document.getElementById("copied").textContent = "";
   show(index, 1); draw();
   return text;
 }
 function choose(index) {  // a person has asked for it: the command goes to the clipboard
   const text = pin(index);
-  if (text && navigator.clipboard) navigator.clipboard.writeText(text).then(
+  if (navigator.clipboard) navigator.clipboard.writeText(text).then(
     () => { document.getElementById("copied").textContent = "copied"; }, () => select(command));
   else select(command);
 }

@@ -115,7 +115,7 @@ def test_what_is_undecided_is_grey(tmp_path: Path) -> None:
         assert await colour(page, START + POSITIONS // 4) == OLD
         await page.click(x, y)
         assert "undecided" in await text(page, "hover")
-        assert "no cut point here has a verdict" in await text(page, "replay")
+        assert (await text(page, "replay")).endswith(" --loss none")
         assert "undecided of" in await text(page, "headline")
         assert "Not exhaustive" in await text(page, "coverage")
 
