@@ -33,8 +33,8 @@ class Booted:
     reads: Mask
     slots: tuple[str, ...]
     sample: bool
+    base: Base  # the whole state
     picture: Picture | None = None
-    sources: Sources | None = None
 
     @property
     def nested(self) -> bool:
@@ -59,16 +59,16 @@ class Exploration:
         self.booted: list[Booted] = []
         self.groups: list[Group] = []
         self._contents = Contents()
-        base = Sources(recording.base.stat().st_size, recording.base)
+        flashed = Sources(recording.base.stat().st_size, recording.base)
         slots = {
             slot: _slot(self._contents, recording, slot)
             for slot in ("A", "B")
             if f"slot-{slot}" in recording.layout
         }
         data = filesystem.find(recording.base, recording.layout["data"])
-        self.landscape = Landscape(self._contents, base.size, slots, data)
-        self._base = Base(self._contents, base)
-        self._add_log(base, recording.log, (recording.start, recording.end + 1), "")
+        self.landscape = Landscape(self._contents, flashed.size, slots, data)
+        self.base = Base(self._contents, flashed)  # what was flashed
+        self._add_log(self.base, recording.log, (recording.start, recording.end + 1), "")
         self._stale = True
 
     # What there is
@@ -127,9 +127,8 @@ class Exploration:
         reads = np.zeros(land.sectors, np.bool_)
         for sector, count in proof.reads:
             reads[sector : sector + count] = True
-        sources = self.sources(proof.state)
-        base = Base(self._contents, sources)
-        slots = tuple(self._filled(base, name) for name in land.slots)
+        base = Base(self._contents, self.sources(proof.state))
+        slots = tuple(each.named(*base.wrong(each)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
             size = {"old": len(images.old), "new": len(images.new), "": 0}[filled]
@@ -139,7 +138,7 @@ class Exploration:
             reads=reads,
             slots=slots,
             sample=sample,
-            sources=sources,
+            base=base,
         )
         self._stale |= land.news(reads)
         self.booted.append(each)
@@ -153,27 +152,21 @@ class Exploration:
         known = {group.prefix for group in self.groups}
         for each in self.booted:
             prefix = f"{each.proof.state}>"
-            if each.nested or each.sample or prefix in known or not each.sources:
+            if each.nested or each.sample or prefix in known:
                 continue
             log = each.proof.folder / "log.bin"
             with LogReader(log) as reader:
                 length = sum(1 for _ in reader.records())
-            self._add_log(each.sources, log, (0, length), prefix)
+            self._add_log(each.base, log, (0, length), prefix)
         self._stale = True
 
-    def _add_log(self, sources: Sources, log: Path, bounds: tuple[int, int], prefix: str) -> None:
-        base = Base(self._contents, sources)
+    def _add_log(self, base: Base, log: Path, bounds: tuple[int, int], prefix: str) -> None:
         model = Model(self.recording.model)
         self.groups.append(Group(Walk(self.landscape, base, log, model, bounds), prefix))
 
     def sources(self, state: str) -> Sources:
         """Where the content of a state lies."""
         return sources(self.recording, state, [each.proof for each in self.booted])
-
-    @property
-    def base(self) -> Base:
-        """What was flashed."""
-        return self._base
 
     def decider(self, each: Booted, others: Sequence[Booted]) -> Booted | None:
         """The first of the others that would have decided the state of `each`."""
@@ -204,16 +197,7 @@ class Exploration:
         ]
 
     def _picture_of(self, each: Booted) -> Picture:
-        assert each.sources is not None  # noqa: S101
-        base = Base(self._contents, each.sources)
-        return self.landscape.picture(base.at(self.landscape.tracked), base)
-
-    def _filled(self, base: Base, name: str) -> str:
-        images = self.landscape.slots[name]
-        for what, image in (("old", images.old), ("new", images.new)):
-            if np.array_equal(base.numbers(images.first, len(image)), image):
-                return what
-        return ""
+        return self.landscape.picture(each.base.at(self.landscape.tracked), each.base)
 
 
 def sources(recording: Recording, state: str, proofs: Iterable[Proof]) -> Sources:

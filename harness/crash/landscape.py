@@ -149,6 +149,16 @@ class Base:
         self._contents = contents
         self._sources = sources
         self._numbers: dict[int, int] = {}
+        self._wrong: dict[int, tuple[int, int]] = {}
+
+    def wrong(self, images: SlotImages) -> tuple[int, int]:
+        """How many sectors of a slot differ from its old image, and from its new one."""
+        if images.first not in self._wrong:
+            size = max(len(images.old), len(images.new))
+            content = self.numbers(images.first, size)
+            old, new = (int((content[: len(i)] != i).sum()) for i in (images.old, images.new))
+            self._wrong[images.first] = old, new
+        return self._wrong[images.first]
 
     def number(self, sector: int) -> int:
         """Of one sector."""

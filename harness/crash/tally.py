@@ -14,7 +14,6 @@ from harness.crash import results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration, Group
-from harness.crash.landscape import Base
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
@@ -156,14 +155,14 @@ def _rules(exploration: Exploration) -> Counter[str]:
 
 def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
     """Cut points whose whole content is that of a state that was booted."""
-    land, walk = exploration.landscape, exploration.main
+    walk = exploration.main
     if not walk.hashes or not booted:
         return 0
-    sectors = np.flatnonzero(land.written)
+    sectors = np.flatnonzero(walk.written)
     plain = exploration.base.at(sectors)
     wanted = []
     for each in booted:
-        ids = Base(land.contents, exploration.sources(each.proof.state)).at(sectors)
+        ids = each.base.at(sectors)
         differs = ids != plain
         where = sectors[differs]
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])

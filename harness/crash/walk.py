@@ -29,7 +29,7 @@ class Step:
     """A write of the log, and what it puts where."""
 
     record: Record
-    first: int  # column of its first sector among the written ones
+    first: int  # column of its first sector
     ids: Ids
     changes: dict[str, "Change"] = field(default_factory=dict)  # `without`, `only`; see Walk
 
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(slots=True, eq=False)
 class View:
-    """A content of all written sectors, with its hash and what is wrong in each slot."""
+    """A content of the log's and the tracked sectors; its hash, and what is wrong in each slot."""
 
     ids: Ids
     hash: np.uint64
@@ -74,13 +74,15 @@ class Walk:
         self._landscape, self._base, self._model = landscape, base, model
         self.log, (self.start, self.end) = log, bounds
         self._numbers: dict[int, Ids] = {}
+        self.written = np.zeros(landscape.sectors, np.bool_)  # and, later, tracked
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if r.position < self.end]
             for record in self.records:
                 if record.kind in CHANGES:
                     self._numbers[record.position] = self._ids(reader, record)
                     first = record.offset // SECTOR
-                    landscape.written[first : first + record.length // SECTOR] = True
+                    self.written[first : first + record.length // SECTOR] = True
+        landscape.written |= self.written
         self.points: dict[int, Counter[StateKind]] = {}
         self.hashes: list[Hashes] = []
 
@@ -109,21 +111,23 @@ class Walk:
             at = record.position + 1
             if at > self.start and record.kind is not Kind.MARK:
                 self._emit(at, record)
+        del self._now, self._stable, self._open, self._column, self._expected  # megabytes
 
     # What the log does
 
     def _prepare(self) -> None:
         land = self._landscape
-        sectors = np.flatnonzero(land.written)
+        self.written[land.tracked] = True
+        sectors = np.flatnonzero(self.written)
         self._sectors = sectors
-        self._column = np.full(land.sectors, -1, np.int64)
-        self._column[sectors] = np.arange(len(sectors))
+        self._column = np.full(land.sectors, -1, np.int32)
+        self._column[sectors] = np.arange(len(sectors), dtype=np.int32)
         start = self._base.at(sectors)
         self._tracked = self._column[land.tracked]
         self._is_tracked = np.zeros(len(sectors), np.bool_)
         self._is_tracked[self._tracked] = True
         self._expected = [self._slot_columns(name) for name in land.slots]
-        wrong = np.array([self._wrong_at_start(name) for name in land.slots], np.int64)
+        wrong = np.array([self._base.wrong(images) for images in land.slots.values()], np.int64)
         self._now = View(start.copy(), np.uint64(0), wrong.reshape(-1, 2).copy())
         self._stable = View(start, np.uint64(0), wrong.reshape(-1, 2).copy())
         self._open: list[Step] = []
@@ -139,13 +143,6 @@ class Walk:
         inside = (self._sectors >= first) & (self._sectors < first + len(image))
         expected[inside] = image[self._sectors[inside] - first]
         return expected
-
-    def _wrong_at_start(self, name: str) -> tuple[int, int]:
-        images = self._landscape.slots[name]
-        size = max(len(images.old), len(images.new))
-        content = self._base.numbers(images.first, size)
-        old, new = (int((content[: len(i)] != i).sum()) for i in (images.old, images.new))
-        return old, new
 
     def _issue(self, record: Record) -> None:
         """One record has been issued."""
