@@ -10,7 +10,7 @@ import random
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,15 +91,17 @@ def _require_fit(old: Release, new: Release, board: str, lab: Path, output: Path
 
 
 @dataclass(kw_only=True)
-class _Session:
+class Session:
     """A board and its update server while they are recorded."""
 
     board: Board
     lab: Path
     server: UpdateServer
+    make_probe: Callable[[Release, Path], Path] = probe.make
     outcomes: list[Outcome] = field(default_factory=list)
 
     def record(self, old: Release, new: Release, folder: Path) -> Recording:
+        """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = make_client(old.client, self.board)
         judge = Judge(board=self.board, client=client, old=old, new=new)
         try:
@@ -114,7 +116,7 @@ class _Session:
         self.board.power_off()
         with step("save", folder=str(folder)):
             copy_file(self.board.write_log, folder / LOG)
-            probe.make(old, folder)
+            self.make_probe(old, folder)
             self._verify(old, folder)
             return self._save(old, new, folder)
 
@@ -136,9 +138,15 @@ class _Session:
             boots = self._reboot(client)
             self.board.link(up=False)
             try:
-                self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+                line = self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
             finally:
                 self.board.link(up=True)
+            if "rolled back" not in line:
+                raise DeviceError(
+                    f"{self.board.name}: the trial without a network was not rolled back",
+                    details=line,
+                    hint="only an update that works can be recorded",
+                )
             self._judge("rollback", judge, boots)
 
     def _install(self, client: Client, release: Release) -> None:
@@ -246,9 +254,9 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _opened(lab: Path, board: str) -> Iterator[_Session]:
+def _opened(lab: Path, board: str) -> Iterator[Session]:
     with open_board(lab, board) as opened, UpdateServer(_free_port()) as server:
-        yield _Session(board=opened, lab=lab, server=server)
+        yield Session(board=opened, lab=lab, server=server)
 
 
 def _free_port() -> int:

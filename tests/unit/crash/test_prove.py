@@ -65,7 +65,7 @@ class Device:
     def run(self, command: str, *, timeout: float) -> CommandResult:
         self.sent.append(command)
         if "sha256sum" in command:
-            return self._done(self._sums())
+            return self._done(sums())
         if "gateway-update install" in command:
             return self._install()
         selection = environment_block().decode().rstrip("#").splitlines()[1:]
@@ -81,10 +81,6 @@ class Device:
             block = environment_block(order="B A", states=("good", "trial"))
             self.medium[0:1024] = block + block
         return self._done("LastError: no space", returncode=1 if self.install == "refused" else 0)
-
-    def _sums(self) -> str:
-        files = sentinel().items()
-        return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files)
 
     def _done(self, stdout: str, *, returncode: int = 0) -> CommandResult:
         return CommandResult(stdout=stdout, stderr="", returncode=returncode)
@@ -108,6 +104,12 @@ class Device:
         return sorted(self.folder.glob("boot-*.log"))
 
     def mark(self, name: str) -> None: ...
+
+
+def sums() -> str:
+    """What sha256sum says of a sentinel that is unharmed."""
+    files = sentinel().items()
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files)
 
 
 @pytest.fixture
