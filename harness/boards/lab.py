@@ -29,6 +29,7 @@ from harness.errors import ConfigurationError, DeviceError, HarnessError, LabErr
 from harness.log import step
 
 _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
+_LOGIN = 30.0  # seconds on the console of a board that runs
 FLASHED = "flashed.json"
 PIN = "ssh_host_key"
 
@@ -50,7 +51,10 @@ class QemuBoard:
             key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
             pin=self._device.folder / PIN,
             prepare=str(options.get("ssh_prepare", "")),
+            patience=float(options.get("ssh_patience", 0)),
+            revive=self._reset_network if options.get("network_reset") else None,
         )
+        self._network_reset = str(options.get("network_reset", ""))
 
     @property
     def boots(self) -> int:
@@ -222,6 +226,17 @@ class QemuBoard:
         if not self._device.is_on:
             raise DeviceError(f"{self.name} is off: no SSH")
         return "127.0.0.1", self._device.ssh_port
+
+    def _reset_network(self) -> None:
+        """What a person at the bench does when the lab's own network hangs: over the console."""
+        with contextlib.suppress(DeviceError), step("reset network", board=self.name):
+            self.login(_LOGIN)
+            try:
+                self._shell.run(self._network_reset, timeout=_LOGIN)
+            except pexpect.TIMEOUT as error:
+                raise self._silent("no end of network_reset", _LOGIN) from error
+            finally:
+                self._leave_shell()
 
     def _forget_sessions(self) -> None:
         self._ssh.close()

@@ -171,6 +171,24 @@ def test_nobody_listens(tmp_path: Path, server: Server) -> None:
     fails_within(3, "no connection within 1 s", link, "true", 1)
 
 
+def test_the_network_of_an_unreliable_lab_is_given_time_and_reset_once(
+    tmp_path: Path, server: Server
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = gone.getsockname()
+    resets: list[str] = []
+    link = SshLink(
+        lambda: address,
+        user="x",
+        key=tmp_path / "user",
+        pin=tmp_path / "pin",
+        patience=2,
+        revive=lambda: resets.append("reset"),
+    )
+    fails_within(5, "no connection within 2 s", link, "true", 1)
+    assert resets == ["reset"]
+
+
 def test_another_host_key_is_a_failure_of_the_board(server: Server, link: SshLink) -> None:
     link.run("true", timeout=20)
     pin = server.folder / "pin"
