@@ -6,6 +6,7 @@ finished boot is a folder on disk, so an exploration that was interrupted goes o
 """
 
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dask.distributed import Client, Future, LocalCluster, wait
-from distributed.utils import silence_logging_cmgr
 
 from harness.crash import results, tally, workers
 from harness.crash.classes import Kind
@@ -25,6 +25,7 @@ from harness.log import progress, step
 
 SAMPLE = 20  # pruned states that are booted all the same, or
 SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more
+logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 _RETRIES = 2  # of a boot that failed for the lab's fault
 
 
@@ -182,7 +183,6 @@ def _width(run: _Run) -> int:
 def _cluster(plan: Plan) -> Iterator[Client]:
     """Workers: those of a scheduler, or processes of our own; one boot at a time each."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(silence_logging_cmgr(50))
         address: LocalCluster | str = plan.scheduler
         if not plan.scheduler:
             address = stack.enter_context(
@@ -190,7 +190,7 @@ def _cluster(plan: Plan) -> Iterator[Client]:
                     n_workers=plan.jobs,
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address="",
+                    dashboard_address=":0",
                     memory_limit=0,
                 )
             )

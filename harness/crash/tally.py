@@ -140,12 +140,14 @@ def _state_at(kind: StateKind, at: int) -> str:
 def _rules(exploration: Exploration) -> Counter[str]:
     """By which rule each cut point was decided."""
     decided, rules = exploration.decided(), Counter[str]()
+    booted = [e for e in exploration.booted if not e.nested and not e.sample]
+    own = {each.picture.digest for each in booted if each.picture}
     for kinds in exploration.groups[0].points.values():
         for kind, count in kinds.items():
             by = decided.get(kind.parent)
             if by:
-                rules[exploration.rule(kind, by)] += count
-    booted = [e for e in exploration.booted if not e.nested and not e.sample]
+                alike = kind.picture.digest in own
+                rules["read-set" if alike else exploration.rule(kind, by)] += count
     equal = _equal_content(exploration, booted)
     rules["booted"] = len(booted)
     rules["equal-content"] = max(0, equal - len(booted))
