@@ -41,6 +41,8 @@ def parse(text: str) -> tuple[Cut, ...]:
         cuts = []
         for part in text.split(">"):
             at, _, loss = part.partition("/")
+            if not at.isdecimal():
+                raise ValueError(f"{at!r} is no number of records")
             cuts.append(Cut(at=int(at), loss=Loss.parse(loss)))
         return tuple(cuts)
     except ValueError as error:
@@ -197,7 +199,7 @@ def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
         if record.position >= count:
             return records
         records.append(record)
-    if len(records) < count or count < 0:
+    if len(records) < count:
         raise ConfigurationError(
             f"{log} has {len(records)} records: there is no cut point {count}",
             hint="--at takes the number of records that were issued before the power went",
@@ -244,6 +246,9 @@ def kept(doubts: Sequence[Doubt], loss: Loss, *, at: int) -> dict[int, int | Non
         )
     if loss.kind is LossKind.ONLY:
         return {named: None}
+    length = next(doubt.record.length for doubt in doubts if doubt.record.position == named)
+    if loss.kind is LossKind.TORN and loss.sectors >= length // SECTOR:
+        raise ConfigurationError(f"{at}/{loss}: that write has only {length // SECTOR} sectors")
     if loss.kind is LossKind.WITHOUT:
         return {position: None for position in open_ones if position != named}
     return {position: loss.sectors if position == named else None for position in open_ones}
