@@ -18,7 +18,7 @@ from typing import Any
 from harness import paths
 from harness.boards import lock, terminal
 from harness.boards.device import run_folder
-from harness.boards.lab import FLASHED, PIN, board_options, open_board
+from harness.boards.lab import FLASHED, KNOWN_HOSTS, PIN, board_options, open_board
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
 from harness.process import detach, interact
@@ -78,7 +78,7 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
     """OpenSSH on the user's terminal, a shell or one command; returns its exit code."""
     options = _known(lab, board)
     folder = run_folder(board)
-    known = folder / "known_hosts"
+    known = folder / KNOWN_HOSTS
     if (folder / PIN).exists():
         known.write_text(f"{board} {(folder / PIN).read_text()}")
     key = Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser()

@@ -32,6 +32,7 @@ _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to t
 _LOGIN = 30.0  # seconds on the console of a board that runs
 FLASHED = "flashed.json"
 PIN = "ssh_host_key"
+KNOWN_HOSTS = "known_hosts"  # of `harness ssh`, which is OpenSSH
 
 
 class QemuBoard:
@@ -104,7 +105,8 @@ class QemuBoard:
 
     def _begin_with(self, image: Path) -> None:
         """The board has another identity now: host key, and what `harness boards` shows."""
-        (self._device.folder / PIN).unlink(missing_ok=True)
+        for file in (PIN, KNOWN_HOSTS):
+            (self._device.folder / file).unlink(missing_ok=True)
         flashed = self._device.folder / FLASHED
         flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
 
