@@ -12,6 +12,7 @@ import numpy as np
 from harness.boards.medium.log import CHANGES, Kind, LogReader
 from harness.crash import results
 from harness.crash.classes import Kind as StateKind
+from harness.crash.classes import StateClass
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration, Group
 from harness.crash.prove import Proof
@@ -211,10 +212,10 @@ def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
 
 
 def _bad(exploration: Exploration) -> Iterator[results.Bad]:
-    """One line for each kind of states that ends badly, nested ones included."""
+    """One line for each class of states that ends badly, nested ones included."""
     decided = exploration.decided()
     for group in exploration.groups:
-        counts: dict[StateKind, results.Bad] = {}
+        counts: dict[StateClass, results.Bad] = {}
         for at, kinds in _positions(group):
             for kind, count in kinds.items():
                 by = decided.get(kind.parent)
@@ -224,11 +225,11 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
                 verdict, why = verdict_of(exploration.recording, first, by.proof)
                 if not verdict.failed:
                     continue
-                known = counts.get(kind)
+                known = counts.get(kind.parent)
                 if known:
-                    counts[kind] = replace(known, count=known.count + count)
+                    counts[kind.parent] = replace(known, count=known.count + count)
                 else:
-                    counts[kind] = results.Bad(
+                    counts[kind.parent] = results.Bad(
                         state=_state_at(kind, at),
                         verdict=verdict,
                         why=why,
