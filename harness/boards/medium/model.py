@@ -52,7 +52,7 @@ class Loss:
         word, *fields = text.split(":")
         kinds = {str(kind): kind for kind in LossKind}
         if word not in kinds or not all(field.isdecimal() for field in fields):
-            raise ValueError(f"{text!r} is no loss: {_FORMS}")
+            raise ValueError(f"{text!r} is not a valid loss: {_FORMS}")
         kind, numbers = kinds[word], [int(field) for field in fields]
         if kind is LossKind.TORN and len(numbers) == 2 and numbers[1] > 0:
             return cls(kind=kind, position=numbers[0], sectors=numbers[1])
@@ -62,7 +62,7 @@ class Loss:
             return cls(kind=kind, seed=numbers[0] if numbers else 0)
         if not numbers and kind in (LossKind.NONE, LossKind.ALL):
             return cls(kind=kind)
-        raise ValueError(f"{text!r} is no loss: {_FORMS}")
+        raise ValueError(f"{text!r} is not a valid loss: {_FORMS}")
 
 
 _FORMS = "none, all, some:SEED, torn:SEED, only:P, without:P or torn:P:S (P a log position, S > 0)"

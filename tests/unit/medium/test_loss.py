@@ -62,7 +62,7 @@ def test_printed_form(text: str) -> None:
     ],
 )
 def test_what_is_no_loss(text: str) -> None:
-    with pytest.raises(ValueError, match="is no loss: none, all"):
+    with pytest.raises(ValueError, match="is not a valid loss: none, all"):
         Loss.parse(text)
 
 
