@@ -88,6 +88,9 @@ def explore(
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the sample that is booted to check.")] = 1,
     nested: Annotated[bool, typer.Option(help="Cut the boots that follow a cut, as well.")] = True,
+    until_bad: Annotated[
+        bool, typer.Option("--until-bad", help="Begin no boot after the first bad verdict.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Boot crash states until every cut point has a verdict; goes on where it was interrupted.
@@ -98,7 +101,14 @@ def explore(
     from harness.crash.explore import Plan
     from harness.crash.explore import explore as explore_states
 
-    plan = Plan(budget=_seconds(budget), jobs=jobs, scheduler=scheduler, seed=seed, nested=nested)
+    plan = Plan(
+        budget=_seconds(budget),
+        jobs=jobs,
+        scheduler=scheduler,
+        seed=seed,
+        nested=nested,
+        until_bad=until_bad,
+    )
     found = explore_states(run, plan)
     _tell_results(found, reports.write(run), as_json=as_json)
 
