@@ -1,0 +1,192 @@
+"""Scenario 7: every power-cut point of an update (docs/crash.md), proven on itself.
+
+The states that are computed from a write log are those that a real cut leaves, byte for byte; and
+the exploration finds the products that lose a cut, each for its own reason.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from harness.boards.medium.log import LogReader
+from harness.boards.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
+from harness.crash.explore import Plan, explore
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.crash.record import record
+from harness.crash.results import Bad
+from harness.crash.state import Cut, Doubt, Sources, Unflushed, cut_off
+from harness.crash.verdict import Judge
+from harness.crash.view import StateView
+from harness.evidence.record import Fault
+from harness.images.release import Release
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+
+def _moments(layout: dict[str, tuple[int, int]], size: int) -> dict[str, Trigger]:
+    """Where a live cut strikes, by writes of the whole medium: while the update is downloaded,
+    while the slot is written, and when that is done: at the write that selects it."""
+
+    def written(region: str, count: int) -> Stage:
+        offset, length = layout[region]
+        return Stage(event=Event.BYTES, count=count, offset=offset, length=length)
+
+    def writes(count: int) -> Stage:
+        return Stage(event=Event.WRITES, count=count)
+
+    return {
+        "download": Trigger(stages=(writes(25),)),
+        "slot": Trigger(stages=(written("slot-B", size // 4), writes(20))),
+        "switch": Trigger(stages=(written("slot-B", size), writes(1))),
+    }
+
+
+@pytest.mark.bootloaders("grub")
+@pytest.mark.ci
+def test_crash_model(bench: Bench, releases: Releases, scenario: Scenario, tmp_path: Path) -> None:
+    """A cut that kills the board leaves what is computed from its own image and log."""
+    board, old, new = bench.board, releases.old, releases.new
+    judge = Judge(board=board, client=bench.client, old=old, new=new)
+    compared: list[str] = []
+    with scenario:
+        for moment, trigger in _moments(dict(old.layout), new.slot.size).items():
+            bench.running(old)
+            board.arm(trigger)
+            bench.client.start_install(bench.offer(new))
+            board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
+            instant = board.save(f"crash-{moment}")
+            at, doubts = _in_doubt(board.write_log)
+            for loss in _losses(doubts):
+                board.restore(instant)
+                board.cut(loss)
+                state = Cut(at=at, loss=loss)
+                computed = _computed(old, board.write_log, state, tmp_path / "state.json")
+                left = board.read_hash(0, old.files["disk.img"].size)
+                scenario.must(f"same-content[{moment}:{state}]", left == computed, "differs")
+                compared.append(f"{moment}: {state}, {len(doubts)} writes in doubt")
+        scenario.fault = Fault(printed="crash states", parameters={"compared": compared})
+        boots = board.boots
+        board.power_on()
+        scenario.conclude(judge.judge(boots_before=boots), expected={Verdict.OLD}, final="old")
+
+
+def _in_doubt(log: Path) -> tuple[int, list[Doubt]]:
+    """Number of records of a log, and the writes that a power cut after them may take."""
+    unflushed, at = Unflushed(Model.DISK), 0
+    with LogReader(log) as reader:
+        for record_ in reader.records():
+            unflushed.add(record_)
+            at = record_.position + 1
+    return at, [doubt for doubt in unflushed.doubts() if not doubt.promised]
+
+
+def _losses(doubts: list[Doubt]) -> Iterator[Loss]:
+    """Each kind of loss; those that name a write name the one in the middle, a torn one the newest
+    of several sectors. The last one loses everything."""
+    if doubts:
+        position = doubts[len(doubts) // 2].record.position
+        yield Loss(kind=LossKind.ONLY, position=position)
+        yield Loss(kind=LossKind.WITHOUT, position=position)
+    for wide in [doubt.record for doubt in doubts if doubt.record.length > 512][-1:]:
+        sectors = wide.length // 512 // 2
+        yield Loss(kind=LossKind.TORN, position=wide.position, sectors=sectors)
+    yield Loss(kind=LossKind.ALL)
+    yield Loss(kind=LossKind.NONE)
+
+
+def _computed(old: Release, log: Path, state: Cut, state_file: Path) -> str:
+    """SHA-256 of the whole medium in a crash state, from the flashed image and the log alone."""
+    sources = Sources(old.files["disk.img"].size, old.disk_image)
+    cut_off(sources, log, Model.DISK, state)
+    sources.save(state_file)
+    digest = hashlib.sha256()
+    with StateView(state_file) as view:
+        for chunk in view.chunks(0, view.size):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A product that loses a power cut, what an exploration must say of it, and in which role it is
+    recorded: a client is the version that installs, a first boot is the version that is new."""
+
+    variants: tuple[str, ...]
+    installs: bool
+    expected: Verdict
+    because: str  # a pattern that is among the reasons
+    marks: tuple[pytest.MarkDecorator, ...] = ()
+
+
+CONTROLS = {
+    "migration-unsynced": Control(
+        variants=("migration-unsynced",),
+        installs=False,
+        expected=Verdict.INCONSISTENT,
+        because="second-update: .*URL",  # its update server is forgotten
+    ),
+    "selection-unflushed": Control(
+        variants=("selection-unflushed",),
+        installs=True,
+        expected=Verdict.INCONSISTENT,
+        because="selectable-slots-known: unknown: .*B",
+    ),
+    "careless-client": Control(
+        variants=("careless-client",),
+        installs=True,
+        expected=Verdict.INCONSISTENT,
+        because="reachable|slot-content",  # half a version boots, and stays
+    ),
+    "careless-client-uncounted": Control(
+        variants=("careless-client", "no-boot-counter"),
+        installs=True,
+        expected=Verdict.BRICKED,
+        because="healthy: not healthy after",
+        marks=(pytest.mark.ci,),  # found by the second boot, and it fails in seconds
+    ),
+}
+
+
+def _cases() -> list[ParameterSet]:
+    return [pytest.param(name, marks=control.marks) for name, control in CONTROLS.items()]
+
+
+@pytest.mark.bootloaders("grub")
+@pytest.mark.parametrize("control", _cases())
+def test_crash(
+    bench: Bench,
+    releases: Releases,
+    request: pytest.FixtureRequest,
+    control: str,
+    tmp_path: Path,
+) -> None:
+    """An exploration must find the planted fault, and say why."""
+    asked = CONTROLS[control]
+    broken = releases.variant_of(releases.new, *asked.variants)
+    old, new = (broken, releases.old) if asked.installs else (releases.old, broken)
+    bench.board.power_off()  # recorded on a board of its own: this one keeps what it has saved
+    run = tmp_path / "run"
+    record(
+        new.folder,
+        old.folder,
+        board=f"{bench.board.name}@record",
+        lab=request.config.getoption("--lab"),
+        output=run,
+    )
+    found = explore(run, Plan(jobs=1, nested=False, until_bad=True))
+    told = "\n".join(f"{bad.state}: {bad.verdict}: {'; '.join(bad.why)}" for bad in found.bad)
+    assert any(_is_caught(bad, asked) for bad in found.bad), told or "no bad state was found"
+    shutil.rmtree(run)  # hundreds of megabytes
+
+
+def _is_caught(bad: Bad, asked: Control) -> bool:
+    reasons = "\n".join(bad.why)
+    return bad.verdict is asked.expected and re.search(asked.because, reasons) is not None
