@@ -83,6 +83,12 @@ class Exploration:
         if not self._stale:
             return
         self._stale = False
+        self._classify()
+        while self.landscape.grown():
+            self._classify()
+        self._decided: dict[StateClass, Booted] | None = None
+
+    def _classify(self) -> None:
         self.landscape.survey()
         self.classes = Classes(self.seed)
         for group in self.groups:
@@ -90,7 +96,6 @@ class Exploration:
             group.points = group.walk.points
         for each in self.booted:
             each.picture = self._picture_of(each)
-        self._decided: dict[StateClass, Booted] | None = None
 
     def decided(self) -> dict[StateClass, Booted]:
         """Which boot decides which class: the first one that agrees."""
@@ -128,6 +133,7 @@ class Exploration:
         for sector, count in proof.reads:
             reads[sector : sector + count] = True
         base = Base(self._contents, self.sources(proof.state))
+        reads |= land.recovered(base)
         slots = tuple(each.named(*base.wrong(each)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
@@ -141,6 +147,7 @@ class Exploration:
             base=base,
         )
         self._stale |= land.news(reads)
+        self._stale |= land.grown()
         self.booted.append(each)
         if not self._stale:
             each.picture = self._picture_of(each)

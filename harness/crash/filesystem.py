@@ -11,7 +11,7 @@ from harness.crash.contents import SECTOR
 from harness.errors import ConfigurationError
 
 _SUPERBLOCK = 1024  # byte offset in the file system, and its size
-_RECOVER = 0x4  # s_feature_incompat: the journal needs recovery
+_INCOMPAT, _RECOVER = 0x60, 0x4  # s_feature_incompat: the journal needs recovery
 
 # Offset and length in the superblock of what differs from mount to mount without any consequence:
 # https://docs.kernel.org/filesystems/ext4/super.html. The counters of free blocks and inodes are
@@ -20,7 +20,6 @@ _BOOKKEEPING = (
     (0x0C, 8),  # s_free_blocks_count_lo, s_free_inodes_count
     (0x2C, 8),  # s_mtime, s_wtime
     (0x34, 2),  # s_mnt_count: -1 is the limit, so it never causes a check
-    (0x3A, 2),  # s_state: "not clean" only says that the journal is in use
     (0x88, 64),  # s_last_mounted
     (0x158, 4),  # s_free_blocks_count_hi
     (0x178, 8),  # s_kbytes_written
@@ -69,11 +68,16 @@ def find(image: Path, region: tuple[int, int]) -> FileSystem:
     return FileSystem(offset=offset, length=length, block_size=int(size[1]), journal=blocks)
 
 
+def needs_recovery(superblock: bytes) -> bool:
+    """Whether the superblock says that the journal is to be replayed."""
+    return bool(struct.unpack_from("<I", superblock, _INCOMPAT)[0] & _RECOVER)
+
+
 def without_bookkeeping(superblock: bytes) -> bytes:
     """The superblock's 1024 bytes with all that is zeroed that no boot depends on."""
     plain = bytearray(superblock)
     for offset, length in _BOOKKEEPING:
         plain[offset : offset + length] = bytes(length)
-    incompat = struct.unpack_from("<I", plain, 0x60)[0]
-    struct.pack_into("<I", plain, 0x60, incompat & ~_RECOVER)
+    incompat = struct.unpack_from("<I", plain, _INCOMPAT)[0]
+    struct.pack_into("<I", plain, _INCOMPAT, incompat & ~_RECOVER)
     return bytes(plain)

@@ -21,17 +21,20 @@ _MAGIC = 0xC03B3998
 _DESCRIPTOR, _COMMIT, _REVOKE = 1, 2, 5
 _CSUM_V3, _64BIT, _REVOKES = 0x10, 0x2, 0x1
 _KNOWN = _CSUM_V3 | _64BIT | _REVOKES
-_ESCAPED, _SAME_UUID, _DELETED, _LAST = 1, 2, 4, 8
+_ESCAPED, _SAME_UUID, _LAST = 1, 2, 8
 
 Block = tuple[int, ...]  # the contents' numbers of a block's sectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """File system block -> what recovery writes there. `unknown`: say nothing about this one."""
+    """File system block -> what recovery writes there. `unknown`: say nothing about this one.
+    `torn`: it ends at a commit block that is not whole, which jbd2 and e2fsck take for damage:
+    the transactions before it are replayed, but then the file system is not simply mounted."""
 
     blocks: dict[int, Block] = field(default_factory=dict)
     unknown: bool = False
+    torn: bool = False
 
 
 class Journal:
@@ -42,25 +45,39 @@ class Journal:
         self._block_size = block_size
         self._length = length  # in blocks
         self._bytes: dict[Block, bytes] = {}
-        self._tags: dict[tuple[Block, int, int], list[tuple[int, int, int]] | None] = {}
+        self._tags: dict[tuple[Block, int, int], list[tuple[int, int, int]]] = {}
         self._commits: dict[tuple[Block, int, int], bool] = {}
         self._escaped: dict[Block, Block] = {}
 
-    def recovery(self, read: Callable[[int], Block]) -> Recovery:
-        """What a mount or e2fsck will make of it."""
+    def recovery(self, read: Callable[[int], Block], *, needed: bool = True) -> Recovery:
+        """What a mount or e2fsck will make of it; `needed`: the superblock asks for recovery."""
         head = self._data(read(0))
         magic, kind = struct.unpack_from(">II", head)
         first, sequence, start = struct.unpack_from(">III", head, 0x14)
-        if magic != _MAGIC or kind not in (3, 4):
+        if magic != _MAGIC or kind not in (3, 4) or head[0x20:0x24] != bytes(4):  # s_errno
             return Recovery(unknown=True)
         if start == 0:
             return Recovery()
         features = struct.unpack_from(">I", head, 0x28)[0]
-        if features & ~_KNOWN or not features & _CSUM_V3:
+        # A journal with transactions that the superblock knows nothing of is wiped by the kernel.
+        if not (needed and self._plain(head, features)):
             return Recovery(unknown=True)
         seed = ~crc32c(head[0x30:0x40]) & 0xFFFFFFFF  # raw state: no final inversion, as in ext4
         scan = _Scan(self, read, seed, wide=bool(features & _64BIT), first=first)
         return scan.run(start, sequence)
+
+    def _plain(self, head: bytes, features: int) -> bool:
+        """Whether a journal's superblock (1024 bytes) is whole and asks for nothing unknown."""
+        if features & ~_KNOWN or not features & _CSUM_V3:
+            return False
+        size, length = struct.unpack_from(">II", head, 0x0C)
+        compatible, read_only = head[0x24:0x28], head[0x2C:0x30]
+        stored = struct.unpack_from(">I", head, 0xFC)[0]
+        return (
+            (size, length) == (self._block_size, self._length)
+            and compatible == read_only == bytes(4)
+            and bool(stored == _raw(head[:0xFC] + bytes(4) + head[0x100:1024], 0xFFFFFFFF))
+        )
 
     def _data(self, block: Block) -> bytes:
         found = self._bytes.get(block)
@@ -73,18 +90,18 @@ class Journal:
         magic, kind, sequence = struct.unpack_from(">III", self._contents.data(block[0]))
         return magic, kind, sequence
 
-    def tags(self, block: Block, seed: int, *, wide: bool) -> list[tuple[int, int, int]] | None:
-        """(file system block, flags, checksum) of a descriptor; None when its checksum is wrong."""
+    def whole(self, block: Block, seed: int) -> bool:
+        """Whether a descriptor or a revocation matches its checksum."""
+        return _tail_right(self._data(block), seed)
+
+    def tags(self, block: Block, seed: int, *, wide: bool) -> list[tuple[int, int, int]]:
+        """(file system block, flags, checksum) of a descriptor, whole or not."""
         key = (block, seed, wide)
         if key not in self._tags:
-            self._tags[key] = self._parse_tags(self._data(block), seed, wide=wide)
+            self._tags[key] = self._parse_tags(self._data(block), wide=wide)
         return self._tags[key]
 
-    def _parse_tags(
-        self, data: bytes, seed: int, *, wide: bool
-    ) -> list[tuple[int, int, int]] | None:
-        if not _tail_right(data, seed):
-            return None
+    def _parse_tags(self, data: bytes, *, wide: bool) -> list[tuple[int, int, int]]:
         found, at = [], 12
         while at + 16 <= self._block_size - 4:
             low, flags, high, checksum = struct.unpack_from(">IIII", data, at)
@@ -94,11 +111,9 @@ class Journal:
                 break
         return found
 
-    def revoked(self, block: Block, seed: int, *, wide: bool) -> list[int] | None:
-        """The blocks of a revocation; None when its checksum is wrong."""
+    def revoked(self, block: Block, *, wide: bool) -> list[int]:
+        """The blocks of a revocation."""
         data = self._data(block)
-        if not _tail_right(data, seed):
-            return None
         end = min(struct.unpack_from(">I", data, 12)[0], self._block_size - 4)
         size, form = (8, ">Q") if wide else (4, ">I")
         return [struct.unpack_from(form, data, at)[0] for at in range(16, end - size + 1, size)]
@@ -139,7 +154,7 @@ class _Scan:
         self._revoked: dict[int, int] = {}  # file system block -> newest sequence
 
     def run(self, start: int, sequence: int) -> Recovery:
-        at, known = start, True
+        at, known, suspect, torn = start, True, False, False
         pending: list[tuple[int, int, int, Block]] = []
         revokes: list[int] = []
         for _ in range(self._journal.length):
@@ -148,33 +163,30 @@ class _Scan:
             if magic != _MAGIC or number != sequence:
                 break
             at = self._next(at, 1)
+            if kind in (_DESCRIPTOR, _REVOKE):
+                # Damage only if the transaction was committed all the same.
+                suspect = suspect or not self._journal.whole(block, self._seed)
             if kind == _DESCRIPTOR:
                 tags = self._journal.tags(block, self._seed, wide=self._wide)
-                if tags is None:
-                    break
                 for target, flags, checksum in tags:
                     pending.append((target, flags, checksum, self._read(at)))
                     at = self._next(at, 1)
             elif kind == _REVOKE:
-                revoked = self._journal.revoked(block, self._seed, wide=self._wide)
-                if revoked is None:
-                    break
-                revokes += revoked
+                revokes += self._journal.revoked(block, wide=self._wide)
             elif kind == _COMMIT:
                 if not self._journal.commit_right(block, self._seed):
+                    torn = True
                     break
-                known = known and self._commit(sequence, pending, revokes)
+                known = known and not suspect and self._commit(sequence, pending, revokes)
                 pending, revokes, sequence = [], [], (sequence + 1) & 0xFFFFFFFF
             else:
                 break
-        return self._result() if known else Recovery(unknown=True)
+        return self._result(torn=torn) if known else Recovery(unknown=True)
 
     def _commit(
         self, sequence: int, pending: Sequence[tuple[int, int, int, Block]], revokes: Sequence[int]
     ) -> bool:
         for target, flags, checksum, block in pending:
-            if flags & _DELETED:
-                continue
             if not self._journal.data_right(block, sequence, self._seed, checksum):
                 return False
             whole = self._journal.unescaped(block) if flags & _ESCAPED else block
@@ -182,12 +194,12 @@ class _Scan:
         self._revoked.update(dict.fromkeys(revokes, sequence))
         return True
 
-    def _result(self) -> Recovery:
+    def _result(self, *, torn: bool) -> Recovery:
         blocks: dict[int, Block] = {}
         for sequence, target, block in self._found:
             if self._revoked.get(target, -1) < sequence:
                 blocks[target] = block
-        return Recovery(blocks=blocks)
+        return Recovery(blocks=blocks, torn=torn)
 
     def _next(self, at: int, count: int) -> int:
         at += count

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.contents import SECTOR, Contents, Ids
-from harness.crash.filesystem import FileSystem, without_bookkeeping
-from harness.crash.journal import Block, Journal
+from harness.crash.filesystem import FileSystem, needs_recovery, without_bookkeeping
+from harness.crash.journal import Block, Journal, Recovery
 from harness.crash.state import Sources
 
 Mask = npt.NDArray[np.bool_]
@@ -69,6 +69,7 @@ class Landscape:
         self.tracked: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._data = data
         self._in_journal: Mask = np.zeros(self.sectors, np.bool_)
+        self._recovered: Mask = np.zeros(self.sectors, np.bool_)
         self._journal: Journal | None = None
         self._plain: dict[Block, Block] = {}
         if data:
@@ -76,6 +77,7 @@ class Landscape:
             self._journal = Journal(contents, block_size=data.block_size, length=count)
             for block in data.journal:
                 self._in_journal[data.sector(block) :][: data.sectors_per_block] = True
+            self.reads[data.superblock : data.superblock + 2] = True  # says whether to recover
 
     def survey(self) -> None:
         """Fix the tracked sectors; pictures taken before do not compare with those after."""
@@ -104,25 +106,48 @@ class Landscape:
 
     def _take(self, ids: Ids, raw: bytes, base: "Base") -> Picture:
         seen, odd = ids[self._outside], b""
-        if self._data and self._journal:
-            recovery = self._journal.recovery(self._reader(self._data, ids, base))
-            if recovery.unknown:
-                odd = raw
+        if self._data:
+            recovery = self._recovery(self._data, self._at(ids, base))
+            odd = raw if recovery.unknown else b"torn" * recovery.torn
             for block, content in recovery.blocks.items():
-                self._put(seen, self._data.sector(block), content)
+                first = self._data.sector(block)
+                self._put(seen, first, content)
+                self._recovered[first : first + len(content)] = True
             self._strip_superblock(self._data, seen)
         return Picture(seen=seen, ids=ids, digest=raw, odd=odd)
 
-    def _reader(self, data: FileSystem, ids: Ids, base: "Base") -> Callable[[int], Block]:
-        def read(number: int) -> Block:
-            first = data.sector(data.journal[number])
-            columns = self._column[first : first + data.sectors_per_block].tolist()
-            return tuple(
-                int(ids[column]) if column >= 0 else base.number(first + index)
-                for index, column in enumerate(columns)
-            )
+    def recovered(self, base: "Base") -> Mask:
+        """Sectors that recovery writes in a state that is all in `base`. A boot depends on them
+        without reading them first."""
+        found = np.zeros(self.sectors, np.bool_)
+        blocks = self._recovery(self._data, base.number).blocks if self._data else {}
+        for block, content in blocks.items():
+            first = self._data.sector(block) if self._data else 0
+            found[first : first + len(content)] = True
+        self._recovered |= found
+        return found
 
-        return read
+    def grown(self) -> bool:
+        """Whether recovery writes what no log does, and boots depend on: survey again."""
+        new = self._recovered & ~self.written
+        self.written |= new
+        return bool((new & self.reads).any())
+
+    def _at(self, ids: Ids, base: "Base") -> Callable[[int], int]:
+        def number(sector: int) -> int:
+            column = self._column[sector]
+            return int(ids[column]) if column >= 0 else base.number(sector)
+
+        return number
+
+    def _recovery(self, data: FileSystem, number: Callable[[int], int]) -> Recovery:
+        def read(block: int) -> Block:
+            first = data.sector(data.journal[block])
+            return tuple(map(number, range(first, first + data.sectors_per_block)))
+
+        assert self._journal is not None  # noqa: S101 - with a file system there is one
+        superblock = self.contents.data(number(data.superblock))
+        return self._journal.recovery(read, needed=needs_recovery(superblock))
 
     def _put(self, seen: Ids, sector: int, content: Block) -> None:
         for index, number in enumerate(content):
