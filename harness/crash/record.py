@@ -132,9 +132,10 @@ class Session:
         self.board.mark(phases.HEALTHY)
 
     def _roll_back(self, client: Client, judge: Judge) -> None:
-        """Install the old version over itself, and let its trial fail for want of a network."""
-        self._install(client, judge.old)
-        with step("rollback", version=judge.old.version):
+        """Install the new version into the slot of the old one, too, so that now the new version's
+        own client writes a slot that changes; its trial fails for want of a network."""
+        self._install(client, judge.new)
+        with step("rollback", version=judge.new.version):
             boots = self._reboot(client)
             self.board.link(up=False)
             try:

@@ -100,7 +100,7 @@ def allowed_finals(recording: Recording, at: int) -> set[str]:
     end = recording.end + 1
     if at <= starts.get("switch", end):
         return {"old"}
-    if starts.get("settled", end) <= at <= starts.get("switch-2", end):
+    if at >= starts.get("settled", end):  # what is installed then is the new version once more
         return {"new"}
     return {"old", "new"}
 
