@@ -1,0 +1,108 @@
+"""The walk finds what naming every state and making its whole content finds: numbers and kinds."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.boards.medium.log import CHANGES, Kind, Record
+from harness.boards.medium.model import Model
+from harness.crash.classes import Classes
+from harness.crash.contents import Contents
+from harness.crash.landscape import Base, Landscape, SlotImages
+from harness.crash.state import Sources, cut_off, parse
+from harness.crash.walk import Walk
+from tests.unit.crash.logs import (
+    SECTOR,
+    SIZE,
+    base_image,
+    content,
+    losses,
+    medium,
+    records,
+    scribble,
+)
+
+SLOT = range(8, 11)
+READS = (0, 1, 2, 3, 9, 20, 21, 22, 30)
+
+
+def cut_points(log: list[Record], model: Model, start: int) -> list[str]:
+    """All, named: of the tears those of the record just issued; under `sd` no `none` and no named
+    write, which are `all` of the position before."""
+    found = []
+    for record in log[start:]:
+        at = record.position + 1
+        if record.kind is Kind.MARK:
+            continue
+        named = losses(log[:at], model)
+        here = [loss for loss in named if loss == "all" or loss.startswith("torn")]
+        if model is Model.DISK and len(named) > 2:
+            here = named
+        newest = f"torn:{record.position}:" if record.kind in CHANGES else "nothing"
+        found += [f"{at}/{x}" for x in here if not x.startswith("torn") or x.startswith(newest)]
+    return found
+
+
+def filled(data: bytes, old: bytes, new: bytes) -> str:
+    """What fills the slot."""
+    return {old: "old", new: "new"}.get(data, "")
+
+
+@pytest.mark.parametrize("model", list(Model))
+@pytest.mark.parametrize("seed", range(25))
+def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) -> None:
+    chance = random.Random(seed)
+    base, folder = base_image(tmp_path), tmp_path / "medium"
+    found = medium(folder, base, model)
+    scribble(found, chance, 22)
+    found.close()
+    path, start = folder / "log.bin", chance.randrange(8)
+    log = records(path)
+
+    made: dict[str, bytes] = {}
+    for state in cut_points(log, model, start):
+        state_sources = Sources(SIZE, base)
+        cut_off(state_sources, path, model, parse(state)[0])
+        made[state] = content(state_sources)
+
+    # Contents that the slot really has now and then, so that both names occur.
+    some = [data[SLOT.start * SECTOR : SLOT.stop * SECTOR] for data in made.values()]
+    old, new = some[0], next((data for data in some if data != some[0]), bytes(len(some[0])))
+    contents = Contents()
+    images = SlotImages(first=SLOT.start, old=contents.ids(old), new=contents.ids(new))
+    land = Landscape(contents, SIZE, {"A": images}, None)
+    walk = Walk(land, Base(contents, Sources(SIZE, base)), path, model, (start, len(log)))
+    reads = np.zeros(land.sectors, np.bool_)
+    reads[list(READS)] = True
+    land.news(reads)
+    land.survey()
+    classes = Classes(1)
+    walk.run(classes)
+
+    def seen(data: bytes) -> tuple[str, bytes]:
+        slot = filled(data[SLOT.start * SECTOR : SLOT.stop * SECTOR], old, new)
+        return slot, b"".join(data[s * SECTOR : (s + 1) * SECTOR] for s in land.tracked.tolist())
+
+    assert walk.cut_points == len(made)
+    assert walk.distinct == len(set(made.values()))
+    expected: dict[int, Counter[tuple[str, bytes]]] = {}
+    for state, data in made.items():
+        expected.setdefault(parse(state)[0].at, Counter())[seen(data)] += 1
+    got = {
+        at: Counter(
+            {
+                (kind.parent.slots[0], b"".join(map(contents.data, kind.picture.ids))): count
+                for kind, count in kinds.items()
+            }
+        )
+        for at, kinds in walk.points.items()
+    }
+    assert got == expected
+    for one in classes:
+        for kind in one.kinds:
+            assert kind.states
+            whole = one.slots[0], b"".join(map(contents.data, kind.picture.ids))
+            assert all(seen(made[state]) == whole for state in kind.states)
