@@ -154,8 +154,8 @@ class Exploration:
             self._decided = None
         return each
 
-    def nest(self) -> None:
-        """Add the cut points of every boot that followed a single cut and wrote something."""
+    def nest(self) -> bool:
+        """Add the cut points of every boot that followed a single cut; whether any are new."""
         known = {group.prefix for group in self.groups}
         for each in self.booted:
             prefix = f"{each.proof.state}>"
@@ -165,7 +165,9 @@ class Exploration:
             with LogReader(log) as reader:
                 length = sum(1 for _ in reader.records())
             self._add_log(each.base, log, (0, length), prefix)
-        self._stale = True
+        new = len(self.groups) > len(known)
+        self._stale |= new
+        return new
 
     def _add_log(self, base: Base, log: Path, bounds: tuple[int, int], prefix: str) -> None:
         model = Model(self.recording.model)

@@ -7,7 +7,6 @@ finished boot is a folder on disk, so an exploration that was interrupted goes o
 
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,15 +15,13 @@ from pathlib import Path
 from dask.distributed import Client, Future, LocalCluster, wait
 
 from harness.crash import results, tally, workers
-from harness.crash.classes import Kind
 from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
+from harness.crash.sample import choose_sample
 from harness.errors import LabError
 from harness.log import progress, step
 
-SAMPLE = 20  # pruned states that are booted all the same, or
-SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 _RETRIES = 2  # of a boot that failed for the lab's fault
 
@@ -78,9 +75,8 @@ def explore(folder: Path, plan: Plan) -> results.Results:
         run.number = _next_number(folder)
         try:
             _decide(run)
-            if plan.nested and not run.over:
-                exploration.nest()
-                _decide(run)
+            while plan.nested and not exploration.undecided() and exploration.nest():
+                _decide(run)  # what those boots read may open more states of the recording
             if not run.over and not exploration.undecided():
                 _sample(run)
         finally:
@@ -112,27 +108,6 @@ def _sample(run: _Run) -> None:
             yield chosen.pop()
 
     _boot_all(run, wanted, sample=True)
-
-
-def choose_sample(exploration: Exploration) -> list[str]:
-    """A seeded choice of pruned states: one half among all cut points, where bulk data wins, one
-    half among the kinds of states, where the odd ones have the same chance."""
-    decided = exploration.decided()
-    booted = {each.proof.state for each in exploration.booted}
-    kinds = [kind for each in decided for kind in each.kinds if not booted.issuperset(kind.states)]
-    have = sum(each.sample for each in exploration.booted)
-    count = max(SAMPLE, round(SAMPLE_SHARE * len(exploration.booted))) - have
-    chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
-    chosen: list[str] = []
-    for index in range(count * 4):
-        if len(chosen) >= count or not kinds:
-            break
-        weights = [kind.count for kind in kinds] if index % 2 else None
-        kind: Kind = chance.choices(kinds, weights)[0]
-        state = chance.choice(kind.states)
-        if state not in booted and state not in chosen:
-            chosen.append(state)
-    return chosen
 
 
 def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -> None:

@@ -18,6 +18,7 @@ from harness.crash.exploration import Booted, Exploration, Group
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
+from harness.crash.sample import choose_sample
 from harness.crash.structure import Structures
 from harness.verdict import Verdict
 
@@ -38,7 +39,7 @@ def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) 
 
 def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
-    decided = exploration.decided()
+    exploration.refresh()
     points = [_point(exploration, at, kinds) for at, kinds in _positions(exploration.groups[0])]
     verdicts: Counter[Verdict] = Counter()
     for point in points:
@@ -76,7 +77,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not any(one not in decided for one in exploration.classes) and bool(samples),
+        complete=not exploration.undecided() and not choose_sample(exploration),
     )
 
 
@@ -100,7 +101,7 @@ def allowed_finals(recording: Recording, at: int) -> set[str]:
     end = recording.end + 1
     if at <= starts.get("switch", end):
         return {"old"}
-    if at >= starts.get("settled", end):  # what is installed then is the new version once more
+    if at > starts.get("settled", end):  # what is installed then is the new version once more
         return {"new"}
     return {"old", "new"}
 

@@ -21,6 +21,7 @@ LAYOUT = {
     "boot-selection-2": Region(512, 512),
     "slot-A": Region(4096, 4096),
     "slot-B": Region(8192, 4096),
+    "boot": Region(12288, 4096),
     "data": Region(MIB, DATA_SIZE),
 }
 OLD, NEW = b"old " * 512, b"new " * 512

@@ -1,0 +1,190 @@
+"""A boot decides what agrees with it in all that it read, and nothing else; the numbers add up."""
+
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness.crash import filesystem, tally, workers
+from harness.crash.exploration import Exploration
+from harness.crash.prove import Proof
+from harness.crash.recording import Recording
+from harness.crash.sample import choose_sample
+from harness.verdict import Invariant, Verdict
+from tests.unit.crash.logs import content
+from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
+
+SELECTION = (0, 2)  # the sectors that the boots made up here read
+BROKEN = (Invariant(name="healthy", holds=False, detail="silence"),)
+
+
+def proof(
+    found: Recording, state: str, *, verdict: Verdict = Verdict.NEW, sample: bool = False
+) -> Proof:
+    """A boot that somebody has made, kept on disk as a worker keeps it."""
+    folder = found.folder / workers.PROOFS
+    folder = folder / f"{len(list(folder.glob('*'))):05}"
+    folder.mkdir(parents=True)
+    if sample:
+        (folder / workers.SAMPLE_MARK).touch()
+    made = Proof(
+        state=state,
+        verdict=verdict,
+        final="" if verdict.failed else str(verdict),
+        boots=1,
+        broken=BROKEN if verdict.failed else (),
+        reads=[SELECTION],
+        reads_judged=[SELECTION],
+        seconds=1.0,
+        folder=folder,
+    )
+    made.save()
+    return made
+
+
+def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
+    """What counts of a state here: the boot selection, and both slots."""
+    data = content(exploration.sources(state))
+    slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
+    return data[:1024], *(data[slot.offset :][:2048] for slot in slots)
+
+
+def resumed(found: Recording) -> Exploration:
+    """As an exploration that goes on where another one was ended."""
+    exploration = Exploration(found, seed=1)
+    for each in workers.proofs(found.folder):
+        exploration.add(each, sample=(each.folder / workers.SAMPLE_MARK).exists())
+    return exploration
+
+
+def ended(found: Recording) -> Exploration:
+    """Every class booted, every sample drawn; each ends as a cut at its place may."""
+    exploration = Exploration(found, seed=1)
+
+    def boot(state: str, *, sample: bool) -> None:
+        final = sorted(tally.allowed_finals(found, int(state.partition("/")[0])))[0]
+        exploration.add(proof(found, state, verdict=Verdict(final), sample=sample), sample=sample)
+
+    while left := exploration.undecided():
+        boot(left[0].kinds[0].states[0], sample=False)
+    for state in choose_sample(exploration):
+        boot(state, sample=True)
+    return exploration
+
+
+def test_it_decides_what_agrees_and_nothing_else(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    first = next(iter(exploration.undecided())).kinds[0].states[0]
+    exploration.add(proof(found, first), sample=False)
+    decided, want = exploration.decided(), parts(exploration, first)
+    told = {
+        state: (each in decided, parts(exploration, state))
+        for each in exploration.classes
+        for kind in each.kinds
+        for state in kind.states
+    }
+    slots = {yes: {p[1:] for is_in, p in told.values() if is_in is yes} for yes in (True, False)}
+    assert slots[True] == {want[1:]}
+    assert slots[False] - slots[True]
+    for state, (is_in, have) in told.items():
+        if is_in:
+            assert have == want, state
+        elif have[1:] == want[1:]:
+            assert have[0] != want[0] or b"old " in have[1] + have[2], state
+
+
+def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
+    """A boot that recovers a journal depends on blocks that it never read, and no log writes."""
+    found = recording(tmp_path)
+    block = filesystem.find(found.base, LAYOUT["data"]).block_size
+    blocks, last = tmp_path / "blocks", DATA_SIZE // block - 2
+    blocks.write_bytes(b"j" * block)
+    script = tmp_path / "script"
+    script.write_text(f"jo -c -v 3\njw -b {last} {blocks}\njc\n")
+    device = f"{found.base}?offset={LAYOUT['data'].offset}"
+    subprocess.run(["debugfs", "-w", "-f", script, device], check=True, capture_output=True)
+    exploration = Exploration(found, seed=1)
+    state = exploration.undecided()[0].kinds[0].states[0]
+    exploration.add(proof(found, state), sample=False)
+    first = (LAYOUT["data"].offset + last * block) // 512
+    wanted = set(range(first, first + block // 512))
+    exploration.refresh()
+    assert exploration.booted[0].reads[first : first + block // 512].all()
+    assert wanted <= set(exploration.landscape.tracked.tolist())
+    after = exploration.landscape.seen.tolist().index(first)
+    data = exploration.landscape.contents.data
+    assert all(data(each.picture.seen[after]) == b"j" * 512 for each in exploration.classes)
+
+
+def test_the_numbers_add_up_and_come_back(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = ended(found)
+    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    counts = results.counts
+    assert counts.sampled > 0 and counts.booted > 1
+    assert sum(results.verdicts.values()) == counts.cut_points == exploration.main.cut_points
+    assert sum(counts.decided.values()) == counts.cut_points and counts.undecided == 0
+    assert choose_sample(exploration) == []
+    again = tally.tally(resumed(found), seconds=1.0, jobs=1)
+    assert asdict(again) == asdict(results)
+    assert results.complete
+
+
+def test_a_boot_that_fails_makes_its_cut_points_bad(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    state = exploration.undecided()[0].kinds[0].states[0]
+    exploration.add(proof(found, state, verdict=Verdict.BRICKED), sample=False)
+    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    assert not results.complete and not results.good
+    decides = sum(each.count for each in exploration.decided())
+    assert results.verdicts == {Verdict.BRICKED: decides} and decides > 1
+    assert sum(bad.count for bad in results.bad) == results.verdicts[Verdict.BRICKED]
+    assert {bad.reason for bad in results.bad} == {"healthy: silence"}
+
+
+def test_a_sample_that_comes_out_otherwise_is_told_with_both(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    by = proof(found, exploration.undecided()[0].kinds[0].states[0])
+    exploration.add(by, sample=False)
+    other = choose_sample(exploration)[0]
+    sampled = proof(found, other, verdict=Verdict.BRICKED, sample=True)
+    exploration.add(sampled, sample=True)
+    (told,) = tally.tally(exploration, seconds=1.0, jobs=1).disagreements
+    assert (told.state, told.expected, told.got) == (other, "new new", "bricked ")
+    assert (told.proof, told.sample_proof) == (by.folder.name, sampled.folder.name)
+    assert told.reason == "healthy: silence"
+
+
+def test_the_sample_is_the_same_for_a_seed_and_never_booted(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    state = exploration.undecided()[0].kinds[0].states[0]
+    exploration.add(proof(found, state), sample=False)
+    chosen = choose_sample(exploration)
+    assert chosen and chosen == choose_sample(resumed(found))
+    assert len(set(chosen)) == len(chosen) and state not in chosen
+
+
+@pytest.mark.parametrize(
+    ("phase", "final", "verdict"),
+    [
+        ("install", Verdict.NEW, Verdict.INCONSISTENT),
+        ("install", Verdict.OLD, Verdict.OLD),
+        ("boot-new", Verdict.OLD, Verdict.OLD),
+        ("boot-new", Verdict.NEW, Verdict.NEW),
+        ("install-2", Verdict.OLD, Verdict.INCONSISTENT),
+        ("install-2", Verdict.NEW, Verdict.NEW),
+    ],
+)
+def test_a_version_that_must_not_run_there(
+    tmp_path: Path, phase: str, final: Verdict, verdict: Verdict
+) -> None:
+    found = recording(tmp_path)
+    at = next(each.start for each in found.phases if each.name == phase) + 1
+    got, why = tally.verdict_of(found, at, proof(found, f"{at}/all", verdict=final))
+    assert got is verdict
+    assert bool(why) == verdict.failed
