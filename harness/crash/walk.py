@@ -6,6 +6,7 @@ that can be had from its neighbour: a write is worked out once for as long as no
 doubt overlaps it, and a state is a position and the difference that one write makes to it.
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.crash.classes import Classes
 from harness.crash.classes import Kind as StateKind
 from harness.crash.contents import SECTOR, Ids, hashes
 from harness.crash.landscape import Base, Landscape
+from harness.errors import ConfigurationError
 
 Hashes = npt.NDArray[np.uint64]
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
@@ -78,6 +80,11 @@ class Walk:
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if r.position < self.end]
             for record in self.records:
+                if record.kind is Kind.CUT and json.loads(reader.payload(record))["lost"]:
+                    raise ConfigurationError(
+                        f"{log}: the power cut at {record.position} lost writes",
+                        hint="a recording's board switches itself off: record it again",
+                    )
                 if record.kind in CHANGES:
                     self._numbers[record.position] = self._ids(reader, record)
                     first = record.offset // SECTOR

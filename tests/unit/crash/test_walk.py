@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from harness.boards.medium.log import CHANGES, Kind, Record
-from harness.boards.medium.model import Model
+from harness.boards.medium.model import Loss, Model
 from harness.crash.classes import Classes
 from harness.crash.contents import Contents
 from harness.crash.landscape import Base, Landscape, SlotImages
 from harness.crash.state import Sources, cut_off, parse
 from harness.crash.walk import Walk
+from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
     SECTOR,
     SIZE,
@@ -106,3 +107,16 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
             assert kind.states
             whole = one.slots[0], b"".join(map(contents.data, kind.picture.ids))
             assert all(seen(made[state]) == whole for state in kind.states)
+
+
+def test_a_log_with_a_cut_that_lost_writes_is_refused(tmp_path: Path) -> None:
+    base, folder = base_image(tmp_path), tmp_path / "medium"
+    found = medium(folder, base, Model.DISK)
+    found.change(Kind.WRITE, 0, SECTOR, data=b"x" * SECTOR)
+    found.cut(Loss.parse("none"), found.position, digest=False)
+    found.close()
+    contents = Contents()
+    landscape = Landscape(contents, SIZE, {}, None)
+    under = Base(contents, Sources(SIZE, base))
+    with pytest.raises(ConfigurationError, match="the power cut at 1 lost writes"):
+        Walk(landscape, under, folder / "log.bin", Model.DISK, (0, 2))
