@@ -149,8 +149,9 @@ CONTROLS = {
         variants=("careless-client", "no-boot-counter"),
         installs=True,
         expected=Verdict.BRICKED,
-        because="healthy: not healthy after",
-        marks=(pytest.mark.ci,),  # found by the second boot, and it fails in seconds
+        # Half a version resets again and again, or hangs before anything watches it.
+        because="healthy: (not healthy after|no sign of health)",
+        marks=(pytest.mark.ci,),  # found by the first boots
     ),
 }
 
