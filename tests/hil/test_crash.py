@@ -121,7 +121,7 @@ class Control:
 
     variants: tuple[str, ...]
     installs: bool
-    expected: Verdict
+    expected: tuple[Verdict, ...]
     because: str  # a pattern that is among the reasons
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
@@ -130,27 +130,27 @@ CONTROLS = {
     "migration-unsynced": Control(
         variants=("migration-unsynced",),
         installs=False,
-        expected=Verdict.INCONSISTENT,
+        expected=(Verdict.INCONSISTENT,),
         because="second-update: .*URL",  # its update server is forgotten
     ),
     "selection-unflushed": Control(
         variants=("selection-unflushed",),
         installs=True,
-        expected=Verdict.INCONSISTENT,
+        expected=(Verdict.INCONSISTENT,),
         because="selectable-slots-known: unknown: .*B",
     ),
     "careless-client": Control(
         variants=("careless-client",),
         installs=True,
-        expected=Verdict.INCONSISTENT,
+        expected=(Verdict.INCONSISTENT,),
         because="reachable|slot-content",  # half a version boots, and stays
     ),
     "careless-client-uncounted": Control(
         variants=("careless-client", "no-boot-counter"),
         installs=True,
-        expected=Verdict.BRICKED,
-        # Half a version resets again and again, or hangs before anything watches it.
-        because="healthy: (not healthy after|no sign of health)",
+        expected=(Verdict.BRICKED, Verdict.INCONSISTENT),
+        # Half a version resets again and again, hangs before anything watches it, or runs halfway.
+        because="healthy: (not healthy after|no sign of health)|reachable|slot-content",
         marks=(pytest.mark.ci,),  # found by the first boots
     ),
 }
@@ -190,4 +190,4 @@ def test_crash(
 
 def _is_caught(bad: Bad, asked: Control) -> bool:
     reasons = "\n".join(bad.why)
-    return bad.verdict is asked.expected and re.search(asked.because, reasons) is not None
+    return bad.verdict in asked.expected and re.search(asked.because, reasons) is not None
