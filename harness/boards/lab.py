@@ -30,6 +30,7 @@ from harness.log import step
 
 _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
 _LOGIN = 30.0  # seconds on the console of a board that runs
+_NETWORK_RESET = 90.0  # seconds
 FLASHED = "flashed.json"
 PIN = "ssh_host_key"
 KNOWN_HOSTS = "known_hosts"  # of `harness ssh`, which is OpenSSH
@@ -234,9 +235,9 @@ class QemuBoard:
         with contextlib.suppress(DeviceError), step("reset network", board=self.name):
             self.login(_LOGIN)
             try:
-                self._shell.run(self._network_reset, timeout=_LOGIN)
+                self._shell.run(self._network_reset, timeout=_NETWORK_RESET)
             except pexpect.TIMEOUT as error:
-                raise self._silent("no end of network_reset", _LOGIN) from error
+                raise self._silent("no end of network_reset", _NETWORK_RESET) from error
             finally:
                 self._leave_shell()
 

@@ -43,8 +43,8 @@ def test_the_data_partition_is_written_in_place(board: LocalBoard) -> None:
     (board.root / BOOT).write_text("other boot\n")
     assert checked(board) == (0, "")
     after = (board.root / "data/.health").stat()
-    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
-    assert (board.root / "data/.health").read_text() == "other boot"
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size) == (after.st_ino, 4096)
+    assert (board.root / "data/.health").read_text().strip() == "other boot"
 
 
 def test_what_cannot_be_written_is_not_well(board: LocalBoard) -> None:
