@@ -6,9 +6,9 @@ Two crash states get the same verdict when they agree in three things:
   far), as it is *after* the recovery of the data partition's journal;
 - what fills slot A and slot B: the old image, the new one or neither (the judge hashes all of a
   slot, a boot reads little of it);
-- nothing else. The journal itself counts only by what recovery makes of it, and the superblock
-  without its bookkeeping. What this rests on is in docs/crash.md, and each run tests it with states
-  that it decided this way and boots all the same.
+- nothing else. The journal itself counts only by what recovery makes of it, superblock and inodes
+  without their bookkeeping. What this rests on is in docs/crash.md, and each run tests it with
+  states that it decided this way and boots all the same.
 
 `tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
 """
@@ -21,7 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.contents import SECTOR, Contents, Ids
-from harness.crash.filesystem import FileSystem, needs_recovery, without_bookkeeping
+from harness.crash.filesystem import (
+    FileSystem,
+    inodes_without_bookkeeping,
+    needs_recovery,
+    without_bookkeeping,
+)
 from harness.crash.journal import Block, Journal, Recovery
 from harness.crash.state import Sources
 
@@ -72,11 +77,15 @@ class Landscape:
         self._recovered: Mask = np.zeros(self.sectors, np.bool_)
         self._journal: Journal | None = None
         self._plain: dict[Block, Block] = {}
+        self._plain_inodes: dict[int, int] = {}
+        self._of_inodes: Mask = np.zeros(self.sectors, np.bool_)
         if data:
             count = len(data.journal)
             self._journal = Journal(contents, block_size=data.block_size, length=count)
             for block in data.journal:
                 self._in_journal[data.sector(block) :][: data.sectors_per_block] = True
+            for first, count in data.inode_tables():
+                self._of_inodes[first : first + count] = True
             self.reads[data.superblock : data.superblock + 2] = True  # says whether to recover
 
     def survey(self) -> None:
@@ -88,6 +97,7 @@ class Landscape:
         self.seen = self.tracked[self._outside]
         self._seen_column = np.full(self.sectors, _NOT_TRACKED, np.int32)
         self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
+        self._inode_columns = np.flatnonzero(self._of_inodes[self.seen]).tolist()
         self._pictures: dict[tuple[bytes, int], Picture] = {}
 
     def news(self, reads: Mask) -> bool:
@@ -114,6 +124,7 @@ class Landscape:
                 self._put(seen, first, content)
                 self._recovered[first : first + len(content)] = True
             self._strip_superblock(self._data, seen)
+            self._strip_inodes(seen)
         return Picture(seen=seen, ids=ids, digest=raw, odd=odd)
 
     def recovered(self, base: "Base") -> Mask:
@@ -165,6 +176,14 @@ class Landscape:
             first, second = self.contents.ids(without_bookkeeping(whole)).tolist()
             self._plain[pair] = (first, second)
         seen[columns[0]], seen[columns[1]] = self._plain[pair]
+
+    def _strip_inodes(self, seen: Ids) -> None:
+        for column in self._inode_columns:
+            number = int(seen[column])
+            if number not in self._plain_inodes:
+                plain = self.contents.ids(inodes_without_bookkeeping(self.contents.data(number)))
+                self._plain_inodes[number] = int(plain[0])
+            seen[column] = self._plain_inodes[number]
 
 
 class Base:

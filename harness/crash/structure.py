@@ -1,23 +1,21 @@
 """Names what a write on the medium touches: an environment copy, an ext4 journal commit, bulk data.
 
-A region of the disk comes from the release's layout; what lies inside the data partition is asked
-of e2fsprogs (`dumpe2fs`, `debugfs`), once, on the disk image that was flashed: mkfs decides where
-bitmaps, inode tables and the journal are, and mounting never moves them. Whether a journal block
-is a descriptor or a commit is in its own header (docs.kernel.org/filesystems/ext4/journal.html).
+A region of the disk comes from the release's layout, what lies inside the data partition from
+`filesystem`. Whether a journal block is a descriptor or a commit is in its own header
+(docs.kernel.org/filesystems/ext4/journal.html).
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from harness import process
+from harness.crash import filesystem
+from harness.crash.filesystem import FileSystem
 from harness.errors import ConfigurationError
 from harness.images.layout import SECTOR
 from harness.images.release import Release
 
 BULK = 64 * 1024  # bytes in one go; from there on nobody asks which file it was
-_SECONDS = 60.0
 _GPT_END = 34 * SECTOR  # protective MBR, header, 128 entries (UEFI specification, 5.3)
 _PROTECTIVE = 0xEE
 _SIGNATURES_OF_FAT = {54: b"FAT", 82: b"FAT32"}  # offset in the boot sector -> what is there
@@ -26,16 +24,15 @@ _JBD2_MAGIC = 0xC03B3998
 _JBD2_TYPES = {1: "descriptor", 2: "commit", 3: "superblock", 4: "superblock", 5: "revoke"}
 _JOURNAL = "ext4 journal: "
 
-# What `dumpe2fs` says of a group -> what its blocks are. The alternatives stand in its own order.
+# What dumpe2fs calls a part of a group -> what its blocks are.
 _PARTS = {
-    "superblock": "ext4 superblock",
+    filesystem.SUPERBLOCK: "ext4 superblock",
     "Group descriptors": "ext4 group descriptors",
     "Reserved GDT blocks": "ext4 group descriptors",
     "Block bitmap": "ext4 block bitmap",
     "Inode bitmap": "ext4 inode bitmap",
-    "Inode table": "ext4 inode table",
+    filesystem.INODE_TABLE: "ext4 inode table",
 }
-_PART = re.compile(rf"({'|'.join(_PARTS)}) at (\d+)(?:-(\d+))?")
 
 
 class Structures:
@@ -52,7 +49,7 @@ class Structures:
         }
         self._bootloader = bootloader
         self._gpt, self._fat = _boot_format(image, self._regions["boot"][0])
-        self._data = Ext4(image, self._regions["data"][0])
+        self._data = Ext4(filesystem.find(image, self._regions["data"]))
         self._before = (0, 0)  # where the run of writes that the last one belongs to began, ended
 
     @classmethod
@@ -98,18 +95,15 @@ class Structures:
 
 
 class Ext4:
-    """Where the structures of the ext4 file system at byte `start` of an image are."""
+    """The structures of an ext4 file system."""
 
-    def __init__(self, image: Path, start: int) -> None:
-        where = f"{image}?offset={start}"  # libext2fs, unix_io.c: for the name of any device
-        told = _told("dumpe2fs", where)
-        block = re.search(r"^Block size: +(\d+)$", told, re.MULTILINE)
-        if not block:
-            raise ConfigurationError(f"{image}: no ext4 file system at byte {start}")
-        self.block = int(block[1])  # bytes
-        journal = _told("debugfs", "-R", "blocks <8>", where)  # its inode, always
+    def __init__(self, system: FileSystem) -> None:
+        self.block = system.block_size
         self._ranges = sorted(
-            {*_parts(told), *((n, n, _JOURNAL) for n in map(int, journal.split()))}
+            {
+                *((first, last, _PARTS[name]) for first, last, name in system.parts),
+                *((block, block, _JOURNAL) for block in system.journal),
+            }
         )
         self._starts = [first for first, _, _ in self._ranges]
         self._types: dict[int, str] = {}  # journal block -> what its newest header said
@@ -167,13 +161,3 @@ def _boot_format(image: Path, boot: int) -> tuple[bool, bool]:
     gpt = len(head) == SECTOR and head[450] == _PROTECTIVE  # type of the first partition
     fat = any(sector[at:].startswith(text) for at, text in _SIGNATURES_OF_FAT.items())
     return gpt, fat
-
-
-def _parts(told: str) -> Iterator[tuple[int, int, str]]:
-    """(first block, last block, name) of all that dumpe2fs names in its list of groups."""
-    for what, first, last in _PART.findall(told):
-        yield int(first), int(last or first), _PARTS[what]
-
-
-def _told(*argv: str) -> str:
-    return process.run(argv, timeout=_SECONDS, error=ConfigurationError).stdout
