@@ -7,13 +7,14 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Model
+from harness.clients.selection_format import selection_format
 from harness.crash import filesystem
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
@@ -21,8 +22,11 @@ from harness.crash.landscape import Base, Landscape, Mask, Picture, SlotImages
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.state import Sources, cut_off, parse
+from harness.crash.structure import Structures
 from harness.crash.walk import Walk
 from harness.images.release import Release
+
+Pattern = tuple[tuple[str, ...], str, bytes, frozenset[str]]  # see `Exploration.second_cuts`
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +52,17 @@ class Group:
 
     walk: Walk
     prefix: str
-    points: dict[int, Counter[Kind]] = field(default_factory=dict)
+
+    @property
+    def points(self) -> dict[int, Counter[Kind]]:
+        """How many cut points of which kind there are at each log position."""
+        return self.walk.points
+
+    @property
+    def classes(self) -> list[StateClass]:
+        """Those that its cut points are in, in the order of the log."""
+        kinds = (kind for at in sorted(self.points) for kind in self.points[at])
+        return list(dict.fromkeys(kind.parent for kind in kinds))
 
 
 class Exploration:
@@ -67,6 +81,8 @@ class Exploration:
         }
         data = filesystem.find(recording.base, recording.layout["data"])
         self.landscape = Landscape(self._contents, flashed.size, slots, data)
+        self._structures = Structures.of(recording.old)
+        self._format = selection_format(recording.old.bootloader)
         self.base = Base(self._contents, flashed)  # what was flashed
         self._add_log(self.base, recording.log, (recording.start, recording.end + 1), "")
         self._stale = True
@@ -93,7 +109,6 @@ class Exploration:
         self.classes = Classes(self.seed)
         for group in self.groups:
             group.walk.run(self.classes, group.prefix)
-            group.points = group.walk.points
         for each in self.booted:
             each.picture = self._picture_of(each)
 
@@ -118,11 +133,61 @@ class Exploration:
         return self._decided
 
     def undecided(self) -> list[StateClass]:
-        """Classes that no boot decides yet, those with most cut points first."""
+        """Classes of the recorded update that no boot decides yet, most cut points first."""
         decided = self.decided()
         return sorted(
-            (each for each in self.classes if each not in decided), key=lambda c: -c.count
+            (each for each in self.groups[0].classes if each not in decided),
+            key=lambda each: (-each.count, each.kinds[0].states[0]),
         )
+
+    def second_cuts(self) -> list[StateClass]:
+        """Of the second cuts that no boot decides, one of each pattern that no boot has had.
+
+        A pattern is what matters of a state all at once: what fills the slots, what each copy of
+        the boot selection says, the condition of the journal, and which structures (not with which
+        content) are otherwise than in the state whose boot was cut.
+        """
+        decided = self.decided()
+        before = {f"{each.proof.state}>": each for each in self.booted}
+        had = {
+            self._pattern(each, before.get(each.proof.state.rpartition(">")[0] + ">"))
+            for each in self.booted
+        }
+        found = []
+        for group in self.groups[1:]:
+            for one in group.classes:
+                if one in decided:
+                    continue
+                pattern = self._pattern(one, before[group.prefix])
+                if pattern not in had:
+                    had.add(pattern)
+                    found.append(one)
+        return found
+
+    def _pattern(self, state: StateClass | Booted, before: Booted | None) -> Pattern:
+        picture = state.picture
+        assert picture is not None  # noqa: S101 - refreshed
+        seen = self.landscape.seen
+        first, count = (n // SECTOR for n in self.recording.layout["boot-selection"])
+        names: Iterable[str] = ()
+        if before is not None and before.picture is not None:
+            differs = seen[picture.seen != before.picture.seen]
+            others = differs[(differs < first) | (differs >= first + count)].tolist()
+            names = (self._structures.name(at * SECTOR, SECTOR) for at in others)
+        return state.slots, self._selection(picture), picture.odd, frozenset(names)
+
+    def _selection(self, picture: Picture) -> str:
+        """What each copy of the boot selection says, without how often it has been written."""
+        tracked, said = self.landscape.tracked, []
+        for copy in ("boot-selection-1", "boot-selection-2"):
+            first, count = (n // SECTOR for n in self.recording.layout[copy])
+            ids = self.base.numbers(first, count)
+            here = (tracked >= first) & (tracked < first + count)
+            ids[tracked[here] - first] = picture.ids[here]
+            content = b"".join(map(self._contents.data, ids.tolist()))
+            found = self._format.parse(content)
+            said.append(found and replace(found, generation=0))
+        return repr(said)
 
     # What becomes known
 

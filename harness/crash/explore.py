@@ -1,7 +1,8 @@
 """Explores a recording: boots crash states until every one of its cut points is decided.
 
 The order: classes of the recorded update with most cut points first; then the cuts in the boots
-that followed (nested); then a seeded sample of the states that no boot of their own decided. Each
+that followed (nested), one of each pattern; then a seeded sample of the states that no boot of
+their own decided. Each
 finished boot is a folder on disk, so an exploration that was interrupted goes on where it was.
 """
 
@@ -11,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from dask.distributed import Client, Future, LocalCluster, wait
 
 from harness.crash import results, tally, workers
+from harness.crash.classes import StateClass
 from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
@@ -24,6 +27,7 @@ from harness.log import progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 _RETRIES = 2  # of a boot that failed for the lab's fault
+Boot = Callable[[str, str, int, bool], int]  # see `workers.boot`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,11 @@ class _Run:
     exploration: Exploration
     plan: Plan
     client: Client
+    boot: Boot
     began: float = field(default_factory=time.monotonic)
+    token: str = field(default_factory=lambda: uuid4().hex)  # others may use the scheduler, too
     number: int = 0
+    missing: Callable[[], list[StateClass]] = list
     flying: dict[Future[int], tuple[str, bool]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
 
@@ -58,8 +65,9 @@ class _Run:
         return time.monotonic() - self.began > self.plan.budget
 
 
-def explore(folder: Path, plan: Plan) -> results.Results:
-    """Explore the recording in `folder`; writes and returns its results.json.
+def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.Results:
+    """Explore the recording in `folder`; writes and returns its results.json. `boot` is what a
+    worker does with a state.
 
     Raises LabError when boots fail for the lab's fault more often than they may.
     """
@@ -71,13 +79,14 @@ def explore(folder: Path, plan: Plan) -> results.Results:
         exploration.refresh()
     began = time.monotonic()
     with step("explore", run=str(folder)), _cluster(plan) as client:
-        run = _Run(exploration, plan, client)
+        run = _Run(exploration, plan, client, boot)
         run.number = _next_number(folder)
         try:
-            _decide(run)
-            while plan.nested and not exploration.undecided() and exploration.nest():
-                _decide(run)  # what those boots read may open more states of the recording
-            if not run.over and not exploration.undecided():
+            _decide(run, exploration.undecided)
+            while plan.nested and not run.over and exploration.nest():
+                _decide(run, exploration.second_cuts)
+                _decide(run, exploration.undecided)  # those boots may have read something new
+            if not run.over:
                 _sample(run)
         finally:
             client.cancel(list(run.flying))
@@ -86,12 +95,13 @@ def explore(folder: Path, plan: Plan) -> results.Results:
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
 
-def _decide(run: _Run) -> None:
-    """Boot one state of each undecided class until none is left."""
+def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
+    """Boot one state of each class that is missing until none is."""
+    run.missing = missing
 
     def wanted() -> Iterator[str]:
         flying = {state for state, _ in run.flying.values()}
-        for each in run.exploration.undecided():
+        for each in missing():
             states = [state for kind in each.kinds for state in kind.states]
             if not flying.intersection(states):
                 yield states[0]
@@ -102,6 +112,7 @@ def _decide(run: _Run) -> None:
 def _sample(run: _Run) -> None:
     """Boot states that others decided, and see whether they agree."""
     chosen = choose_sample(run.exploration)
+    run.missing = list
 
     def wanted() -> Iterator[str]:
         if chosen:
@@ -118,9 +129,9 @@ def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -
             state = next(wanted(), None)
             if state is None:
                 break
-            key = f"boot-{run.number:05}"
+            key = f"boot-{run.number:05}-{run.token}"
             future = run.client.submit(
-                workers.boot, folder, state, run.number, sample, key=key, retries=_RETRIES
+                run.boot, folder, state, run.number, sample, key=key, retries=_RETRIES
             )
             run.flying[future] = (state, sample)
             run.number += 1
@@ -140,7 +151,7 @@ def _land(run: _Run, future: Future[int]) -> None:
     proof = Proof.load(folder)
     run.seconds.append(proof.seconds)
     run.exploration.add(proof, sample=sample)
-    left = len(run.exploration.undecided())
+    left = len(run.missing())
     done = len(run.exploration.booted)
     mean = sum(run.seconds) / len(run.seconds)
     progress("explore", done, done + left, eta=round(left * mean / max(1, _width(run))))
@@ -170,13 +181,14 @@ def _cluster(plan: Plan) -> Iterator[Client]:
                 )
             )
         try:
-            yield stack.enter_context(Client(address, timeout=20))
+            client = stack.enter_context(Client(address, timeout=20))
         except (TimeoutError, OSError) as error:
             raise LabError(
                 f"no Dask scheduler at {plan.scheduler}: {error}",
                 hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS "
                 "--nthreads 1` in this project's environment",
             ) from error
+        yield client
 
 
 def _is_sample(proof: Proof) -> bool:

@@ -14,7 +14,7 @@ from harness.crash import results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.contents import hashes
-from harness.crash.exploration import Booted, Exploration, Group
+from harness.crash.exploration import Booted, Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
@@ -23,7 +23,6 @@ from harness.crash.structure import Structures
 from harness.verdict import Verdict
 
 _ORDER = list(Verdict)  # best first
-_UNDECIDED = "undecided"
 
 
 def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) -> Results:
@@ -40,7 +39,9 @@ def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) 
 def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
     exploration.refresh()
-    points = [_point(exploration, at, kinds) for at, kinds in _positions(exploration.groups[0])]
+    points = [
+        _point(exploration, at, kinds) for at, kinds in sorted(exploration.groups[0].points.items())
+    ]
     verdicts: Counter[Verdict] = Counter()
     for point in points:
         verdicts.update(point.verdicts)
@@ -77,7 +78,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not exploration.undecided() and not choose_sample(exploration),
+        complete=not undecided and not exploration.second_cuts() and not choose_sample(exploration),
     )
 
 
@@ -104,10 +105,6 @@ def allowed_finals(recording: Recording, at: int) -> set[str]:
     if at > starts.get("settled", end):  # what is installed then is the new version once more
         return {"new"}
     return {"old", "new"}
-
-
-def _positions(group: Group) -> Iterator[tuple[int, Counter[StateKind]]]:
-    yield from sorted(group.points.items())
 
 
 def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> results.Point:
@@ -217,7 +214,7 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
     decided = exploration.decided()
     for group in exploration.groups:
         counts: dict[StateClass, results.Bad] = {}
-        for at, kinds in _positions(group):
+        for at, kinds in sorted(group.points.items()):
             for kind, count in kinds.items():
                 by = decided.get(kind.parent)
                 if by is None:

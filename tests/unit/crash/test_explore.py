@@ -1,0 +1,163 @@
+"""An exploration on a real Dask cluster; a boot takes no time here, and ends as it should."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dask.distributed import LocalCluster
+
+from harness.boards.medium.log import Origin, create_log
+from harness.clients import grub_environment
+from harness.crash import exploration, workers
+from harness.crash.explore import Plan, explore
+from harness.crash.prove import Proof
+from harness.crash.recording import LOG, Recording
+from harness.crash.results import Results
+from harness.errors import LabError
+from harness.verdict import Invariant, Verdict
+from tests.unit.crash.logs import content
+from tests.unit.crash.recordings import BEFORE, LAYOUT, NEW, OLD, Log, recording
+
+SELECTION = (0, 2)  # the sectors that these boots read
+BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
+
+
+def boot(run: str, state: str, number: int, sample: bool) -> int:
+    """What a worker does: a proof in its folder. What runs is what the boot selection names first,
+    if that is whole. The boot counts itself, and takes that back."""
+    found = Recording.load(Path(run))
+    image = content(exploration.sources(found, state, workers.proofs(found.folder)))
+    block = next(block for block in (image[:512], image[512:1024]) if grub_environment.parse(block))
+    selection = grub_environment.parse(block)
+    assert selection is not None
+    images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in selection.order]
+    runs = next(each for each in images if each in (OLD, NEW))
+    verdict = Verdict.OLD if runs == OLD else Verdict.NEW
+    _leave(found, number, state, verdict, block, sample=sample)
+    return number
+
+
+def boot_bad(run: str, state: str, number: int, sample: bool) -> int:
+    """Some states are lost."""
+    if not BAD_FROM <= int(state.partition("/")[0]) < BAD_TO:
+        return boot(run, state, number, sample)
+    found = Recording.load(Path(run))
+    _leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
+    return number
+
+
+def boot_and_die(run: str, state: str, number: int, sample: bool) -> int:
+    """The third boot takes its worker along, once."""
+    died = Path(run) / "died"
+    if number == 2 and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return boot(run, state, number, sample)
+
+
+def boot_fails(run: str, state: str, number: int, sample: bool) -> int:
+    """The bench breaks at the second boot and stays so."""
+    if number == 1:
+        (Path(run) / f"try-{len(list(Path(run).glob('try-*')))}").touch()
+        raise LabError("the bench is on fire")
+    return boot(run, state, number, sample)
+
+
+def _leave(
+    found: Recording, number: int, state: str, verdict: Verdict, block: bytes, *, sample: bool
+) -> None:
+    folder = found.folder / workers.PROOFS / f"{number:05}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if sample:
+        (folder / workers.SAMPLE_MARK).touch()
+    create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
+    log = Log(folder / LOG)
+    counted = block.replace(b"_left=3", b"_left=2")
+    log.write(0, counted).write(512, counted).flush().data().flush().select(block).writer.close()
+    broken = (Invariant(name="healthy", holds=False, detail="silence"),) if verdict.failed else ()
+    Proof(
+        state=state,
+        verdict=verdict,
+        final="" if verdict.failed else str(verdict),
+        boots=1,
+        broken=broken,
+        reads=[SELECTION],
+        reads_judged=[SELECTION],
+        seconds=1.0,
+        folder=folder,
+    ).save()
+
+
+def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:
+    return [(point.at, dict(point.verdicts)) for point in results.points]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Two worker processes, as on another host."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0
+    ) as found:
+        yield found
+
+
+def plan(cluster: LocalCluster, **options: bool | float) -> Plan:
+    return Plan(scheduler=cluster.scheduler_address, **options)  # type: ignore[arg-type]
+
+
+def test_it_ends_with_every_cut_point_decided(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    results = explore(found.folder, plan(cluster), boot=boot)
+    counts = results.counts
+    assert results.complete
+    # The recording is of a client that selects a slot before it writes it.
+    assert {bad.reason.partition(":")[0] for bad in results.bad} == {"final-version"}
+    assert counts.undecided == 0 and counts.sampled > 0 and counts.disagreements == 0
+    assert counts.nested.cut_points > 0 and counts.nested.booted > 0
+    before = sorted((found.folder / workers.PROOFS).iterdir())
+    again = explore(found.folder, plan(cluster), boot=boot_fails)  # there is nothing to boot
+    assert sorted((found.folder / workers.PROOFS).iterdir()) == before
+    assert verdicts(again) == verdicts(results)
+
+
+def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalCluster) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    quiet, killed = recording(tmp_path / "one"), recording(tmp_path / "two")
+    expected = explore(quiet.folder, Plan(jobs=1), boot=boot)
+    results = explore(killed.folder, plan(cluster), boot=boot_and_die)
+    assert (killed.folder / "died").exists()
+    assert results.complete
+    assert verdicts(results) == verdicts(expected)
+
+
+def test_a_bad_state_ends_it_when_asked_to(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    early = explore(found.folder, plan(cluster, until_bad=True), boot=boot_bad)
+    assert Verdict.BRICKED in early.verdicts and not early.complete
+    results = explore(found.folder, plan(cluster), boot=boot_bad)
+    assert results.complete and results.counts.booted > early.counts.booted
+    assert results.verdicts[Verdict.BRICKED] >= early.verdicts[Verdict.BRICKED]
+
+
+def test_time_that_is_over_begins_no_boot(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    results = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
+    assert not results.complete and results.counts.booted == 0
+    assert results.counts.undecided == results.counts.cut_points
+
+
+def test_a_bench_that_stays_broken_is_the_labs_fault(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    with pytest.raises(LabError, match="on fire"):
+        explore(found.folder, plan(cluster), boot=boot_fails)
+    assert len(list(found.folder.glob("try-*"))) == 3  # and two more tries
+    assert explore(found.folder, plan(cluster), boot=boot).complete  # nothing else was lost
+
+
+def test_no_scheduler(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    with pytest.raises(LabError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"):
+        explore(found.folder, Plan(scheduler="tcp://127.0.0.1:9"), boot=boot)
