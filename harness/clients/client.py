@@ -82,3 +82,6 @@ class Client(Protocol):
 
     def reboot(self, timeout: float) -> None:
         """Ask for an orderly reboot; returns when the device has agreed, before it goes down."""
+
+    def switch_off(self, timeout: float) -> None:
+        """Ask for an orderly end, with all data stable; returns when the device has agreed."""

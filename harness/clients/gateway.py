@@ -39,10 +39,7 @@ _STATUS = (
 )
 # The answer must get back before the network goes down. systemd's timers are a minute inexact
 # unless told otherwise (systemd.timer(5), AccuracySec).
-_REBOOT = (
-    "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms "
-    "systemctl reboot"
-)
+_SOON = "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms systemctl "
 
 
 class GatewayClient:
@@ -107,7 +104,11 @@ class GatewayClient:
 
     def reboot(self, timeout: float) -> None:
         """Ask for a reboot; see `Client`."""
-        self._do(_REBOOT, timeout)
+        self._do(f"{_SOON}reboot", timeout)
+
+    def switch_off(self, timeout: float) -> None:
+        """Ask for an orderly end; see `Client`."""
+        self._do(f"{_SOON}poweroff", timeout)
 
     def _errors(self, output: str) -> list[str]:
         """What the update client itself calls errors, in order; a subclass knows its form."""

@@ -18,7 +18,7 @@ from harness.boards.board import Board
 from harness.clients.registry import make_client
 from harness.crash import probe
 from harness.crash.probe import serving
-from harness.crash.recording import CONSOLE, LOG, Recording
+from harness.crash.recording import CONSOLE, LOG, Recording, keep_consoles
 from harness.crash.verdict import Judge, Judgement
 from harness.errors import ConfigurationError
 from harness.log import step
@@ -98,7 +98,7 @@ def prove(
             reads = board.read_set()
         finally:
             board.power_off()
-            _keep_logs(board, folder / CONSOLE)
+            keep_consoles(board, folder / CONSOLE)
     proof = Proof(
         state=state_text,
         verdict=judgement.verdict,
@@ -133,9 +133,3 @@ def _with_probe(recording: Recording, board: Board, judge: Judge, found: Judgeme
         boots=found.boots,
         invariants=(*found.invariants, second),
     )
-
-
-def _keep_logs(board: Board, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for log in board.console_logs:
-        shutil.copyfile(log, folder / log.name)

@@ -26,7 +26,7 @@ from harness.clients.registry import make_client
 from harness.crash import phases, probe, provision
 from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording
+from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording, keep_consoles
 from harness.crash.verdict import HEALTH_LINE, Judge
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
@@ -40,11 +40,6 @@ _POWER_OFF_SECONDS = 120.0
 _LOOK = 0.2  # seconds between two looks at whether the board is off
 _PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
-# The answer must get back before the network goes down.
-_POWER_OFF = (
-    "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms "
-    "systemctl poweroff"
-)
 _HOUR = timedelta(hours=1)
 
 
@@ -107,11 +102,11 @@ class Session:
         try:
             with step("provision", board=self.board.name, version=old.version):
                 provision.boot_fresh(self.board, client, old, server_url=self._url())
-                self._switch_off()
+                self._switch_off(client)
             self._update(client, judge)
             self._roll_back(client, judge)
         finally:
-            self._keep_logs(folder / CONSOLE)
+            keep_consoles(self.board, folder / CONSOLE)
         self.board.mark(phases.END)
         self.board.power_off()
         with step("save", folder=str(folder)):
@@ -185,15 +180,15 @@ class Session:
             Outcome(name=name, verdict=found.verdict, final=found.final, broken=broken)
         )
 
-    def _switch_off(self) -> None:
+    def _switch_off(self, client: Client) -> None:
         """Shut the board down in order: nothing is left in its medium's cache."""
-        self.board.run(_POWER_OFF, timeout=_SHORT)
+        client.switch_off(timeout=_SHORT)
         deadline, pause = Deadline(_POWER_OFF_SECONDS), threading.Event()
         while self.board.is_on:
             if deadline.over:
                 raise DeviceError(
-                    f"{self.board.name} did not go off within {_POWER_OFF_SECONDS:g} s of"
-                    " systemctl poweroff"
+                    f"{self.board.name} did not go off within {_POWER_OFF_SECONDS:g} s of being"
+                    " asked to"
                 )
             pause.wait(_LOOK)
         unflushed = self.board.cut(_NOTHING_KEPT).unflushed
@@ -203,11 +198,6 @@ class Session:
     def _url(self, name: str = "") -> str:
         """The update server, or a file on it, as the board reaches it."""
         return f"http://{self.board.host_address()}:{self.server.port}/{name}".rstrip("/")
-
-    def _keep_logs(self, folder: Path) -> None:
-        folder.mkdir()
-        for log in self.board.console_logs:
-            shutil.copyfile(log, folder / log.name)
 
     def _verify(self, old: Release, folder: Path) -> None:
         """Base and log must make the very content that the board leaves behind."""

@@ -13,12 +13,14 @@ The releases stay where they are and are named by folder; the recording is of us
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.boards.board import Board
 from harness.crash.phases import Phase
 from harness.errors import ConfigurationError, HarnessError
 from harness.images import release as releases
@@ -216,3 +218,10 @@ def _outcome(*, name: str, verdict: str, final: str, broken: list[dict[str, Any]
         final=final,
         broken=tuple(Invariant(**invariant) for invariant in broken),
     )
+
+
+def keep_consoles(board: Board, folder: Path) -> None:
+    """Copy what the board has said on its console into a folder, one file a boot."""
+    folder.mkdir(exist_ok=True)
+    for log in board.console_logs:
+        shutil.copyfile(log, folder / log.name)
