@@ -26,8 +26,6 @@ from harness.crash.structure import Structures
 from harness.crash.walk import Walk
 from harness.images.release import Release
 
-Pattern = tuple[tuple[str, ...], str, bytes, frozenset[str]]  # see `Exploration.second_cuts`
-
 
 @dataclass(eq=False, slots=True)
 class Booted:
@@ -141,30 +139,29 @@ class Exploration:
         )
 
     def second_cuts(self) -> list[StateClass]:
-        """Of the second cuts that no boot decides, one of each pattern that no boot has had.
+        """Of the second cuts that no boot decides, as few as show each aspect that no boot has had.
 
-        A pattern is what matters of a state all at once: what fills the slots, what each copy of
-        the boot selection says, the condition of the journal, and which structures (not with which
-        content) are otherwise than in the state whose boot was cut.
+        Aspects of a state: what the slots hold and each copy of the boot selection says; and the
+        condition of the journal, with which structures (not with which content) are otherwise than
+        in the state whose boot was cut.
         """
         decided = self.decided()
         before = {f"{each.proof.state}>": each for each in self.booted}
-        had = {
-            self._pattern(each, before.get(each.proof.state.rpartition(">")[0] + ">"))
-            for each in self.booted
-        }
+        had = set[object]()
+        for each in self.booted:
+            had |= self._aspects(each, before.get(each.proof.state.rpartition(">")[0] + ">"))
         found = []
         for group in self.groups[1:]:
             for one in group.classes:
                 if one in decided:
                     continue
-                pattern = self._pattern(one, before[group.prefix])
-                if pattern not in had:
-                    had.add(pattern)
+                aspects = self._aspects(one, before[group.prefix])
+                if not aspects <= had:
+                    had |= aspects
                     found.append(one)
         return found
 
-    def _pattern(self, state: StateClass | Booted, before: Booted | None) -> Pattern:
+    def _aspects(self, state: StateClass | Booted, before: Booted | None) -> set[object]:
         picture = state.picture
         assert picture is not None  # noqa: S101 - refreshed
         seen = self.landscape.seen
@@ -174,7 +171,7 @@ class Exploration:
             differs = seen[picture.seen != before.picture.seen]
             others = differs[(differs < first) | (differs >= first + count)].tolist()
             names = (self._structures.name(at * SECTOR, SECTOR) for at in others)
-        return state.slots, self._selection(picture), picture.odd, frozenset(names)
+        return {(state.slots, self._selection(picture)), (picture.odd, frozenset(names))}
 
     def _selection(self, picture: Picture) -> str:
         """What each copy of the boot selection says, without how often it has been written."""

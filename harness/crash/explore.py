@@ -1,9 +1,9 @@
 """Explores a recording: boots crash states until every one of its cut points is decided.
 
 The order: classes of the recorded update with most cut points first; then the cuts in the boots
-that followed (nested), one of each pattern; then a seeded sample of the states that no boot of
-their own decided. Each
-finished boot is a folder on disk, so an exploration that was interrupted goes on where it was.
+that followed (nested), of each kind one; then a seeded sample of the states that no boot of their
+own decided. Each finished boot is a folder on disk, so an exploration that was interrupted goes on
+where it was.
 """
 
 import contextlib
