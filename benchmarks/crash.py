@@ -25,9 +25,10 @@ def main() -> None:
     counts, mean = found.counts, found.timing["boot_seconds_mean"]
     boots = len(found.proofs)
     began = time.monotonic()
+    samples = {proof.id for proof in found.proofs if proof.sample}
     exploration = Exploration(Recording.load(folder), seed=found.seed)
     for proof in workers.proofs(folder):
-        exploration.add(proof, sample=False)
+        exploration.add(proof, sample=proof.folder.name in samples)
     undecided = len(exploration.undecided())
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
