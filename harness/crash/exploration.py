@@ -239,8 +239,15 @@ class Exploration:
         """Where the content of a state lies."""
         return sources(self.recording, state, [each.proof for each in self.booted])
 
-    def decider(self, each: Booted, others: Sequence[Booted]) -> Booted | None:
-        """The first of the others that would have decided the state of `each`."""
+    def samples(self) -> list[tuple[Booted, Booted]]:
+        """Each boot of the sample with the boot that decides its state. One that nothing decides
+        any more, because boots after it have read more, shows nothing."""
+        self.refresh()
+        deciders = [each for each in self.booted if not each.sample]
+        pairs = ((each, self._decider(each, deciders)) for each in self.booted if each.sample)
+        return [(each, by) for each, by in pairs if by is not None]
+
+    def _decider(self, each: Booted, others: Sequence[Booted]) -> Booted | None:
         assert each.picture is not None  # noqa: S101 - refreshed
         one = StateClass(each.picture, each.slots)
         return next((other for other in others if self._agreeing(other, [one])[0]), None)

@@ -23,8 +23,8 @@ def choose_sample(exploration: Exploration) -> list[str]:
         for kind in each.kinds
         if (left := [state for state in kind.states if state not in booted])
     ]
-    have = sum(each.sample for each in exploration.booted)
-    boots = len(exploration.booted) - have
+    have = len(exploration.samples())
+    boots = sum(not each.sample for each in exploration.booted)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
     chosen: list[str] = []
     while kinds and have + len(chosen) < max(SAMPLE, round(SAMPLE_SHARE * boots)):

@@ -50,7 +50,6 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     bad = tuple(_bad(exploration))
     nested = _nested(exploration)
     booted = [each for each in exploration.booted if not each.nested and not each.sample]
-    samples = [each for each in exploration.booted if each.sample]
     proofs = _proofs(exploration)
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
@@ -63,7 +62,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             booted=len(booted),
             decided=dict(rules),
             undecided=undecided,
-            sampled=len(samples),
+            sampled=len(exploration.samples()),
             disagreements=len(disagreements),
             nested=nested,
         ),
@@ -240,12 +239,7 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
 
 def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
     """Samples that came out otherwise than the boot that had decided them."""
-    exploration.refresh()
-    deciders = [each for each in exploration.booted if not each.sample]
-    for each in exploration.booted:
-        by = exploration.decider(each, deciders) if each.sample else None
-        if by is None:
-            continue
+    for each, by in exploration.samples():
         expected, got = ((e.proof.verdict, e.proof.final) for e in (by, each))
         if expected != got:
             yield results.Disagreement(
