@@ -140,12 +140,14 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nested:
-    """Second cuts, in the boot that follows a first one."""
+    """Second cuts, in the boot that follows a first one. `undecided` ones are no gap as long as
+    each aspect of them has been booted; `missing`: boots that this takes yet."""
 
     cut_points: int = 0
     distinct: int = 0
     booted: int = 0
     undecided: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +203,7 @@ class Results:
         told = {
             "the exploration was ended before it was complete": not self.complete,
             f"{counts.undecided:,} cut points are undecided": counts.undecided,
-            f"{counts.nested.undecided:,} second cuts are undecided": counts.nested.undecided,
+            f"{counts.nested.missing:,} boots of second cuts are missing": counts.nested.missing,
             f"{counts.disagreements:,} sampled states came out otherwise than they were decided": (
                 counts.disagreements or self.disagreements
             ),

@@ -77,7 +77,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not undecided and not exploration.second_cuts() and not choose_sample(exploration),
+        complete=not undecided and not nested.missing and not choose_sample(exploration),
     )
 
 
@@ -185,6 +185,7 @@ def _nested(exploration: Exploration) -> results.Nested:
         distinct=sum(group.walk.distinct for group in exploration.groups[1:]),
         booted=sum(each.nested and not each.sample for each in exploration.booted),
         undecided=undecided,
+        missing=len(exploration.second_cuts()),
     )
 
 

@@ -131,6 +131,7 @@ def _numbers(found: Results) -> dict[str, Any]:
         "nested_cut_points": counts.nested.cut_points,
         "nested_booted": counts.nested.booted,
         "nested_undecided": counts.nested.undecided,
+        "nested_missing": counts.nested.missing,
         "results_sha256": found.sha256,
     }
 

@@ -196,5 +196,5 @@ def _counts(decided: int, undecided: int, booted: int) -> dict[str, Any]:
         "undecided": undecided,
         "sampled": 20,
         "disagreements": 0,
-        "nested": {"cut_points": 96, "distinct": 60, "booted": 14, "undecided": 0},
+        "nested": {"cut_points": 96, "distinct": 60, "booted": 14, "undecided": 5, "missing": 0},
     }

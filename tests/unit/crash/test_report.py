@@ -89,7 +89,7 @@ def test_bad_states_have_reason_write_and_replay(tmp_path: Path) -> None:
         ({"complete": False}, "ended before it was complete"),
         ({"counts": {"disagreements": 1}}, "1 sampled states came out otherwise"),
         ({"counts": {"undecided": 3}}, "3 cut points are undecided"),
-        ({"counts": {"nested": {"undecided": 2}}}, "2 second cuts are undecided"),
+        ({"counts": {"nested": {"missing": 2}}}, "2 boots of second cuts are missing"),
         ({"verdicts": {"old": 1}}, "the verdicts add up to"),
         ({"counts": {"decided": {"booted": 1}}}, "the rules add up to"),
         ({"counts": {"decided": {"booted": 9_325, "read-set": -10}}}, "below 0"),
