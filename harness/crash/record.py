@@ -9,7 +9,6 @@ import hashlib
 import random
 import shutil
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,6 @@ from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording, keep_consoles
 from harness.crash.verdict import HEALTH_LINE, Judge
-from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
 from harness.images import release as releases
@@ -37,7 +35,7 @@ from harness.log import json_lines, step
 
 _SHORT = 60.0  # seconds
 _POWER_OFF_SECONDS = 120.0
-_LOOK = 0.2  # seconds between two looks at whether the board is off
+_DOWN = r"reboot: (Power down|System halted)"  # Linux, kernel/reboot.c
 _PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 _HOUR = timedelta(hours=1)
@@ -181,16 +179,10 @@ class Session:
         )
 
     def _switch_off(self, client: Client) -> None:
-        """Shut the board down in order: nothing is left in its medium's cache."""
+        """Shut the board down in order: nothing is left in its medium's cache. Not every board can
+        take its own power away, but the kernel says when it has nothing left to do."""
         client.switch_off(timeout=_SHORT)
-        deadline, pause = Deadline(_POWER_OFF_SECONDS), threading.Event()
-        while self.board.is_on:
-            if deadline.over:
-                raise DeviceError(
-                    f"{self.board.name} did not go off within {_POWER_OFF_SECONDS:g} s of being"
-                    " asked to"
-                )
-            pause.wait(_LOOK)
+        self.board.expect(_DOWN, timeout=_POWER_OFF_SECONDS)
         unflushed = self.board.cut(_NOTHING_KEPT).unflushed
         if unflushed:
             raise DeviceError(f"{self.board.name} went off with {unflushed} writes not flushed")

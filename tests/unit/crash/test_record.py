@@ -86,7 +86,7 @@ class Device:
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
         if "poweroff" in command:
-            self.is_on = False
+            self.lines.append("[  18.834225] reboot: Power down")
         elif "systemctl reboot" in command:
             if self.slot == "A":  # with its cable; without, see `link`
                 self._boot()
