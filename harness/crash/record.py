@@ -35,7 +35,7 @@ from harness.log import json_lines, step
 
 _SHORT = 60.0  # seconds
 _POWER_OFF_SECONDS = 120.0
-_DOWN = r"reboot: (Power down|System halted)"  # Linux, kernel/reboot.c
+_DOWN = r"reboot: (Power down|System halted|Power off not available)"  # Linux, kernel/reboot.c
 _PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 _HOUR = timedelta(hours=1)
