@@ -6,6 +6,7 @@ met; behind them stand 128-bit BLAKE2b digests, so that "equal" is as good as by
 """
 
 import hashlib
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Contents:
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {_digest(bytes(SECTOR)): ZERO}
         self._where: list[bytes | tuple[Path, int]] = [bytes(SECTOR)]
+        # file -> places in it, ascending, and the numbers of the sectors from there on
+        self._known: dict[Path, tuple[list[int], list[Ids]]] = {}
 
     def ids(self, data: bytes, source: Path | None = None, offset: int = 0) -> Ids:
         """The numbers of whole sectors of bytes; with `source`, they can be read again from there
@@ -46,6 +49,26 @@ class Contents:
                 self._where.append((source, offset + index * SECTOR) if source else bytes(piece))
             found[index] = number
         return found
+
+    def of(self, path: Path, offset: int, count: int) -> Ids:
+        """The numbers of `count` sectors of a file from byte `offset` on; zeros behind its end."""
+        starts, known = self._known.get(path, ([], []))
+        index = bisect_right(starts, offset) - 1
+        if index >= 0:
+            skip, odd = divmod(offset - starts[index], SECTOR)
+            if not odd and skip + count <= len(known[index]):
+                return known[index][skip : skip + count].copy()
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(count * SECTOR).ljust(count * SECTOR, b"\0")
+        return self.ids(data, path, offset)
+
+    def remember(self, path: Path, offset: int, ids: Ids) -> None:
+        """These are the sectors from there on: `of` does not read them again."""
+        starts, known = self._known.setdefault(path, ([], []))
+        index = bisect_right(starts, offset)
+        starts.insert(index, offset)
+        known.insert(index, ids)
 
     def data(self, number: int) -> bytes:
         """The 512 bytes behind a number."""

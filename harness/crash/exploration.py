@@ -21,7 +21,7 @@ from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.landscape import Base, Landscape, Mask, Picture, SlotImages
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
-from harness.crash.state import Sources, cut_off, parse
+from harness.crash.state import PackedSources, Sources, cut_off, parse
 from harness.crash.structure import Structures
 from harness.crash.walk import Walk
 from harness.images.release import Release
@@ -194,7 +194,7 @@ class Exploration:
         reads = np.zeros(land.sectors, np.bool_)
         for sector, count in proof.reads:
             reads[sector : sector + count] = True
-        base = Base(self._contents, self.sources(proof.state))
+        base = Base(self._contents, PackedSources(self.sources(proof.state)))
         reads |= land.recovered(base)
         slots = tuple(each.named(*base.wrong(each)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
@@ -301,5 +301,10 @@ def _slot(contents: Contents, recording: Recording, slot: str) -> SlotImages:
         padded = data.ljust(-(-len(data) // SECTOR) * SECTOR, b"\0")
         return contents.ids(padded, path, 0)
 
-    first = recording.layout[f"slot-{slot}"][0] // SECTOR
-    return SlotImages(first=first, old=numbers(recording.old), new=numbers(recording.new))
+    offset, _ = recording.layout[f"slot-{slot}"]
+    found = SlotImages(
+        first=offset // SECTOR, old=numbers(recording.old), new=numbers(recording.new)
+    )
+    size = max(len(found.old), len(found.new))
+    contents.remember(recording.base, offset, contents.of(recording.base, offset, size))
+    return found

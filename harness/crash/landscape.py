@@ -28,7 +28,7 @@ from harness.crash.filesystem import (
     without_bookkeeping,
 )
 from harness.crash.journal import Block, Journal, Recovery
-from harness.crash.state import Sources
+from harness.crash.state import PackedSources, Sources
 
 Mask = npt.NDArray[np.bool_]
 _NOT_TRACKED = -1
@@ -189,7 +189,7 @@ class Landscape:
 class Base:
     """Content numbers of what lies under a log: read when asked for, and kept."""
 
-    def __init__(self, contents: Contents, sources: Sources) -> None:
+    def __init__(self, contents: Contents, sources: Sources | PackedSources) -> None:
         self._contents = contents
         self._sources = sources
         self._numbers: dict[int, int] = {}
@@ -221,10 +221,7 @@ class Base:
         found = np.zeros(count, np.uint32)
         for start, length, path, offset in self._sources.runs(sector, count):
             if path:
-                with path.open("rb") as stream:
-                    stream.seek(offset)
-                    data = stream.read(length * SECTOR).ljust(length * SECTOR, b"\0")
-                numbers = self._contents.ids(data, path, offset)
+                numbers = self._contents.of(path, offset, length)
                 found[start - sector : start - sector + length] = numbers
         return found
 

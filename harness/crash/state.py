@@ -23,6 +23,8 @@ from harness.errors import ConfigurationError
 _FILE = 48  # a source is (file << 48) + byte offset, plus one; zeros have a file of their own
 _ZEROS = 0x7FFF
 
+Run = tuple[int, int, Path | None, int]  # sector, count, file, byte offset; no file: zeros
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
@@ -143,23 +145,52 @@ class Sources:
             found.append((int(used[first]), end - first, number, 0 if number < 0 else offset))
         return found
 
-    def runs(self, sector: int, count: int) -> Iterator[tuple[int, int, Path | None, int]]:
-        """(sector, count, file, byte offset) of a range, in order; no file: zeros."""
-        at = self._at[sector : sector + count].copy()
-        places = np.arange(sector, sector + count, dtype=np.int64)
-        plain = at == 0
-        at[plain] = places[plain] * SECTOR + 1
-        for first, end in _follows(places, at):
-            source = int(at[first]) - 1
-            file, offset = source >> _FILE, source & ((1 << _FILE) - 1)
-            path = None if file == _ZEROS else self.files[file]
-            yield int(places[first]), end - first, path, offset
+    def runs(self, sector: int, count: int) -> Iterator[Run]:
+        """Where a range lies, in order."""
+        return _runs(self.files, sector, self._at[sector : sector + count].copy())
 
     def save(self, path: Path) -> None:
         """Write a state file (docs/medium.md: `load_state`)."""
         files = [str(file.resolve()) for file in self.files]
         state = {"size": self.size, "files": files, "extents": self.extents()}
         path.write_text(json.dumps(state))
+
+
+class PackedSources:
+    """Sources that are kept and change no more: as large as their extents are many."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.files = list(sources.files)
+        used = np.flatnonzero(sources._at)
+        at = sources._at[used]
+        bounds = np.array(list(_follows(used, at)), np.int64).reshape(-1, 2)
+        self._first, self._start = used[bounds[:, 0]], at[bounds[:, 0]]
+        self._end = self._first + bounds[:, 1] - bounds[:, 0]
+
+    def runs(self, sector: int, count: int) -> Iterator[Run]:
+        """As of `Sources`."""
+        found = np.zeros(count, np.int64)
+        begin = int(np.searchsorted(self._end, sector, side="right"))
+        end = int(np.searchsorted(self._first, sector + count))
+        for index in range(begin, end):
+            origin, start = int(self._first[index]), int(self._start[index])
+            first, last = max(sector, origin), min(sector + count, int(self._end[index]))
+            step = 0 if (start - 1) >> _FILE == _ZEROS else SECTOR
+            found[first - sector : last - sector] = start + step * np.arange(
+                first - origin, last - origin
+            )
+        return _runs(self.files, sector, found)
+
+
+def _runs(files: Sequence[Path], sector: int, at: npt.NDArray[np.int64]) -> Iterator[Run]:
+    places = np.arange(sector, sector + len(at), dtype=np.int64)
+    plain = at == 0
+    at[plain] = places[plain] * SECTOR + 1
+    for first, end in _follows(places, at):
+        source = int(at[first]) - 1
+        file, offset = source >> _FILE, source & ((1 << _FILE) - 1)
+        path = None if file == _ZEROS else files[file]
+        yield int(places[first]), end - first, path, offset
 
 
 def _follows(

@@ -96,7 +96,10 @@ class Walk:
     def _ids(self, reader: LogReader, record: Record) -> Ids:
         if record.kind is not Kind.WRITE:
             return np.zeros(record.length // SECTOR, np.uint32)
-        return self._landscape.contents.ids(reader.payload(record), self.log, record.payload_at)
+        contents = self._landscape.contents
+        found = contents.ids(reader.payload(record), self.log, record.payload_at)
+        contents.remember(self.log, record.payload_at, found)
+        return found
 
     @property
     def cut_points(self) -> int:
