@@ -22,7 +22,7 @@ from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
-from harness.errors import LabError
+from harness.errors import ConfigurationError, LabError
 from harness.log import progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
@@ -91,7 +91,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         finally:
             client.cancel(list(run.flying))
     with step("results"):
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - began + _earlier(folder)
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
 
@@ -193,6 +193,14 @@ def _cluster(plan: Plan) -> Iterator[Client]:
 
 def _is_sample(proof: Proof) -> bool:
     return (proof.folder / workers.SAMPLE_MARK).exists()
+
+
+def _earlier(folder: Path) -> float:
+    """Seconds that explorations of the recording have taken before, as far as that is known."""
+    try:
+        return float(results.load(folder).timing.get("seconds", 0.0))
+    except ConfigurationError:  # none, or one that is about to be replaced
+        return 0.0
 
 
 def _next_number(folder: Path) -> int:

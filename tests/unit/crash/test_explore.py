@@ -120,6 +120,7 @@ def test_it_ends_with_every_cut_point_decided(tmp_path: Path, cluster: LocalClus
     again = explore(found.folder, plan(cluster), boot=boot_fails)  # there is nothing to boot
     assert sorted((found.folder / workers.PROOFS).iterdir()) == before
     assert verdicts(again) == verdicts(results)
+    assert again.timing["seconds"] > results.timing["seconds"]
 
 
 def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalCluster) -> None:
