@@ -4,15 +4,20 @@ The states that are computed from a write log are those that a real cut leaves, 
 the exploration finds the products that lose a cut, each for its own reason.
 """
 
+import contextlib
 import hashlib
 import re
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
+from dask.distributed import Client
 
 from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
@@ -23,12 +28,16 @@ from harness.crash.results import Bad
 from harness.crash.state import Cut, Doubt, Sources, Unflushed, cut_off
 from harness.crash.verdict import Judge
 from harness.crash.view import StateView
+from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.process import background, kill_group
 from harness.verdict import Verdict
 from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
+
+_WHILE = 180.0  # seconds
 
 
 def _moments(layout: dict[str, tuple[int, int]], size: int) -> dict[str, Trigger]:
@@ -191,3 +200,65 @@ def test_crash(
 def _is_caught(bad: Bad, asked: Control) -> bool:
     reasons = "\n".join(bad.why)
     return bad.verdict in asked.expected and re.search(asked.because, reasons) is not None
+
+
+@pytest.mark.bootloaders("grub")
+def test_crash_on_a_cluster(
+    bench: Bench, releases: Releases, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Workers of a Dask scheduler, one of them killed while it boots, come to the same verdicts as
+    one of our own. Both explore for a while only: where both have decided all, they agree."""
+    bench.board.power_off()
+    record(
+        releases.new.folder,
+        releases.old.folder,
+        board=f"{bench.board.name}@record",
+        lab=request.config.getoption("--lab"),
+        output=tmp_path / "alone",
+    )
+    shutil.copytree(tmp_path / "alone", tmp_path / "cluster")
+    alone = explore(tmp_path / "alone", Plan(jobs=1, nested=False, budget=_WHILE))
+    with _cluster(tmp_path) as (address, workers):
+        killer = threading.Thread(target=_kill_at_work, args=(workers[0], tmp_path / "cluster"))
+        killer.start()
+        plan = Plan(scheduler=address, nested=False, budget=_WHILE)
+        together = explore(tmp_path / "cluster", plan)
+        killer.join()
+        assert [worker.poll() is None for worker in workers] == [False, True]
+    verdicts = [
+        {point.at: point.verdicts for point in found.points if not point.undecided}
+        for found in (alone, together)
+    ]
+    both = verdicts[0].keys() & verdicts[1].keys()
+    assert both
+    assert [verdicts[0][at] for at in sorted(both)] == [verdicts[1][at] for at in sorted(both)]
+    for folder in ("alone", "cluster"):
+        shutil.rmtree(tmp_path / folder)
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler on loopback with two worker processes, started as a lab would."""
+    told = folder / "scheduler.json"
+    dask = [str(Path(sys.executable).with_name("dask"))]
+    with contextlib.ExitStack() as stack:
+
+        def started(name: str, *words: str) -> subprocess.Popen[bytes]:
+            file = f"--scheduler-file={told}"
+            argv = [*dask, *words, "--no-dashboard", file]
+            return stack.enter_context(background(argv, log=folder / f"{name}.log"))
+
+        started("scheduler", "scheduler", "--host=127.0.0.1", "--port=0")
+        words = ("worker", "--nthreads=1", "--no-nanny")
+        workers = [started(f"worker-{number}", *words) for number in range(2)]
+        with Client(scheduler_file=str(told), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            yield client.scheduler.address, workers
+
+
+def _kill_at_work(worker: subprocess.Popen[bytes], run: Path) -> None:
+    """Kill the worker when two states are being booted, so that it has one."""
+    deadline, pause = Deadline(_WHILE), threading.Event()
+    while len(list(run.glob("proofs/*/state.json"))) < 2 and not deadline.over:
+        pause.wait(1.0)
+    kill_group(worker)
