@@ -23,6 +23,7 @@ from harness.crash.landscape import Base, Landscape
 from harness.errors import ConfigurationError
 
 Hashes = npt.NDArray[np.uint64]
+_NO_IMAGE = np.uint32(np.iinfo(np.uint32).max)  # expected of a sector that no image covers
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
@@ -33,6 +34,7 @@ class Step:
     record: Record
     first: int  # column of its first sector
     ids: Ids
+    change: "Change | None" = None  # what it did to all that had been issued before
     changes: dict[str, "Change"] = field(default_factory=dict)  # `without`, `only`; see Walk
 
     @property
@@ -121,7 +123,14 @@ class Walk:
             at = record.position + 1
             if at > self.start and record.kind is not Kind.MARK:
                 self._emit(at, record)
-        del self._now, self._stable, self._open, self._column, self._expected  # megabytes
+        del (
+            self._now,
+            self._stable,
+            self._open,
+            self._column,
+            self._expected,
+            self._whole,
+        )  # megabytes
 
     # What the log does
 
@@ -137,10 +146,16 @@ class Walk:
         self._is_tracked = np.zeros(len(sectors), np.bool_)
         self._is_tracked[self._tracked] = True
         self._expected = [self._slot_columns(name) for name in land.slots]
+        self._nothing_wrong = np.zeros((len(land.slots), 2), np.int64)
+        self._of_slots = np.zeros(len(sectors), np.bool_)
+        for pair in self._expected:
+            for image in pair:
+                self._of_slots |= image != _NO_IMAGE
         wrong = np.array([self._base.wrong(images) for images in land.slots.values()], np.int64)
         self._now = View(start.copy(), np.uint64(0), wrong.reshape(-1, 2).copy())
         self._stable = View(start, np.uint64(0), wrong.reshape(-1, 2).copy())
         self._open: list[Step] = []
+        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
 
     def _slot_columns(self, name: str) -> tuple[Ids, Ids]:
         """For each written sector what the slot's old and new image have there; a sector outside
@@ -149,7 +164,7 @@ class Walk:
         return tuple(self._expectation(images.first, each) for each in (images.old, images.new))  # type: ignore[return-value]
 
     def _expectation(self, first: int, image: Ids) -> Ids:
-        expected = np.full(len(self._sectors), np.iinfo(np.uint32).max, np.uint32)
+        expected = np.full(len(self._sectors), _NO_IMAGE, np.uint32)
         inside = (self._sectors >= first) & (self._sectors < first + len(image))
         expected[inside] = image[self._sectors[inside] - first]
         return expected
@@ -169,19 +184,19 @@ class Walk:
                 for other in self._open:
                     if other.overlaps(news):
                         other.changes.clear()
-            self._put(self._now, step)
+            step.change = self._difference(self._now, step, step.ids)
+            equal = self._now.wrong == 0
+            _apply(self._now, step.change)
+            if step.change.relevant or (equal != (self._now.wrong == 0)).any():
+                self._whole = None
             self._open.append(step)
 
     def _settle(self) -> None:
+        """What has been issued becomes stable, in the same order: it does there what it did."""
         for step in self._open:
-            self._put(self._stable, step)
+            assert step.change is not None  # noqa: S101 - issued
+            _apply(self._stable, step.change)
         self._open.clear()
-
-    def _put(self, view: View, step: Step) -> None:
-        change = self._difference(view, step, step.ids)
-        view.ids[step.columns] = step.ids
-        view.hash ^= change.hash
-        view.wrong += change.wrong
 
     def _difference(self, view: View, step: Step, ids: Ids) -> Change:
         """What replacing the step's sectors by `ids` would do to the view."""
@@ -192,13 +207,15 @@ class Walk:
         delta = np.bitwise_xor.reduce(
             hashes(where, ids[changed]) ^ hashes(where, before[changed]), initial=np.uint64(0)
         )
-        wrong = np.array(
-            [
-                [_count(ids, image[columns]) - _count(before, image[columns]) for image in pair]
-                for pair in self._expected
-            ],
-            np.int64,
-        ).reshape(-1, 2)
+        wrong = self._nothing_wrong
+        if self._of_slots[columns].any():
+            wrong = np.array(
+                [
+                    [_count(ids, image[columns]) - _count(before, image[columns]) for image in pair]
+                    for pair in self._expected
+                ],
+                np.int64,
+            ).reshape(-1, 2)
         relevant = bool((changed & self._is_tracked[columns]).any())
         return Change(step, ids, delta, wrong, relevant)
 
@@ -208,7 +225,9 @@ class Walk:
         self._counter = self.points.setdefault(at, Counter())
         here: list[np.uint64] = []
         doubtful = self._doubtful()
-        everything = self._kind_of(self._now, None)
+        if self._whole is None:
+            self._whole = self._kind_of(self._now, None)
+        everything = self._whole
         self._add(everything, f"{at}/{_ALL}", here, self._now.hash)
         if doubtful and self._model is not Model.SD:
             rest = self._promised_only()
@@ -241,7 +260,7 @@ class Walk:
         stable = self._stable
         view = View(stable.ids.copy(), stable.hash, stable.wrong.copy())
         for step in promised:
-            self._put(view, step)
+            _apply(view, self._difference(view, step, step.ids))
         return view
 
     def _without(self, step: Step) -> Change:
@@ -317,14 +336,20 @@ class Walk:
         self._classes.add(found, self._prefix + state)
 
 
+def _apply(view: View, change: Change) -> None:
+    view.ids[change.step.columns] = change.ids
+    view.hash ^= change.hash
+    view.wrong += change.wrong
+
+
 def _count(ids: Ids, image: Ids) -> int:
     """Sectors that differ from an image; those that no image covers do not."""
-    return int(((ids != image) & (image != np.iinfo(np.uint32).max)).sum())
+    return int(np.count_nonzero((ids != image) & (image != _NO_IMAGE)))
 
 
 def _tail(missing: Ids, new: Ids, image: Ids) -> npt.NDArray[np.int64]:
     """For each s: how many more sectors differ from the image when those from s on are missing."""
-    covered = image != np.iinfo(np.uint32).max
+    covered = image != _NO_IMAGE
     more = ((missing != image) & covered).astype(np.int64) - ((new != image) & covered)
     return np.cumsum(more[::-1])[::-1]
 
