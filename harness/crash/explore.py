@@ -104,7 +104,8 @@ def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
         for each in missing():
             states = [state for kind in each.kinds for state in kind.states]
             if not flying.intersection(states):
-                yield states[0]
+                # Once more is read, the class may fall apart: into its kinds.
+                yield max(each.kinds, key=lambda kind: kind.count).states[0]
 
     _boot_all(run, wanted, sample=False)
 
