@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from harness.crash import results, workers
-from harness.crash.exploration import Exploration
+from harness.crash.explore import resumed
 from harness.crash.recording import Recording
 
 _WORKERS = (2, 16, 256)  # one QEMU a core
@@ -25,10 +25,7 @@ def main() -> None:
     counts, mean = found.counts, found.timing["boot_seconds_mean"]
     boots = len(found.proofs)
     began = time.monotonic()
-    samples = {proof.id for proof in found.proofs if proof.sample}
-    exploration = Exploration(Recording.load(folder), seed=found.seed)
-    for proof in workers.proofs(folder):
-        exploration.add(proof, sample=proof.folder.name in samples)
+    exploration = resumed(Recording.load(folder), seed=found.seed)
     undecided = len(exploration.undecided())
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -49,10 +49,6 @@ class Board(Protocol):
         """Boots since the board was flashed, counted outside the board: power-ons and resets."""
 
     @property
-    def is_on(self) -> bool:
-        """Whether it has power and has not switched itself off."""
-
-    @property
     def write_log(self) -> Path:
         """The medium's write log since flashing; read it with `LogReader`, also while it grows."""
 

@@ -6,8 +6,8 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +50,18 @@ class Group:
 
     walk: Walk
     prefix: str
+    classes: list[StateClass] = field(default_factory=list)  # in the order of the log
+
+    def run(self, classes: Classes) -> None:
+        """Go through all states again, and put them into classes."""
+        self.walk.run(classes, self.prefix)
+        kinds = (kind for at in sorted(self.points) for kind in self.points[at])
+        self.classes = list(dict.fromkeys(kind.parent for kind in kinds))
 
     @property
     def points(self) -> dict[int, Counter[Kind]]:
         """How many cut points of which kind there are at each log position."""
         return self.walk.points
-
-    @property
-    def classes(self) -> list[StateClass]:
-        """Those that its cut points are in, in the order of the log."""
-        kinds = (kind for at in sorted(self.points) for kind in self.points[at])
-        return list(dict.fromkeys(kind.parent for kind in kinds))
 
 
 class Exploration:
@@ -100,13 +101,17 @@ class Exploration:
         self._classify()
         while self.landscape.grown():
             self._classify()
+        self._forget()
+
+    def _forget(self) -> None:
         self._decided: dict[StateClass, Booted] | None = None
+        self._second: list[StateClass] | None = None
 
     def _classify(self) -> None:
         self.landscape.survey()
         self.classes = Classes(self.seed)
         for group in self.groups:
-            group.walk.run(self.classes, group.prefix)
+            group.run(self.classes)
         for each in self.booted:
             each.picture = self._picture_of(each)
 
@@ -146,16 +151,21 @@ class Exploration:
         in the state whose boot was cut.
         """
         decided = self.decided()
-        before = {f"{each.proof.state}>": each for each in self.booted}
+        if self._second is None:
+            self._second = self._not_had(decided)
+        return self._second
+
+    def _not_had(self, decided: Mapping[StateClass, Booted]) -> list[StateClass]:
+        before = {each.proof.state: each for each in self.booted}
         had = set[object]()
         for each in self.booted:
-            had |= self._aspects(each, before.get(each.proof.state.rpartition(">")[0] + ">"))
+            had |= self._aspects(each, before.get(each.proof.state.rpartition(">")[0]))
         found = []
         for group in self.groups[1:]:
             for one in group.classes:
                 if one in decided:
                     continue
-                aspects = self._aspects(one, before[group.prefix])
+                aspects = self._aspects(one, before[group.prefix.removesuffix(">")])
                 if not aspects <= had:
                     had |= aspects
                     found.append(one)
@@ -213,7 +223,7 @@ class Exploration:
         self.booted.append(each)
         if not self._stale:
             each.picture = self._picture_of(each)
-            self._decided = None
+            self._forget()
         return each
 
     def nest(self) -> bool:

@@ -73,9 +73,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     """
     recording = Recording.load(folder)
     with step("enumerate", run=str(folder)):
-        exploration = Exploration(recording, seed=plan.seed)
-        for proof in workers.proofs(folder):
-            exploration.add(proof, sample=_is_sample(proof))
+        exploration = resumed(recording, seed=plan.seed)
         exploration.refresh()
     began = time.monotonic()
     with step("explore", run=str(folder)), _cluster(plan) as client:
@@ -93,6 +91,15 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     with step("results"):
         seconds = time.monotonic() - began + _earlier(folder)
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
+
+
+def resumed(recording: Recording, *, seed: int) -> Exploration:
+    """An exploration with all boots that have been made of its recording."""
+    exploration = Exploration(recording, seed=seed)
+    for proof in workers.proofs(recording.folder):
+        sample = (proof.folder / workers.SAMPLE_MARK).exists()
+        exploration.add(proof, sample=sample)
+    return exploration
 
 
 def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
@@ -190,10 +197,6 @@ def _cluster(plan: Plan) -> Iterator[Client]:
                 "--nthreads 1` in this project's environment",
             ) from error
         yield client
-
-
-def _is_sample(proof: Proof) -> bool:
-    return (proof.folder / workers.SAMPLE_MARK).exists()
 
 
 def _earlier(folder: Path) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from harness.crash import filesystem, tally, workers
 from harness.crash.exploration import Exploration
+from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
@@ -48,14 +49,6 @@ def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
     data = content(exploration.sources(state))
     slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
     return data[:1024], *(data[slot.offset :][:2048] for slot in slots)
-
-
-def resumed(found: Recording) -> Exploration:
-    """As an exploration that goes on where another one was ended."""
-    exploration = Exploration(found, seed=1)
-    for each in workers.proofs(found.folder):
-        exploration.add(each, sample=(each.folder / workers.SAMPLE_MARK).exists())
-    return exploration
 
 
 def ended(found: Recording) -> Exploration:
@@ -127,7 +120,7 @@ def test_the_numbers_add_up_and_come_back(tmp_path: Path) -> None:
     assert sum(results.verdicts.values()) == counts.cut_points == exploration.main.cut_points
     assert sum(counts.decided.values()) == counts.cut_points and counts.undecided == 0
     assert choose_sample(exploration) == []
-    again = tally.tally(resumed(found), seconds=1.0, jobs=1)
+    again = tally.tally(resumed(found, seed=1), seconds=1.0, jobs=1)
     assert asdict(again) == asdict(results)
     assert results.complete
 
@@ -165,7 +158,7 @@ def test_the_sample_is_the_same_for_a_seed_and_never_booted(tmp_path: Path) -> N
     state = exploration.undecided()[0].kinds[0].states[0]
     exploration.add(proof(found, state), sample=False)
     chosen = choose_sample(exploration)
-    assert chosen and chosen == choose_sample(resumed(found))
+    assert chosen and chosen == choose_sample(resumed(found, seed=1))
     assert len(set(chosen)) == len(chosen) and state not in chosen
 
 
