@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
-from harness.crash import phases
+from harness.crash import phases, workers
+from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
+from harness.verdict import Invariant, Verdict
 
 SECTOR = 512
 DATA_SIZE = 8 * MIB
@@ -24,6 +26,8 @@ LAYOUT = {
     "boot": Region(12288, 4096),
     "data": Region(MIB, DATA_SIZE),
 }
+SELECTION = (0, 2)  # the sectors that the boots made up here read
+BROKEN = (Invariant(name="healthy", holds=False, detail="silence"),)
 OLD, NEW = b"old " * 512, b"new " * 512
 BEFORE, AFTER = environment_block(), environment_block(order="B A", states=("good", "trial"))
 
@@ -153,3 +157,26 @@ def _mkfs(image: Path) -> None:
 def _digest(path: Path) -> Digest:
     content = path.read_bytes()
     return Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def proof(
+    found: Recording, number: int, state: str, verdict: Verdict, *, sample: bool = False
+) -> Proof:
+    """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
+    folder = found.folder / workers.PROOFS / f"{number:05}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if sample:
+        (folder / workers.SAMPLE_MARK).touch()
+    made = Proof(
+        state=state,
+        verdict=verdict,
+        final="" if verdict.failed else str(verdict),
+        boots=1,
+        broken=BROKEN if verdict.failed else (),
+        reads=[SELECTION],
+        reads_judged=[SELECTION],
+        seconds=1.0,
+        folder=folder,
+    )
+    made.save()
+    return made

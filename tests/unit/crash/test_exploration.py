@@ -12,36 +12,18 @@ from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
-from harness.verdict import Invariant, Verdict
+from harness.verdict import Verdict
+from tests.unit.crash import recordings
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
-
-SELECTION = (0, 2)  # the sectors that the boots made up here read
-BROKEN = (Invariant(name="healthy", holds=False, detail="silence"),)
 
 
 def proof(
     found: Recording, state: str, *, verdict: Verdict = Verdict.NEW, sample: bool = False
 ) -> Proof:
-    """A boot that somebody has made, kept on disk as a worker keeps it."""
-    folder = found.folder / workers.PROOFS
-    folder = folder / f"{len(list(folder.glob('*'))):05}"
-    folder.mkdir(parents=True)
-    if sample:
-        (folder / workers.SAMPLE_MARK).touch()
-    made = Proof(
-        state=state,
-        verdict=verdict,
-        final="" if verdict.failed else str(verdict),
-        boots=1,
-        broken=BROKEN if verdict.failed else (),
-        reads=[SELECTION],
-        reads_judged=[SELECTION],
-        seconds=1.0,
-        folder=folder,
-    )
-    made.save()
-    return made
+    """The next boot that somebody has made."""
+    number = len(list((found.folder / workers.PROOFS).glob("*")))
+    return recordings.proof(found, number, state, verdict, sample=sample)
 
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:

@@ -12,15 +12,13 @@ from harness.boards.medium.log import Origin, create_log
 from harness.clients import grub_environment
 from harness.crash import exploration, workers
 from harness.crash.explore import Plan, explore
-from harness.crash.prove import Proof
 from harness.crash.recording import LOG, Recording
 from harness.crash.results import Results
 from harness.errors import LabError
-from harness.verdict import Invariant, Verdict
+from harness.verdict import Verdict
 from tests.unit.crash.logs import content
-from tests.unit.crash.recordings import BEFORE, LAYOUT, NEW, OLD, Log, recording
+from tests.unit.crash.recordings import BEFORE, LAYOUT, NEW, OLD, Log, proof, recording
 
-SELECTION = (0, 2)  # the sectors that these boots read
 BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
 
 
@@ -68,26 +66,11 @@ def boot_fails(run: str, state: str, number: int, sample: bool) -> int:
 def _leave(
     found: Recording, number: int, state: str, verdict: Verdict, block: bytes, *, sample: bool
 ) -> None:
-    folder = found.folder / workers.PROOFS / f"{number:05}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if sample:
-        (folder / workers.SAMPLE_MARK).touch()
+    folder = proof(found, number, state, verdict, sample=sample).folder
     create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
     log = Log(folder / LOG)
     counted = block.replace(b"_left=3", b"_left=2")
     log.write(0, counted).write(512, counted).flush().data().flush().select(block).writer.close()
-    broken = (Invariant(name="healthy", holds=False, detail="silence"),) if verdict.failed else ()
-    Proof(
-        state=state,
-        verdict=verdict,
-        final="" if verdict.failed else str(verdict),
-        boots=1,
-        broken=broken,
-        reads=[SELECTION],
-        reads_judged=[SELECTION],
-        seconds=1.0,
-        folder=folder,
-    ).save()
 
 
 def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:
