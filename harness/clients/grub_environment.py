@@ -11,6 +11,7 @@ BLOCK_SIZE = 512  # bytes: one sector, which is written completely or not at all
 CHANGE = 2 * BLOCK_SIZE  # copy 1, then copy 2
 FILL = "true"  # a block is always full
 HALF = BLOCK_SIZE  # copy 1 is new, copy 2 is not
+CHECKSUM = False
 
 
 def variables(copy: bytes) -> dict[str, str] | None:

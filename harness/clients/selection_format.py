@@ -16,6 +16,7 @@ class SelectionFormat(Protocol):
     CHANGE: int  # bytes that one change of the selection writes, in all
     FILL: str  # command of the device that makes a copy full to beyond its middle
     HALF: int  # bytes of a change after which what is there is neither before nor after it
+    CHECKSUM: bool  # of a torn copy no reader uses anything but that it is torn
 
     def variables(self, copy: bytes) -> dict[str, str] | None:
         """All variables in the bytes of a copy, None when it is torn."""

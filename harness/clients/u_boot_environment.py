@@ -26,6 +26,7 @@ CHANGE = SIZE  # one of the copies
 # Nothing that U-Boot reads back: a product's own variable. Without it most of a copy is padding.
 FILL = "fw_setenv gateway_filler $(head -c 40000 /dev/zero | tr '\\0' x)"
 HALF = 512  # its first sector is new, and holds the checksum of what is not written yet
+CHECKSUM = True  # U-Boot's env_import_redund and libubootenv look at nothing else before it
 
 
 def variables(copy: bytes) -> dict[str, str] | None:

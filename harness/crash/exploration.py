@@ -18,7 +18,7 @@ from harness.clients.selection_format import selection_format
 from harness.crash import filesystem
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
-from harness.crash.landscape import Base, Landscape, Mask, Picture, SlotImages
+from harness.crash.landscape import Base, Checked, Landscape, Mask, Picture, SlotImages
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.state import PackedSources, Sources, cut_off, parse
@@ -79,9 +79,18 @@ class Exploration:
             if f"slot-{slot}" in recording.layout
         }
         data = filesystem.find(recording.base, recording.layout["data"])
-        self.landscape = Landscape(self._contents, flashed.size, slots, data)
-        self._structures = Structures.of(recording.old)
         self._format = selection_format(recording.old.bootloader)
+        self._copies = [
+            tuple(n // SECTOR for n in recording.layout[f"boot-selection-{copy}"])
+            for copy in (1, 2)
+        ]
+        checked = [
+            Checked(first=first, count=count, whole=self._whole)
+            for first, count in self._copies
+            if self._format.CHECKSUM
+        ]
+        self.landscape = Landscape(self._contents, flashed.size, slots, data, checked)
+        self._structures = Structures.of(recording.old)
         self.base = Base(self._contents, flashed)  # what was flashed
         self._add_log(self.base, recording.log, (recording.start, recording.end + 1), "")
         self._stale = True
@@ -186,8 +195,7 @@ class Exploration:
     def _selection(self, picture: Picture) -> str:
         """What each copy of the boot selection says, without how often it has been written."""
         tracked, said = self.landscape.tracked, []
-        for copy in ("boot-selection-1", "boot-selection-2"):
-            first, count = (n // SECTOR for n in self.recording.layout[copy])
+        for first, count in self._copies:
             ids = self.base.numbers(first, count)
             here = (tracked >= first) & (tracked < first + count)
             ids[tracked[here] - first] = picture.ids[here]
@@ -195,6 +203,9 @@ class Exploration:
             found = self._format.parse(content)
             said.append(found and replace(found, generation=0))
         return repr(said)
+
+    def _whole(self, copy: bytes) -> bool:
+        return self._format.variables(copy) is not None
 
     # What becomes known
 

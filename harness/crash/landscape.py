@@ -3,7 +3,8 @@
 Two crash states get the same verdict when they agree in three things:
 
 - what the boots read before they wrote it, sector by sector (`reads`: the union of all boots so
-  far), as it is *after* the recovery of the data partition's journal;
+  far), as it is *after* the recovery of the data partition's journal. A torn copy of a checksummed
+  boot selection is torn, whatever it holds;
 - what fills slot A and slot B: the old image, the new one or neither (the judge hashes all of a
   slot, a boot reads little of it);
 - nothing else. The journal itself counts only by what recovery makes of it, superblock and inodes
@@ -13,7 +14,7 @@ Two crash states get the same verdict when they agree in three things:
 `tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -49,6 +50,16 @@ class SlotImages:
         return "new" if wrong_new == 0 else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """`count` sectors from `first` on that their readers use together, or not at all: `whole` tells
+    from their bytes."""
+
+    first: int
+    count: int
+    whole: Callable[[bytes], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
     """A crash state where it matters: `seen` has one number for each tracked sector outside of the
@@ -64,7 +75,12 @@ class Landscape:
     """Shared by all logs of an exploration; `size` in bytes."""
 
     def __init__(
-        self, contents: Contents, size: int, slots: dict[str, SlotImages], data: FileSystem | None
+        self,
+        contents: Contents,
+        size: int,
+        slots: dict[str, SlotImages],
+        data: FileSystem | None,
+        checked: Sequence[Checked] = (),
     ) -> None:
         self.contents = contents
         self.sectors = size // SECTOR
@@ -73,12 +89,19 @@ class Landscape:
         self.reads: Mask = np.zeros(self.sectors, np.bool_)
         self.tracked: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._data = data
+        self._checked = checked
+        self._torn = int(contents.ids(b"torn".ljust(SECTOR))[0])  # for each sector of what is torn
+        self._whole: dict[tuple[int, bytes], bool] = {}
         self._in_journal: Mask = np.zeros(self.sectors, np.bool_)
         self._recovered: Mask = np.zeros(self.sectors, np.bool_)
         self._journal: Journal | None = None
         self._plain: dict[Block, Block] = {}
         self._plain_inodes: dict[int, int] = {}
         self._of_inodes: Mask = np.zeros(self.sectors, np.bool_)
+        for one in checked:
+            self.reads[one.first : one.first + one.count] = (
+                True  # all of it says whether it is whole
+            )
         if data:
             count = len(data.journal)
             self._journal = Journal(contents, block_size=data.block_size, length=count)
@@ -125,6 +148,8 @@ class Landscape:
                 self._recovered[first : first + len(content)] = True
             self._strip_superblock(self._data, seen)
             self._strip_inodes(seen)
+        for one in self._checked:
+            self._strip_torn(one, seen, ids, base)
         return Picture(seen=seen, ids=ids, digest=raw, odd=odd)
 
     def recovered(self, base: "Base") -> Mask:
@@ -184,6 +209,21 @@ class Landscape:
                 plain = self.contents.ids(inodes_without_bookkeeping(self.contents.data(number)))
                 self._plain_inodes[number] = int(plain[0])
             seen[column] = self._plain_inodes[number]
+
+    def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: "Base") -> None:
+        sectors = slice(one.first, one.first + one.count)
+        columns = self._column[sectors]
+        fixed = columns == _NOT_TRACKED
+        numbers = ids[columns]
+        if fixed.any():
+            numbers[fixed] = base.numbers(one.first, one.count)[fixed]
+        key = (one.first, numbers.tobytes())
+        if key not in self._whole:
+            content = b"".join(map(self.contents.data, numbers.tolist()))
+            self._whole[key] = one.whole(content)
+        if not self._whole[key]:
+            columns = self._seen_column[sectors]
+            seen[columns[columns != _NOT_TRACKED]] = self._torn
 
 
 class Base:

@@ -11,7 +11,7 @@ from harness.boards.medium.log import CHANGES, Kind, Record
 from harness.boards.medium.model import Loss, Model
 from harness.crash.classes import Classes
 from harness.crash.contents import Contents
-from harness.crash.landscape import Base, Landscape, SlotImages
+from harness.crash.landscape import Base, Checked, Landscape, SlotImages
 from harness.crash.state import Sources, cut_off, parse
 from harness.crash.walk import Walk
 from harness.errors import ConfigurationError
@@ -120,3 +120,30 @@ def test_a_log_with_a_cut_that_lost_writes_is_refused(tmp_path: Path) -> None:
     under = Base(contents, Sources(SIZE, base))
     with pytest.raises(ConfigurationError, match="the power cut at 1 lost writes"):
         Walk(landscape, under, folder / "log.bin", Model.DISK, (0, 2))
+
+
+def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
+    """Three sectors that only count together are rewritten, one after the other."""
+    base, folder = base_image(tmp_path), tmp_path / "medium"
+    new = b"new" * SECTOR
+    found = medium(folder, base, Model.SD)
+    for at in range(0, 4 * SECTOR, SECTOR):  # the fourth sector counts for itself
+        found.change(Kind.WRITE, at, SECTOR, data=(new + new)[at : at + SECTOR])
+    found.close()
+    contents = Contents()
+    checked = [Checked(first=0, count=3, whole=new.__eq__)]
+    land = Landscape(contents, SIZE, {}, None, checked)
+    path = folder / "log.bin"
+    walk = Walk(land, Base(contents, Sources(SIZE, base)), path, Model.SD, (0, 4))
+    reads = np.zeros(land.sectors, np.bool_)
+    reads[[0, 2, 3]] = True
+    land.news(reads)
+    land.survey()
+    walk.run(Classes(1))
+    one, two, whole, behind = (
+        kind.picture.seen.tolist() for at in range(1, 5) for kind in walk.points[at]
+    )
+    assert one == two
+    assert one[0] == one[1] == one[2] not in contents.ids(base.read_bytes() + new)
+    assert whole[:3] == behind[:3] == contents.ids(new).tolist()
+    assert whole[3] == one[3] != behind[3]
