@@ -39,7 +39,7 @@ def main() -> None:
 def _recipe(images: Path, version: str) -> Path:
     """The gateway's recipe with larger partitions and the noise of a version; its folder."""
     shutil.rmtree(images, ignore_errors=True)
-    shutil.copytree(_TREE / "images", images)
+    shutil.copytree(_TREE / "images", images, symlinks=True)
     folder = images / "legacy-gateway"
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
     recipe["disk"] |= {"slot_size": "256M", "data_size": "512M"}
