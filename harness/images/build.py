@@ -268,12 +268,16 @@ def _about(base: Path) -> dict[str, list[str]]:
 
 
 def _folder_hashes(folder: Path) -> dict[str, str]:
-    """Relative path -> hash of content and executable bit, of everything below a folder."""
+    """Relative path -> hash of content and executable bit, of everything below a folder; a symbolic
+    link counts by its target's name, which means a file of the image and not one of this host."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = f"l{path.readlink()}"
+        elif path.is_file() and "__pycache__" not in path.parts:
             mode = "x" if path.stat().st_mode & 0o100 else "-"
-            found[path.relative_to(folder).as_posix()] = mode + releases.digest(path).sha256
+            found[name] = mode + releases.digest(path).sha256
     return found
 
 

@@ -99,6 +99,20 @@ def test_cached_by_inputs(small: Path) -> None:
     assert build(small, version="1.0.0").slot != first.slot
 
 
+def test_a_links_target_is_an_input(small: Path) -> None:
+    """Not what this host has there, nor whether it has anything."""
+    link = small / "overlay/etc/linked"
+    slots = set()
+    for target in ("/nowhere", "/nowhere-else", __file__):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        slots.add(build(small, version="1.0.0").slot.sha256)
+    link.unlink()
+    link.write_bytes(Path(__file__).read_bytes())
+    slots.add(build(small, version="1.0.0").slot.sha256)
+    assert len(slots) == 4
+
+
 def test_variants_change_the_slot(small: Path, tmp_path: Path) -> None:
     made = build(small, version="1.0.0", variants=["broken", "without"])
     root = _unpacked(made.slot_image, tmp_path / "root")
