@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Proof:
     state: str
     verdict: Verdict
     final: str  # "old" or "new", or "" where nothing known runs
+    slot: str  # A or B: that it runs from; "" where nobody could say
     boots: int
     broken: tuple[Invariant, ...]  # only those that do not hold
     reads: Runs  # what the board read before it wrote it, up to the end of the probe
@@ -103,6 +104,7 @@ def prove(
         state=state_text,
         verdict=judgement.verdict,
         final=judgement.final,
+        slot=judgement.slot,
         boots=judgement.boots,
         broken=tuple(each for each in judgement.invariants if not each.holds),
         reads=reads,
@@ -127,9 +129,8 @@ def _with_probe(recording: Recording, board: Board, judge: Judge, found: Judgeme
     if found.verdict in _FAILED:
         return found
     second = probe.install(recording, board, judge)
-    return Judgement(
+    return replace(
+        found,
         verdict=found.verdict if second.holds else Verdict.INCONSISTENT,
-        final=found.final,
-        boots=found.boots,
         invariants=(*found.invariants, second),
     )

@@ -72,7 +72,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
         bad=bad,
         disagreements=disagreements,
         timing={
-            "seconds": round(seconds, 1),
+            "seconds": round(seconds, 3),
             "boot_seconds_mean": round(sum(times) / len(times), 2) if times else 0.0,
             "jobs": jobs,
         },
@@ -84,26 +84,35 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
 def verdict_of(recording: Recording, at: int, proof: Proof) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict of a cut at a log position whose state ends as `proof` did, and why it fails.
 
-    A board must not only be healthy: before anything was switched it must run the old version, and
-    a version that has been committed must stay.
+    A board must not only be healthy: it must run what was selected. Before anything was switched
+    that is the old version, a version that has been committed must stay, and what is only being
+    installed must not run at all.
     """
     why = tuple(f"{each.name}: {each.detail}" for each in proof.broken)
-    allowed = allowed_finals(recording, at)
-    if not proof.verdict.failed and proof.final not in allowed:
-        wanted = " or ".join(sorted(allowed))
-        return Verdict.INCONSISTENT, (f"final-version: ended in {proof.final}, not in {wanted}",)
+    allowed = allowed_ends(recording, at)
+    if proof.final and (proof.final, proof.slot) not in allowed:
+        wanted = " or ".join(f"{final} in slot {slot}" for final, slot in sorted(allowed))
+        told = f"final-version: ended in {proof.final} in slot {proof.slot}, not in {wanted}"
+        return max(proof.verdict, Verdict.INCONSISTENT, key=_ORDER.index), (told, *why)
     return proof.verdict, why
 
 
-def allowed_finals(recording: Recording, at: int) -> set[str]:
-    """Which versions may run after a cut at a log position."""
+def allowed_ends(recording: Recording, at: int) -> set[tuple[str, str]]:
+    """Which version may run from which slot after a cut at a log position.
+
+    The old version is in slot A; the new one goes into B, and, once that is committed, into A, too,
+    where it is not to stay.
+    """
     starts = {phase.name: phase.start for phase in recording.phases}
     end = recording.end + 1
+    old, new, again = ("old", "A"), ("new", "B"), ("new", "A")
     if at <= starts.get("switch", end):
-        return {"old"}
-    if at > starts.get("settled", end):  # what is installed then is the new version once more
-        return {"new"}
-    return {"old", "new"}
+        return {old}
+    if at <= starts.get("settled", end):
+        return {old, new}
+    if starts.get("switch-2", end) < at <= starts.get("bootloader-3", end):
+        return {new, again}
+    return {new}
 
 
 def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> results.Point:
@@ -241,12 +250,12 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
 def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
     """Samples that came out otherwise than the boot that had decided them."""
     for each, by in exploration.samples():
-        expected, got = ((e.proof.verdict, e.proof.final) for e in (by, each))
+        expected, got = ((e.proof.verdict, e.proof.final, e.proof.slot) for e in (by, each))
         if expected != got:
             yield results.Disagreement(
                 state=each.proof.state,
-                expected=" ".join(expected),
-                got=" ".join(got),
+                expected=" ".join(filter(None, expected)),
+                got=" ".join(filter(None, got)),
                 proof=by.proof.folder.name,
                 sample_proof=each.proof.folder.name,
                 why=tuple(f"{broken.name}: {broken.detail}" for broken in each.proof.broken),

@@ -6,7 +6,7 @@ read from the medium, behind the back of the software under test, and both must 
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.boards.board import Board
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot, SlotState
@@ -45,6 +45,7 @@ class Judgement:
     final: str  # "old", "new", or "" where nothing known runs
     boots: int
     invariants: tuple[Invariant, ...]
+    slot: str = ""  # that it runs from, "" where nobody could say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Judge:
         verdict = Verdict.INCONSISTENT
         if final and all(invariant.holds for invariant in invariants):
             verdict = Verdict(final) if boots <= 1 else Verdict.RECOVERED
-        return self._judged(verdict, final, boots, invariants)
+        return replace(self._judged(verdict, final, boots, invariants), slot=str(status.slot))
 
     def _await_health(self, boots_before: int) -> str:
         """Follow the console boot by boot; returns why the board is given up, or nothing."""

@@ -160,7 +160,13 @@ def _digest(path: Path) -> Digest:
 
 
 def proof(
-    found: Recording, number: int, state: str, verdict: Verdict, *, sample: bool = False
+    found: Recording,
+    number: int,
+    state: str,
+    verdict: Verdict,
+    *,
+    slot: str = "",
+    sample: bool = False,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
     folder = found.folder / workers.PROOFS / f"{number:05}"
@@ -171,6 +177,7 @@ def proof(
         state=state,
         verdict=verdict,
         final="" if verdict.failed else str(verdict),
+        slot=slot or {Verdict.OLD: "A", Verdict.NEW: "B"}.get(verdict, ""),
         boots=1,
         broken=BROKEN if verdict.failed else (),
         reads=[SELECTION],

@@ -19,11 +19,16 @@ from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
 
 
 def proof(
-    found: Recording, state: str, *, verdict: Verdict = Verdict.NEW, sample: bool = False
+    found: Recording,
+    state: str,
+    *,
+    verdict: Verdict = Verdict.NEW,
+    slot: str = "",
+    sample: bool = False,
 ) -> Proof:
     """The next boot that somebody has made."""
     number = len(list((found.folder / workers.PROOFS).glob("*")))
-    return recordings.proof(found, number, state, verdict, sample=sample)
+    return recordings.proof(found, number, state, verdict, slot=slot, sample=sample)
 
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
@@ -38,8 +43,9 @@ def ended(found: Recording) -> Exploration:
     exploration = Exploration(found, seed=1)
 
     def boot(state: str, *, sample: bool) -> None:
-        final = sorted(tally.allowed_finals(found, int(state.partition("/")[0])))[0]
-        exploration.add(proof(found, state, verdict=Verdict(final), sample=sample), sample=sample)
+        final, slot = sorted(tally.allowed_ends(found, int(state.partition("/")[0])))[-1]
+        made = proof(found, state, verdict=Verdict(final), slot=slot, sample=sample)
+        exploration.add(made, sample=sample)
 
     while left := exploration.undecided():
         boot(left[0].kinds[0].states[0], sample=False)
@@ -129,7 +135,7 @@ def test_a_sample_that_comes_out_otherwise_is_told_with_both(tmp_path: Path) -> 
     sampled = proof(found, other, verdict=Verdict.BRICKED, sample=True)
     exploration.add(sampled, sample=True)
     (told,) = tally.tally(exploration, seconds=1.0, jobs=1).disagreements
-    assert (told.state, told.expected, told.got) == (other, "new new", "bricked ")
+    assert (told.state, told.expected, told.got) == (other, "new new B", "bricked")
     assert (told.proof, told.sample_proof) == (by.folder.name, sampled.folder.name)
     assert told.reason == "healthy: silence"
 
@@ -145,21 +151,28 @@ def test_the_sample_is_the_same_for_a_seed_and_never_booted(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("phase", "final", "verdict"),
+    ("phase", "final", "slot", "verdict"),
     [
-        ("install", Verdict.NEW, Verdict.INCONSISTENT),
-        ("install", Verdict.OLD, Verdict.OLD),
-        ("boot-new", Verdict.OLD, Verdict.OLD),
-        ("boot-new", Verdict.NEW, Verdict.NEW),
-        ("install-2", Verdict.OLD, Verdict.INCONSISTENT),
-        ("install-2", Verdict.NEW, Verdict.NEW),
+        ("install", Verdict.NEW, "B", Verdict.INCONSISTENT),
+        ("install", Verdict.OLD, "B", Verdict.INCONSISTENT),
+        ("install", Verdict.OLD, "A", Verdict.OLD),
+        ("boot-new", Verdict.OLD, "A", Verdict.OLD),
+        ("boot-new", Verdict.NEW, "B", Verdict.NEW),
+        ("install-2", Verdict.OLD, "A", Verdict.INCONSISTENT),
+        ("install-2", Verdict.NEW, "A", Verdict.INCONSISTENT),
+        ("install-2", Verdict.NEW, "B", Verdict.NEW),
+        ("boot-trial", Verdict.NEW, "A", Verdict.NEW),
+        ("boot-trial", Verdict.NEW, "B", Verdict.NEW),
+        ("boot-trial", Verdict.OLD, "A", Verdict.INCONSISTENT),
+        ("rolled-back", Verdict.NEW, "A", Verdict.INCONSISTENT),
+        ("rolled-back", Verdict.NEW, "B", Verdict.NEW),
     ],
 )
 def test_a_version_that_must_not_run_there(
-    tmp_path: Path, phase: str, final: Verdict, verdict: Verdict
+    tmp_path: Path, phase: str, final: Verdict, slot: str, verdict: Verdict
 ) -> None:
     found = recording(tmp_path)
     at = next(each.start for each in found.phases if each.name == phase) + 1
-    got, why = tally.verdict_of(found, at, proof(found, f"{at}/all", verdict=final))
+    got, why = tally.verdict_of(found, at, proof(found, f"{at}/all", verdict=final, slot=slot))
     assert got is verdict
     assert bool(why) == verdict.failed
