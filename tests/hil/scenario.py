@@ -69,7 +69,7 @@ class Scenario:
         self._judgement = judgement
         self.expected = frozenset(expected)
         self._invariants += judgement.invariants
-        if final and not judgement.verdict.failed:
+        if final and judgement.final:
             self.must("final-version", judgement.final == final, f"ended in {judgement.final}")
 
     def judged(self) -> Judged:

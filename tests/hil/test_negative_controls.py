@@ -19,6 +19,7 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import read_subject
 from harness.faults.power import Phase, PowerFault
+from harness.faults.storage import StorageFault
 from harness.images.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
@@ -29,6 +30,7 @@ from tests.hil.scenario import Scenario
 from tests.hil.test_bad_update import bad_update
 from tests.hil.test_network import network
 from tests.hil.test_power_cut import power_cut
+from tests.hil.test_storage import torn_selection
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -64,6 +66,19 @@ def _cut_while_writing(
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
+def _zeroed(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    """The only copy of the environment loses its tail: U-Boot goes back to its built-in one."""
+    torn = StorageFault.parse("zero-tail:32768")
+    torn_selection(
+        bench,
+        scenario,
+        torn,
+        broken,
+        releases.variant_of(releases.old, *broken.variants),
+        kept=True,
+    )
+
+
 def _cut_in_bootloader(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
@@ -94,6 +109,13 @@ CONTROLS = {
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),
         slow=True,
+    ),
+    "environment-not-redundant-zeroed": Control(
+        variants=("environment-not-redundant",),
+        flow=_zeroed,
+        because="final-version: ended in old",
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("u-boot",),
     ),
 }
 

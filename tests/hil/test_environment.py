@@ -1,0 +1,69 @@
+"""Scenario 8: the bootloader and user space read the same boot selection (U-Boot only).
+
+U-Boot's own `printenv`, on the console, against `fw_printenv` (libubootenv) on the device: before
+an update, while the new version is on trial, and after it was committed. The version in the field
+has a U-Boot that prints what it has read; it is otherwise the same.
+"""
+
+import re
+
+import pytest
+
+from harness.crash.provision import BOOT_SECONDS
+from harness.crash.verdict import HEALTH_LINE, Judge
+from harness.errors import DeviceError
+from harness.evidence.record import Fault
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+NAMES = ("mender_boot_part", "mender_boot_part_hex", "upgrade_available", "bootcount")
+
+
+def by_user_space(bench: Bench) -> dict[str, str]:
+    """What `fw_printenv` says now."""
+    result = bench.board.run(f"fw_printenv {' '.join(NAMES)}", timeout=60)
+    return _pairs(result.stdout)
+
+
+def by_u_boot(bench: Bench) -> dict[str, str]:
+    """What U-Boot has said in the boot that runs now."""
+    text = bench.board.console_logs[-1].read_text(errors="replace")
+    return _pairs(text.partition("boot selection: slot")[0])
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(re.findall(rf"^({'|'.join(NAMES)})=(\w*)\s*$", text, re.MULTILINE))
+
+
+def counted(variables: dict[str, str]) -> dict[str, str]:
+    """What U-Boot has of them after it has counted its own attempt, which it always does in RAM."""
+    return {**variables, "bootcount": str(int(variables["bootcount"]) + 1)}
+
+
+@pytest.mark.bootloaders("u-boot")
+def test_environment(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    old, new = releases.variant_of(releases.old, "environment-shown"), releases.new
+    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    read: dict[str, dict[str, dict[str, str]]] = {}
+
+    def compare(moment: str, stored: dict[str, str]) -> None:
+        read[moment] = {"fw_printenv": stored, "printenv": by_u_boot(bench)}
+        same = bool(stored) and counted(stored) == read[moment]["printenv"]
+        scenario.must(f"same-environment[{moment}]", same, str(read[moment]))
+
+    with scenario:
+        bench.boot_fresh(old)
+        compare("committed", by_user_space(bench))
+        if not bench.install(new).ok:
+            raise DeviceError(f"{bench.board.name} refused {new.version}")
+        installed = by_user_space(bench)
+        judgement = bench.reboot(judge)
+        compare("trial", installed)
+        bench.client.reboot(timeout=60)
+        bench.board.wait_boots(3, BOOT_SECONDS)
+        bench.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+        compare("updated", by_user_space(bench))
+        scenario.fault = Fault(printed="none", parameters={"read": read})
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
