@@ -107,7 +107,7 @@ def explore(
         scheduler=scheduler,
         seed=seed,
         nested=nested,
-        until_bad=until_bad,
+        until_bad="" if until_bad else None,
     )
     found = explore_states(run, plan)
     _tell_results(found, reports.write(run), as_json=as_json)

@@ -8,6 +8,7 @@ where it was.
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
+from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
 from harness.log import progress, step
 
@@ -39,7 +41,8 @@ class Plan:
     scheduler: str = ""  # address of a Dask scheduler; empty: workers of our own
     seed: int = 1
     nested: bool = True
-    until_bad: bool = False  # stop at the first failing verdict (negative controls)
+    # Stop at the first failing verdict for a reason with this regular expression in it.
+    until_bad: str | None = None
 
 
 @dataclass(slots=True)
@@ -60,9 +63,16 @@ class _Run:
     @property
     def over(self) -> bool:
         """Whether no further boot may begin."""
-        if self.plan.until_bad and any(e.proof.verdict.failed for e in self.exploration.booted):
+        if any(self._is_bad(each.proof) for each in self.exploration.booted):
             return True
         return time.monotonic() - self.began > self.plan.budget
+
+    def _is_bad(self, proof: Proof) -> bool:
+        if self.plan.until_bad is None:
+            return False
+        at = parse(proof.state)[0].at
+        verdict, why = tally.verdict_of(self.exploration.recording, at, proof)
+        return verdict.failed and re.search(self.plan.until_bad, "\n".join(why)) is not None
 
 
 def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.Results:

@@ -86,7 +86,7 @@ def cluster() -> Iterator[LocalCluster]:
         yield found
 
 
-def plan(cluster: LocalCluster, **options: bool | float) -> Plan:
+def plan(cluster: LocalCluster, **options: bool | float | str) -> Plan:
     return Plan(scheduler=cluster.scheduler_address, **options)  # type: ignore[arg-type]
 
 
@@ -119,9 +119,10 @@ def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalClu
 
 def test_a_bad_state_ends_it_when_asked_to(tmp_path: Path, cluster: LocalCluster) -> None:
     found = recording(tmp_path)
-    early = explore(found.folder, plan(cluster, until_bad=True), boot=boot_bad)
+    early = explore(found.folder, plan(cluster, until_bad=""), boot=boot_bad)
     assert Verdict.BRICKED in early.verdicts and not early.complete
-    results = explore(found.folder, plan(cluster), boot=boot_bad)
+    other = plan(cluster, until_bad="a reason that there is not")
+    results = explore(found.folder, other, boot=boot_bad)
     assert results.complete and results.counts.booted > early.counts.booted
     assert results.verdicts[Verdict.BRICKED] >= early.verdicts[Verdict.BRICKED]
 
