@@ -92,6 +92,10 @@ class Walk:
                     first = record.offset // SECTOR
                     self.written[first : first + record.length // SECTOR] = True
         landscape.written |= self.written
+        # What each write did to all before it: the same in every run, but for what is tracked.
+        self._effects = np.zeros(self.end, np.uint64)
+        self._wrongs = np.zeros((self.end, len(landscape.slots), 2), np.int64)
+        self._has_run = False
         self.points: dict[int, Counter[StateKind]] = {}
         self.hashes: list[Hashes] = []
 
@@ -123,14 +127,8 @@ class Walk:
             at = record.position + 1
             if at > self.start and record.kind is not Kind.MARK:
                 self._emit(at, record)
-        del (
-            self._now,
-            self._stable,
-            self._open,
-            self._column,
-            self._expected,
-            self._whole,
-        )  # megabytes
+        self._has_run = True
+        del self._now, self._stable, self._open, self._column, self._expected  # megabytes
 
     # What the log does
 
@@ -184,7 +182,7 @@ class Walk:
                 for other in self._open:
                     if other.overlaps(news):
                         other.changes.clear()
-            step.change = self._difference(self._now, step, step.ids)
+            step.change = self._effect(step)
             equal = self._now.wrong == 0
             _apply(self._now, step.change)
             if step.change.relevant or (equal != (self._now.wrong == 0)).any():
@@ -197,6 +195,19 @@ class Walk:
             assert step.change is not None  # noqa: S101 - issued
             _apply(self._stable, step.change)
         self._open.clear()
+
+    def _effect(self, step: Step) -> Change:
+        """What the newest write does to all that had been issued before it."""
+        at = step.record.position
+        if not self._has_run:
+            change = self._difference(self._now, step, step.ids)
+            self._effects[at], self._wrongs[at] = change.hash, change.wrong
+            return change
+        tracked = self._is_tracked[step.columns]
+        relevant = bool(
+            tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
+        )
+        return Change(step, step.ids, self._effects[at], self._wrongs[at], relevant)
 
     def _difference(self, view: View, step: Step, ids: Ids) -> Change:
         """What replacing the step's sectors by `ids` would do to the view."""
