@@ -49,7 +49,7 @@ def bad_update(
 @pytest.mark.parametrize(
     "variant",
     [
-        pytest.param("kernel-panic", marks=pytest.mark.ci),
+        pytest.param("kernel-panic", marks=pytest.mark.ci(slow=True)),
         pytest.param("init-missing"),
         pytest.param("failing-service", marks=pytest.mark.ci),
         pytest.param("no-network", marks=pytest.mark.ci),

@@ -147,6 +147,7 @@ def power_cut(
 # the states of `none` or `all`, and say so (`same_state_as`).
 WIDE = {Phase.WRITE_50, Phase.FIRST_BOOT}
 SLOW = {Phase.WRITE_10, Phase.WRITE_90}  # left to the nightly run
+ON_SLOW_BOARDS = PowerFault(phase=Phase.BOOTLOADER, loss=Loss.parse("none"))
 
 
 def _cases() -> list[ParameterSet]:
@@ -157,7 +158,7 @@ def _cases() -> list[ParameterSet]:
             fault = PowerFault(phase=phase, loss=Loss.parse(loss))
             marks = [pytest.mark.xdist_group(str(phase))]
             if phase not in SLOW and loss in ("none", "torn:1" if phase in WIDE else "all"):
-                marks.append(pytest.mark.ci)
+                marks.append(pytest.mark.ci(slow=fault == ON_SLOW_BOARDS))
             cases.append(pytest.param(fault, id=str(fault), marks=marks))
     return cases
 
