@@ -19,7 +19,7 @@ from harness.crash import filesystem
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.landscape import Base, Checked, Landscape, Mask, Picture, SlotImages
-from harness.crash.prove import Proof
+from harness.crash.prove import Proof, Runs
 from harness.crash.recording import Recording
 from harness.crash.state import PackedSources, Sources, cut_off, parse
 from harness.crash.structure import Structures
@@ -212,9 +212,15 @@ class Exploration:
     def add(self, proof: Proof, *, sample: bool) -> Booted:
         """One more boot."""
         land = self.landscape
-        reads = np.zeros(land.sectors, np.bool_)
-        for sector, count in proof.reads:
-            reads[sector : sector + count] = True
+        reads = _mask(proof.reads, land.sectors)
+        judged = _mask(proof.reads_judged, land.sectors)
+        for name in land.slots:
+            if proof.slot and name != proof.slot:
+                # What the probe's client reads of the slot that it overwrites, it reads to leave
+                # out writes that would change nothing (Mender's BlockFrugalWriter).
+                offset, length = self.recording.layout[f"slot-{name}"]
+                slot = slice(offset // SECTOR, (offset + length) // SECTOR)
+                reads[slot] = judged[slot]
         base = Base(self._contents, PackedSources(self.sources(proof.state)))
         reads |= land.recovered(base)
         slots = tuple(each.named(*base.wrong(each)) for each in land.slots.values())
@@ -297,6 +303,13 @@ class Exploration:
 
     def _picture_of(self, each: Booted) -> Picture:
         return self.landscape.picture(each.base.at(self.landscape.tracked), each.base)
+
+
+def _mask(runs: Runs, sectors: int) -> Mask:
+    found = np.zeros(sectors, np.bool_)
+    for sector, count in runs:
+        found[sector : sector + count] = True
+    return found
 
 
 def sources(recording: Recording, state: str, proofs: Iterable[Proof]) -> Sources:
