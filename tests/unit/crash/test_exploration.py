@@ -1,7 +1,7 @@
 """A boot decides what agrees with it in all that it read, and nothing else; the numbers add up."""
 
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
 from harness.verdict import Verdict
 from tests.unit.crash import recordings
-from tests.unit.crash.logs import content
+from tests.unit.crash.logs import SECTOR, content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
 
 
@@ -148,6 +148,21 @@ def test_the_sample_is_the_same_for_a_seed_and_never_booted(tmp_path: Path) -> N
     chosen = choose_sample(exploration)
     assert chosen and chosen == choose_sample(resumed(found, seed=1))
     assert len(set(chosen)) == len(chosen) and state not in chosen
+
+
+@pytest.mark.parametrize("when", ["probe", "boot"])
+def test_what_is_read_of_the_slot_that_the_probe_overwrites(tmp_path: Path, when: str) -> None:
+    """Half a version is there. By the probe it is read to save writes, by a boot for a reason."""
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    half = next(each for each in exploration.undecided() if each.slots == ("old", ""))
+    run = (LAYOUT["slot-B"].offset // SECTOR, 1)
+    made = proof(found, half.kinds[0].states[0], verdict=Verdict.OLD)
+    reads = [*made.reads, run]
+    judged = reads if when == "boot" else made.reads
+    booted = exploration.add(replace(made, reads=reads, reads_judged=judged), sample=False)
+    assert booted.reads[run[0]] == (when == "boot")
+    assert booted.reads[0]  # the boot selection
 
 
 @pytest.mark.parametrize(
