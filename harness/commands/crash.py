@@ -57,6 +57,14 @@ def record(
     ],
     board: Annotated[str, typer.Option("--board", "-b", help="Place of the board in the lab.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the recording.")],
+    bad: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RELEASE",
+            help="Version that fails its health check, to be rolled back; without it the new one "
+            "is installed again and has no network.",
+        ),
+    ] = None,
     lab: Lab = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +74,7 @@ def record(
     """
     from harness.crash.record import record as record_update
 
-    found = record_update(release, from_release, board=board, lab=lab, output=output)
+    found = record_update(release, from_release, board=board, lab=lab, output=output, bad=bad)
     lines = [f"{phase.name:<14} {phase.start:>7} - {phase.end - 1}" for phase in found.phases]
     for outcome in found.outcomes:
         broken = ", ".join(each.name for each in outcome.broken)

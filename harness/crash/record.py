@@ -41,23 +41,36 @@ _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 _HOUR = timedelta(hours=1)
 
 
-def record(release: Path, from_release: Path, *, board: str, lab: Path, output: Path) -> Recording:
-    """Record the update from `from_release` to `release` on a board of a lab, into `output`.
+def record(
+    release: Path,
+    from_release: Path,
+    *,
+    board: str,
+    lab: Path,
+    output: Path,
+    bad: Path | None = None,
+) -> Recording:
+    """Record the update from `from_release` to `release` on a board of a lab, into `output`, and a
+    rollback: of `bad`, a version whose health check fails, or of `release` without a network.
 
     ConfigurationError for releases or a board that do not fit together, or an output folder that
     is not empty; DeviceError when the update or the rollback does not reach its end: nothing can
     be proven with that. What there is of it then stays in `output`.partial.
     """
     new, old = releases.load(release.resolve()), releases.load(from_release.resolve())
+    worse = releases.load(bad.resolve()) if bad else None
     _require_fit(old, new, board, lab, output)
-    with step("verify", releases=[old.version, new.version]):
-        old.verify()
-        new.verify()
+    if worse:
+        _require_fit(new, worse, board, lab, output)
+    with step("verify", releases=[each.version for each in (old, new, worse) if each]):
+        for each in (old, new, worse):
+            if each:
+                each.verify()
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     with json_lines(partial / EVENTS), _opened(lab, board) as session:
-        session.record(old, new, partial)
+        session.record(old, new, partial, bad=worse)
     partial.rename(output)
     return Recording.load(output)
 
@@ -93,7 +106,9 @@ class Session:
     make_probe: Callable[[Release, Path], Path] = probe.make
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def record(self, old: Release, new: Release, folder: Path) -> Recording:
+    def record(
+        self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
+    ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = make_client(old.client, self.board)
         judge = Judge(board=self.board, client=client, old=old, new=new)
@@ -102,7 +117,7 @@ class Session:
                 provision.boot_fresh(self.board, client, old, server_url=self._url())
                 self._switch_off(client)
             self._update(client, judge)
-            self._roll_back(client, judge)
+            self._roll_back(client, judge, bad)
         finally:
             keep_consoles(self.board, folder / CONSOLE)
         self.board.mark(phases.END)
@@ -111,7 +126,7 @@ class Session:
             copy_file(self.board.write_log, folder / LOG)
             self.make_probe(old, folder)
             self._verify(old, folder)
-            return self._save(old, new, folder)
+            return self._save(old, new, bad, folder)
 
     def _update(self, client: Client, judge: Judge) -> None:
         self.board.mark(phases.START)
@@ -124,20 +139,23 @@ class Session:
             self._judge("update", judge, boots)
         self.board.mark(phases.HEALTHY)
 
-    def _roll_back(self, client: Client, judge: Judge) -> None:
-        """Install the new version into the slot of the old one, too, so that now the new version's
-        own client writes a slot that changes; its trial fails for want of a network."""
-        self._install(client, judge.new)
-        with step("rollback", version=judge.new.version):
+    def _roll_back(self, client: Client, judge: Judge, bad: Release | None) -> None:
+        """Install a version into the slot of the old one, too, so that now the new version's own
+        client writes a slot that changes; its trial fails: the version is bad, or (the new one
+        again) there is no network."""
+        tried = bad or judge.new
+        self._install(client, tried)
+        with step("rollback", version=tried.version):
             boots = self._reboot(client)
-            self.board.link(up=False)
+            self.board.link(up=bad is not None)
             try:
                 line = self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
             finally:
                 self.board.link(up=True)
             if "rolled back" not in line:
+                why = f"of {tried.version}" if bad else "without a network"
                 raise DeviceError(
-                    f"{self.board.name}: the trial without a network was not rolled back",
+                    f"{self.board.name}: the trial {why} was not rolled back",
                     details=line,
                     hint="only an update that works can be recorded",
                 )
@@ -208,7 +226,7 @@ class Session:
         finally:
             content.unlink(missing_ok=True)
 
-    def _save(self, old: Release, new: Release, folder: Path) -> Recording:
+    def _save(self, old: Release, new: Release, bad: Release | None, folder: Path) -> Recording:
         with LogReader(folder / LOG) as log:
             model = log.origin.model
         span: Span = phases.find(folder / LOG, old.layout)
@@ -221,6 +239,7 @@ class Session:
             lab=self.lab.resolve(),
             old=old,
             new=new,
+            bad=bad,
             base=old.disk_image,
             base_sha256=digest,
             start=span.start,

@@ -60,6 +60,7 @@ class Recording:
     lab: Path
     old: Release
     new: Release
+    bad: Release | None = None  # what was rolled back; none: the new version, without a network
     base: Path  # the image that was flashed: the old release's
     base_sha256: str
     start: int
@@ -109,6 +110,7 @@ class Recording:
             "lab": str(self.lab),
             "old": _release_json(self.old),
             "new": _release_json(self.new),
+            **({"bad": _release_json(self.bad)} if self.bad else {}),
             "base": str(self.base),
             "base_sha256": self.base_sha256,
             "start": self.start,
@@ -149,6 +151,7 @@ def _parse(folder: Path, content: Any, problems: list[str]) -> Recording | None:
     keys.text("schema", allowed=(str(SCHEMA),))
     keys.used("layout")  # for readers without the release; the release has it, too
     old, new = (_release(keys.section(which), problems) for which in ("old", "new"))
+    bad = _release(keys.section("bad"), problems) if keys.peek("bad") else None
     fields: dict[str, Any] = {
         name: keys.text(name) for name in ("machine", "board", "model", "base_sha256")
     }
@@ -166,6 +169,7 @@ def _parse(folder: Path, content: Any, problems: list[str]) -> Recording | None:
             folder=folder,
             old=old,
             new=new,
+            bad=bad,
             clock=datetime.fromisoformat(clock),
             phases=tuple(Phase(**phase) for phase in phases),
             outcomes=tuple(_outcome(**outcome) for outcome in outcomes),

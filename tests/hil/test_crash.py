@@ -132,6 +132,7 @@ class Control:
     variants: tuple[str, ...]
     old: bool
     new: bool
+    bad: str = ""  # a variant that makes the version to be rolled back fail
     expected: tuple[Verdict, ...]
     because: str  # a pattern that is among the reasons
     marks: tuple[pytest.MarkDecorator, ...] = ()
@@ -166,8 +167,9 @@ CONTROLS = {
         old=True,
         new=True,
         expected=(Verdict.INCONSISTENT,),
-        # U-Boot takes its built-in environment, which knows of no trial.
-        because="final-version: ended in new in slot A, not in new in slot B",
+        bad="failing-service",
+        # U-Boot takes its built-in environment, which knows of no trial: the bad version stays.
+        because="version-known: runs 1.1.0.+failing-service",
         marks=(pytest.mark.bootloaders("u-boot"),),
     ),
     "careless-client": Control(
@@ -204,6 +206,7 @@ def test_crash(
     """An exploration must find the planted fault, and say why."""
     asked = CONTROLS[control]
     old, new = asked.versions(releases)
+    bad = releases.variant_of(new, asked.bad).folder if asked.bad else None
     bench.board.power_off()  # recorded on a board of its own: this one keeps what it has saved
     run = tmp_path / "run"
     record(
@@ -212,6 +215,7 @@ def test_crash(
         board=f"{bench.board.name}@record",
         lab=request.config.getoption("--lab"),
         output=run,
+        bad=bad,
     )
     found = explore(run, Plan(jobs=1, nested=False, until_bad=asked.because))
     told = "\n".join(f"{bad.state}: {bad.verdict}: {'; '.join(bad.why)}" for bad in found.bad)

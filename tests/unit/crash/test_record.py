@@ -44,6 +44,7 @@ class Device:
     is_on: bool = False
     slot: str = "A"
     trial: str = ""
+    bad: bool = False  # there is a version that fails
     cable: bool = True
     lines: list[str] = field(default_factory=list)
 
@@ -88,7 +89,7 @@ class Device:
         if "poweroff" in command:
             self.lines.append("[  18.834225] reboot: Power down")
         elif "systemctl reboot" in command:
-            if self.slot == "A":  # with its cable; without, see `link`
+            if self.slot == "A" or self.bad:  # with its cable; without, see `link`
                 self._boot()
         elif "systemd-run" in command:
             self._install()
@@ -128,7 +129,9 @@ class Device:
         self._write("data", b"m" * 512)
         if not self.trial:
             self.lines.append(f"gateway-health: slot {self.slot}: ok")
-        elif self.cable or self.fault == "commits without a network":
+        elif (
+            self.cable and not (self.bad and before == "B")
+        ) or self.fault == "commits without a network":
             self._select(good=self.slot)
             self.lines.append(f"gateway-health: slot {self.slot}: ok")
         else:
@@ -179,18 +182,23 @@ def releases(tmp_path: Path) -> tuple[Release, Release]:
     return release(tmp_path / "old", "1.0.0", OLD), release(tmp_path / "new", "1.1.0", NEW)
 
 
-def recorded(tmp_path: Path, releases: tuple[Release, Release], fault: str = "") -> Recording:
+def recorded(
+    tmp_path: Path,
+    releases: tuple[Release, Release],
+    fault: str = "",
+    bad: Release | None = None,
+) -> Recording:
     """What a board with this fault leaves behind."""
-    for each in releases:
+    for each in (*releases, *([bad] if bad else [])):
         each.artifact.write_bytes(b"artifact")
     (tmp_path / "board").mkdir()
     run = tmp_path / "run"
     run.mkdir()
-    board = Device(tmp_path / "board", fault)
+    board = Device(tmp_path / "board", fault, bad=bad is not None)
     with UpdateServer() as server:
         session = Session(board=cast(Board, board), lab=tmp_path / "lab.yaml", server=server)
         session.make_probe = lambda _, folder: folder / "probe.raucb"
-        session.record(*releases, run)
+        session.record(*releases, run, bad=bad)
     return Recording.load(run)
 
 
@@ -208,6 +216,15 @@ def test_an_update_and_a_rollback_are_recorded(
     assert names[-1] == "rolled-back"
     assert len(list(found.console.iterdir())) == 5
     assert found.base_sha256 == releases[0].files["disk.img"].sha256
+
+
+def test_a_version_that_fails_is_rolled_back(
+    tmp_path: Path, releases: tuple[Release, Release]
+) -> None:
+    bad = release(tmp_path / "bad", "1.2.0", b"bad!" * 512)
+    found = recorded(tmp_path, releases, bad=bad)
+    assert [each.verdict for each in found.outcomes] == [Verdict.NEW, Verdict.RECOVERED]
+    assert found.bad == bad and Recording.load(found.folder).bad == bad
 
 
 @pytest.mark.parametrize(
