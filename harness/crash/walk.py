@@ -96,6 +96,7 @@ class Walk:
         self._effects = np.zeros(self.end, np.uint64)
         self._wrongs = np.zeros((self.end, len(landscape.slots), 2), np.int64)
         self._has_run = False
+        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
         self.points: dict[int, Counter[StateKind]] = {}
         self.hashes: list[Hashes] = []
 
@@ -127,7 +128,7 @@ class Walk:
             at = record.position + 1
             if at > self.start and record.kind is not Kind.MARK:
                 self._emit(at, record)
-        self._has_run = True
+        self._has_run, self._whole = True, None
         del self._now, self._stable, self._open, self._column, self._expected  # megabytes
 
     # What the log does
@@ -153,7 +154,7 @@ class Walk:
         self._now = View(start.copy(), np.uint64(0), wrong.reshape(-1, 2).copy())
         self._stable = View(start, np.uint64(0), wrong.reshape(-1, 2).copy())
         self._open: list[Step] = []
-        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
+        self._whole = None
 
     def _slot_columns(self, name: str) -> tuple[Ids, Ids]:
         """For each written sector what the slot's old and new image have there; a sector outside
