@@ -113,7 +113,7 @@ CONTROLS = {
     "environment-not-redundant-zeroed": Control(
         variants=("environment-not-redundant",),
         flow=_zeroed,
-        because="final-version: ended in old",
+        because="final-version does not hold: ended in old",
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),
     ),
