@@ -96,6 +96,10 @@ def explore(
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the sample that is booted to check.")] = 1,
     nested: Annotated[bool, typer.Option(help="Cut the boots that follow a cut, as well.")] = True,
+    first: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PHASE", help="Decide cut points of this phase first; repeatable."),
+    ] = None,
     until_bad: Annotated[
         bool, typer.Option("--until-bad", help="Begin no boot after the first bad verdict.")
     ] = False,
@@ -115,6 +119,7 @@ def explore(
         scheduler=scheduler,
         seed=seed,
         nested=nested,
+        first=tuple(first or ()),
         until_bad="" if until_bad else None,
     )
     found = explore_states(run, plan)

@@ -41,6 +41,7 @@ class Plan:
     scheduler: str = ""  # address of a Dask scheduler; empty: workers of our own
     seed: int = 1
     nested: bool = True
+    first: tuple[str, ...] = ()  # phases whose cut points are decided before all others
     # Stop at the first failing verdict for a reason with this regular expression in it.
     until_bad: str | None = None
 
@@ -79,9 +80,15 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     """Explore the recording in `folder`; writes and returns its results.json. `boot` is what a
     worker does with a state.
 
-    Raises LabError when boots fail for the lab's fault more often than they may.
+    Raises LabError when boots fail for the lab's fault more often than they may, ConfigurationError
+    for a phase that the recording has not got.
     """
     recording = Recording.load(folder)
+    phases = [phase.name for phase in recording.phases]
+    if unknown := [name for name in plan.first if name not in phases]:
+        raise ConfigurationError(
+            f"{folder}: no phase {', '.join(unknown)}", hint=f"its phases: {', '.join(phases)}"
+        )
     with step("enumerate", run=str(folder)):
         exploration = resumed(recording, seed=plan.seed)
         exploration.refresh()
@@ -118,13 +125,24 @@ def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
 
     def wanted() -> Iterator[str]:
         flying = {state for state, _ in run.flying.values()}
-        for each in missing():
+        for each in _first_phases(run, missing()):
             states = [state for kind in each.kinds for state in kind.states]
             if not flying.intersection(states):
                 # Once more is read, the class may fall apart: into its kinds.
                 yield max(each.kinds, key=lambda kind: kind.count).states[0]
 
     _boot_all(run, wanted, sample=False)
+
+
+def _first_phases(run: _Run, classes: list[StateClass]) -> list[StateClass]:
+    """Those with a state in one of the phases that come first, then the others."""
+    recording, first = run.exploration.recording, run.plan.first
+
+    def later(one: StateClass) -> bool:
+        states = (parse(state)[0] for kind in one.kinds for state in kind.states)
+        return not any(recording.phase(cut.at - 1) in first for cut in states)
+
+    return sorted(classes, key=later) if first else classes
 
 
 def _sample(run: _Run) -> None:

@@ -11,10 +11,11 @@ from dask.distributed import LocalCluster
 from harness.boards.medium.log import Origin, create_log
 from harness.clients import grub_environment
 from harness.crash import exploration, workers
-from harness.crash.explore import Plan, explore
+from harness.crash.explore import Plan, explore, resumed
 from harness.crash.recording import LOG, Recording
 from harness.crash.results import Results
-from harness.errors import LabError
+from harness.crash.state import parse
+from harness.errors import ConfigurationError, LabError
 from harness.verdict import Verdict
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import BEFORE, LAYOUT, NEW, OLD, Log, proof, recording
@@ -125,6 +126,17 @@ def test_a_bad_state_ends_it_when_asked_to(tmp_path: Path, cluster: LocalCluster
     results = explore(found.folder, other, boot=boot_bad)
     assert results.complete and results.counts.booted > early.counts.booted
     assert results.verdicts[Verdict.BRICKED] >= early.verdicts[Verdict.BRICKED]
+
+
+def test_a_phase_can_come_first(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    explore(
+        found.folder, Plan(scheduler=cluster.scheduler_address, first=("install-2",)), boot=boot
+    )
+    (first, *_) = resumed(found, seed=1).booted
+    assert found.phase(parse(first.proof.state)[0].at - 1) == "install-2"
+    with pytest.raises(ConfigurationError, match=r"no phase instal\b"):
+        explore(found.folder, Plan(first=("instal",)), boot=boot)
 
 
 def test_time_that_is_over_begins_no_boot(tmp_path: Path, cluster: LocalCluster) -> None:
