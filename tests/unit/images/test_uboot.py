@@ -93,7 +93,8 @@ def test_rpi4_fills_a_card() -> None:
 
 def test_rpi4_boot_partition_has_what_the_firmware_needs() -> None:
     """The documented needs of a Pi 4 (raspberrypi.com: "What is in the boot folder", config.txt):
-    its firmware and the matching fixup, a 64-bit kernel, a devicetree, the UART on the header."""
+    the firmware that the settings ask for and the matching fixup, a 64-bit kernel, a devicetree,
+    the UART on the header."""
     loaded = recipe.load(RPI4)
     names = {*loaded.boot_files, uboot.PROGRAM}
     names |= {path.name for folder in loaded.boot for path in folder.iterdir()}
@@ -101,7 +102,9 @@ def test_rpi4_boot_partition_has_what_the_firmware_needs() -> None:
     settings = dict(
         line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] != "#"
     )
-    assert {"start4.elf", "fixup4.dat", "config.txt"} <= names
+    kind = "cd" if settings.get("gpu_mem") == "16" else ""  # the cut-down one, and no other
+    assert not {"start_file", "fixup_file", "start_x", "start_debug"} & settings.keys()
+    assert {f"start4{kind}.elf", f"fixup4{kind}.dat", "config.txt"} <= names
     assert {settings["kernel"], settings["device_tree"]} <= names
     assert settings["arm_64bit"] == "1"
     assert settings["enable_uart"] == "1"
