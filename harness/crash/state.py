@@ -114,6 +114,8 @@ class Sources:
 
     def file(self, path: Path) -> int:
         """The number of a file, which is added when it is new."""
+        if self.files[-1] is path:  # a card's log has hundreds of thousands of writes
+            return len(self.files) - 1
         if path not in self.files:
             self.files.append(path)
         return self.files.index(path)
@@ -122,7 +124,10 @@ class Sources:
         """From now on, these sectors come from there."""
         start = (file << _FILE) + offset + 1
         step = 0 if file == _ZEROS else SECTOR
-        self._at[sector : sector + count] = start + np.arange(count, dtype=np.int64) * step
+        if count == 1:
+            self._at[sector] = start
+        else:
+            self._at[sector : sector + count] = start + np.arange(count, dtype=np.int64) * step
 
     def apply(self, record: Record, log: Path, sectors: int | None = None) -> None:
         """A write, zero or trim (or its first `sectors`) has reached the medium."""
