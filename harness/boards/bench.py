@@ -5,6 +5,7 @@ behind (`harness.boards.holder`). Who only wants to watch or log in finds it thr
 in the board's run folder; who wants to change it needs its lock.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -130,20 +131,31 @@ def _off(board: str) -> None:
 
 
 def _is_on(board: str) -> bool:
+    return bool(_running(board))
+
+
+def _running(board: str) -> dict[str, Any]:
+    """What the holder tells of a board that is on, nothing of one that is off: it may go off at
+    any time."""
     folder = run_folder(board)
-    return (folder / "state.json").exists() and lock.holder(folder) is not None
+    if lock.holder(folder) is None:
+        return {}
+    with contextlib.suppress(FileNotFoundError):
+        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+        return state
+    return {}
 
 
 def _state_of(board: str) -> dict[str, Any]:
-    if not _is_on(board):
+    state = _running(board)
+    if not state:
         raise LabError(f"board {board} is off", hint=f"harness power {board} on")
-    state: dict[str, Any] = json.loads((run_folder(board) / "state.json").read_text())
     return state
 
 
 def _status(board: str, options: dict[str, Any]) -> BoardStatus:
     folder = run_folder(board)
-    state = _state_of(board) if _is_on(board) else {}
+    state = _running(board)
     flashed = folder / FLASHED
     version = json.loads(flashed.read_text()).get("version", "?") if flashed.exists() else ""
     return BoardStatus(
