@@ -223,10 +223,10 @@ class Exploration:
                 reads[slot] = judged[slot]
         base = Base(self._contents, PackedSources(self.sources(proof.state)))
         reads |= land.recovered(base)
-        slots = tuple(each.named(*base.wrong(each)) for each in land.slots.values())
+        slots = tuple(each.named(base.wrong(each)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
-            size = {"old": len(images.old), "new": len(images.new), "": 0}[filled]
+            size = len(images.versions.get(filled, ()))
             reads[images.first : images.first + size] = False
         each = Booted(
             proof=proof,
@@ -336,9 +336,8 @@ def _slot(contents: Contents, recording: Recording, slot: str) -> SlotImages:
         return contents.ids(padded, path, 0)
 
     offset, _ = recording.layout[f"slot-{slot}"]
-    found = SlotImages(
-        first=offset // SECTOR, old=numbers(recording.old), new=numbers(recording.new)
-    )
-    size = max(len(found.old), len(found.new))
-    contents.remember(recording.base, offset, contents.of(recording.base, offset, size))
+    known = {"old": recording.old, "new": recording.new, "bad": recording.bad}
+    versions = {name: numbers(release) for name, release in known.items() if release}
+    found = SlotImages(first=offset // SECTOR, versions=versions)
+    contents.remember(recording.base, offset, contents.of(recording.base, offset, found.size))
     return found

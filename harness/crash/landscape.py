@@ -14,7 +14,7 @@ Two crash states get the same verdict when they agree in three things:
 `tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -37,17 +37,20 @@ _NOT_TRACKED = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotImages:
-    """A slot's first sector, and the old and the new image as content numbers."""
+    """A slot's first sector, and what may fill it: versions (old, new, and one that is to be rolled
+    back, if there is) by name, as content numbers."""
 
     first: int
-    old: Ids
-    new: Ids
+    versions: dict[str, Ids]
 
-    def named(self, wrong_old: int, wrong_new: int) -> str:
-        """What fills the slot, from the number of its sectors that differ from each image."""
-        if wrong_old == 0:
-            return "old"
-        return "new" if wrong_new == 0 else ""
+    def named(self, wrong: Iterable[int]) -> str:
+        """What fills the slot, from the number of its sectors that differ from each version."""
+        return next((n for n, count in zip(self.versions, wrong, strict=True) if not count), "")
+
+    @property
+    def size(self) -> int:
+        """Sectors of the largest version."""
+        return max(map(len, self.versions.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,15 +236,15 @@ class Base:
         self._contents = contents
         self._sources = sources
         self._numbers: dict[int, int] = {}
-        self._wrong: dict[int, tuple[int, int]] = {}
+        self._wrong: dict[int, tuple[int, ...]] = {}
 
-    def wrong(self, images: SlotImages) -> tuple[int, int]:
-        """How many sectors of a slot differ from its old image, and from its new one."""
+    def wrong(self, images: SlotImages) -> tuple[int, ...]:
+        """How many sectors of a slot differ from each version."""
         if images.first not in self._wrong:
-            size = max(len(images.old), len(images.new))
-            content = self.numbers(images.first, size)
-            old, new = (int((content[: len(i)] != i).sum()) for i in (images.old, images.new))
-            self._wrong[images.first] = old, new
+            content = self.numbers(images.first, images.size)
+            self._wrong[images.first] = tuple(
+                int((content[: len(each)] != each).sum()) for each in images.versions.values()
+            )
         return self._wrong[images.first]
 
     def number(self, sector: int) -> int:

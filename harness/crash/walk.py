@@ -55,7 +55,7 @@ class View:
 
     ids: Ids
     hash: np.uint64
-    wrong: npt.NDArray[np.int64]  # per slot: sectors that differ from the old, from the new image
+    wrong: npt.NDArray[np.int64]  # per slot: sectors that differ from each version
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -94,7 +94,9 @@ class Walk:
         landscape.written |= self.written
         # What each write did to all before it: the same in every run, but for what is tracked.
         self._effects = np.zeros(self.end, np.uint64)
-        self._wrongs = np.zeros((self.end, len(landscape.slots), 2), np.int64)
+        versions = [len(images.versions) for images in landscape.slots.values()]
+        self._shape = len(versions), max(versions, default=0)
+        self._wrongs = np.zeros((self.end, *self._shape), np.int64)
         self._has_run = False
         self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
         self.points: dict[int, Counter[StateKind]] = {}
@@ -145,22 +147,22 @@ class Walk:
         self._is_tracked = np.zeros(len(sectors), np.bool_)
         self._is_tracked[self._tracked] = True
         self._expected = [self._slot_columns(name) for name in land.slots]
-        self._nothing_wrong = np.zeros((len(land.slots), 2), np.int64)
+        self._nothing_wrong = np.zeros(self._shape, np.int64)
         self._of_slots = np.zeros(len(sectors), np.bool_)
-        for pair in self._expected:
-            for image in pair:
+        for images in self._expected:
+            for image in images:
                 self._of_slots |= image != _NO_IMAGE
         wrong = np.array([self._base.wrong(images) for images in land.slots.values()], np.int64)
-        self._now = View(start.copy(), np.uint64(0), wrong.reshape(-1, 2).copy())
-        self._stable = View(start, np.uint64(0), wrong.reshape(-1, 2).copy())
+        self._now = View(start.copy(), np.uint64(0), wrong.reshape(self._shape).copy())
+        self._stable = View(start, np.uint64(0), wrong.reshape(self._shape).copy())
         self._open: list[Step] = []
         self._whole = None
 
-    def _slot_columns(self, name: str) -> tuple[Ids, Ids]:
-        """For each written sector what the slot's old and new image have there; a sector outside
-        of the image has what nothing is equal or unequal to: see `_count`."""
+    def _slot_columns(self, name: str) -> list[Ids]:
+        """For each written sector what each version of the slot has there; a sector outside of the
+        image has what nothing is equal or unequal to: see `_count`."""
         images = self._landscape.slots[name]
-        return tuple(self._expectation(images.first, each) for each in (images.old, images.new))  # type: ignore[return-value]
+        return [self._expectation(images.first, each) for each in images.versions.values()]
 
     def _expectation(self, first: int, image: Ids) -> Ids:
         expected = np.full(len(self._sectors), _NO_IMAGE, np.uint32)
@@ -223,11 +225,14 @@ class Walk:
         if self._of_slots[columns].any():
             wrong = np.array(
                 [
-                    [_count(ids, image[columns]) - _count(before, image[columns]) for image in pair]
-                    for pair in self._expected
+                    [
+                        _count(ids, image[columns]) - _count(before, image[columns])
+                        for image in images
+                    ]
+                    for images in self._expected
                 ],
                 np.int64,
-            ).reshape(-1, 2)
+            ).reshape(self._shape)
         relevant = bool((changed & self._is_tracked[columns]).any())
         return Change(step, ids, delta, wrong, relevant)
 
@@ -308,13 +313,15 @@ class Walk:
         tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
         self.hashes.append(self._now.hash ^ tails)
         wrongs = [
-            [_tail(missing, step.ids, image[columns]) for image in pair] for pair in self._expected
+            [_tail(missing, step.ids, image[columns]) for image in images]
+            for images in self._expected
         ]
         touched = (missing != step.ids) & self._is_tracked[columns]
         before: npt.NDArray[np.bool_] | None = None
         found = None
         for kept in range(1, count):
-            wrong = np.array([[w[kept] for w in pair] for pair in wrongs], np.int64).reshape(-1, 2)
+            wrong = np.array([[w[kept] for w in each] for each in wrongs], np.int64)
+            wrong = wrong.reshape(self._shape)
             # Torn one sector later is the same kind unless that sector matters.
             equal = (self._now.wrong + wrong) == 0
             if found is None or before is None or touched[kept - 1] or (equal != before).any():
@@ -334,7 +341,7 @@ class Walk:
             first, end = np.searchsorted(self._tracked, (columns.start, columns.stop))
             ids[first:end] = change.ids[self._tracked[first:end] - columns.start]
         slots = tuple(
-            images.named(int(w[0]), int(w[1]))
+            images.named(w.tolist())
             for images, w in zip(self._landscape.slots.values(), wrong, strict=True)
         )
         return self._classes.kind(self._landscape.picture(ids, self._base), slots)

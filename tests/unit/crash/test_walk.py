@@ -47,11 +47,6 @@ def cut_points(log: list[Record], model: Model, start: int) -> list[str]:
     return found
 
 
-def filled(data: bytes, old: bytes, new: bytes) -> str:
-    """What fills the slot."""
-    return {old: "old", new: "new"}.get(data, "")
-
-
 @pytest.mark.parametrize("model", list(Model))
 @pytest.mark.parametrize("seed", range(25))
 def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) -> None:
@@ -69,11 +64,12 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
         cut_off(state_sources, path, model, parse(state)[0])
         made[state] = content(state_sources)
 
-    # Contents that the slot really has now and then, so that both names occur.
+    # Contents that the slot really has now and then, so that all names occur.
     some = [data[SLOT.start * SECTOR : SLOT.stop * SECTOR] for data in made.values()]
-    old, new = some[0], next((data for data in some if data != some[0]), bytes(len(some[0])))
+    fills = dict(zip(dict.fromkeys(some), ("old", "new", "bad"), strict=False))
     contents = Contents()
-    images = SlotImages(first=SLOT.start, old=contents.ids(old), new=contents.ids(new))
+    versions = {name: contents.ids(data) for data, name in fills.items()}
+    images = SlotImages(first=SLOT.start, versions=versions)
     land = Landscape(contents, SIZE, {"A": images}, None)
     walk = Walk(land, Base(contents, Sources(SIZE, base)), path, model, (start, len(log)))
     reads = np.zeros(land.sectors, np.bool_)
@@ -85,7 +81,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
         walk.run(classes)
 
     def seen(data: bytes) -> tuple[str, bytes]:
-        slot = filled(data[SLOT.start * SECTOR : SLOT.stop * SECTOR], old, new)
+        slot = fills.get(data[SLOT.start * SECTOR : SLOT.stop * SECTOR], "")
         return slot, b"".join(data[s * SECTOR : (s + 1) * SECTOR] for s in land.tracked.tolist())
 
     assert walk.cut_points == len(made)
