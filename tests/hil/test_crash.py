@@ -152,7 +152,6 @@ CONTROLS = {
         installs=True,
         expected=(Verdict.INCONSISTENT,),
         because="selectable-slots-known: unknown: .*B",
-        marks=(pytest.mark.bootloaders("grub"),),
     ),
     "careless-client": Control(
         variants=("careless-client",),
@@ -175,6 +174,7 @@ def _cases() -> list[ParameterSet]:
     return [pytest.param(name, marks=control.marks) for name, control in CONTROLS.items()]
 
 
+@pytest.mark.bootloaders("grub")
 @pytest.mark.parametrize("control", _cases())
 def test_crash(
     bench: Bench,
