@@ -29,7 +29,7 @@ class StateClass:
     """Kinds that no boot so far can have told apart once the journal was recovered."""
 
     picture: Picture
-    slots: tuple[str, ...]  # what fills slot A, B: old, new or nothing known
+    slots: tuple[str, ...]  # what fills slot A, B: a version's name, or nothing known
     kinds: list[Kind] = field(default_factory=list)
 
     @property

@@ -5,7 +5,7 @@ Two crash states get the same verdict when they agree in three things:
 - what the boots read before they wrote it, sector by sector (`reads`: the union of all boots so
   far), as it is *after* the recovery of the data partition's journal. A torn copy of a checksummed
   boot selection is torn, whatever it holds;
-- what fills slot A and slot B: the old image, the new one or neither (the judge hashes all of a
+- what fills slot A and slot B: one of the recording's versions or none (the judge hashes all of a
   slot, a boot reads little of it);
 - nothing else. The journal itself counts only by what recovery makes of it, superblock and inodes
   without their bookkeeping. What this rests on is in docs/crash.md, and each run tests it with
