@@ -7,7 +7,6 @@ slots. A *class* is made of the kinds that are the same after the recovery of th
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from harness.crash.landscape import Picture
 
@@ -51,12 +50,11 @@ class Classes:
 
     def kind(self, picture: Picture, slots: tuple[str, ...]) -> Kind:
         """The kind of a picture."""
-        seen = blake2b(picture.seen.tobytes(), digest_size=16).digest()
-        key = (picture.digest, seen, slots)
+        key = (picture.digest, picture.seen_digest, slots)
         found = self._kinds.get(key)
         if found is None:
             whole = StateClass(picture, slots)
-            parent = self._classes.setdefault((seen, picture.odd, slots), whole)
+            parent = self._classes.setdefault((picture.seen_digest, picture.odd, slots), whole)
             found = self._kinds[key] = Kind(parent, picture)
             parent.kinds.append(found)
         return found

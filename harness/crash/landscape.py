@@ -33,6 +33,7 @@ from harness.crash.state import PackedSources, Sources
 
 Mask = npt.NDArray[np.bool_]
 _NOT_TRACKED = -1
+_PIECE = 512  # numbers that pictures share as one piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +66,26 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """A crash state where it matters: `seen` has one number for each tracked sector outside of the
-    journal, after recovery; `odd` tells journals apart that cannot be interpreted."""
+    """A crash state where it matters. `odd` tells journals apart that cannot be interpreted.
 
-    seen: Ids
-    ids: Ids  # of all tracked sectors, the journal's included, before recovery
+    Both arrays are kept as pieces, shared among pictures: most differ in few sectors from another.
+    """
+
+    pieces: tuple[bytes, ...]  # of `ids`
     digest: bytes  # of `ids`
+    seen_pieces: tuple[bytes, ...]
+    seen_digest: bytes
     odd: bytes = b""
+
+    @property
+    def ids(self) -> Ids:
+        """A number for each tracked sector, the journal's included, before recovery."""
+        return np.frombuffer(b"".join(self.pieces), np.uint32)
+
+    @property
+    def seen(self) -> Ids:
+        """A number for each tracked sector outside of the journal, after recovery."""
+        return np.frombuffer(b"".join(self.seen_pieces), np.uint32)
 
 
 class Landscape:
@@ -125,6 +139,7 @@ class Landscape:
         self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
         self._inode_columns = np.flatnonzero(self._of_inodes[self.seen]).tolist()
         self._pictures: dict[tuple[bytes, int], Picture] = {}
+        self._pieces: dict[bytes, bytes] = {}
 
     def news(self, reads: Mask) -> bool:
         """Whether a boot has read sectors that can differ and are not tracked yet; adds them."""
@@ -134,7 +149,7 @@ class Landscape:
 
     def picture(self, ids: Ids, base: "Base") -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
-        raw = blake2b(ids.tobytes(), digest_size=16).digest()
+        raw = _digest(ids)
         key = (raw, id(base))
         if key not in self._pictures:
             self._pictures[key] = self._take(ids, raw, base)
@@ -153,7 +168,17 @@ class Landscape:
             self._strip_inodes(seen)
         for one in self._checked:
             self._strip_torn(one, seen, ids, base)
-        return Picture(seen=seen, ids=ids, digest=raw, odd=odd)
+        return Picture(
+            pieces=self._shared(ids),
+            digest=raw,
+            seen_pieces=self._shared(seen),
+            seen_digest=_digest(seen),
+            odd=odd,
+        )
+
+    def _shared(self, ids: Ids) -> tuple[bytes, ...]:
+        pieces = (ids[first : first + _PIECE].tobytes() for first in range(0, len(ids), _PIECE))
+        return tuple(self._pieces.setdefault(piece, piece) for piece in pieces)
 
     def recovered(self, base: "Base") -> Mask:
         """Sectors that recovery writes in a state that is all in `base`. A boot depends on them
@@ -267,6 +292,10 @@ class Base:
                 numbers = self._contents.of(path, offset, length)
                 found[start - sector : start - sector + length] = numbers
         return found
+
+
+def _digest(ids: Ids) -> bytes:
+    return blake2b(ids.tobytes(), digest_size=16).digest()
 
 
 def runs(sectors: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:

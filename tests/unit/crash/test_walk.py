@@ -144,3 +144,25 @@ def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
     assert one[0] == one[1] == one[2] not in contents.ids(base.read_bytes() + new)
     assert whole[:3] == behind[:3] == contents.ids(new).tolist()
     assert whole[3] == one[3] != behind[3]
+
+
+def test_many_kinds_share_what_is_equal_in_them(tmp_path: Path) -> None:
+    """A boot that read a half-written slot makes each write to it a kind of its own: they must not
+    cost a disk each."""
+    size, base, folder = 2000, tmp_path / "base.img", tmp_path / "medium"
+    base.write_bytes(bytes(size * SECTOR))
+    found = medium(folder, base, Model.SD)
+    for at in range(size):
+        found.change(Kind.WRITE, at * SECTOR, SECTOR, data=at.to_bytes(2, "big") * (SECTOR // 2))
+    found.close()
+    contents = Contents()
+    land = Landscape(contents, size * SECTOR, {}, None)
+    under = Base(contents, Sources(size * SECTOR, base))
+    walk = Walk(land, under, folder / "log.bin", Model.SD, (0, size))
+    land.news(np.ones(land.sectors, np.bool_))
+    land.survey()
+    walk.run(classes := Classes(1))
+    pictures = [kind.picture for one in classes for kind in one.kinds]
+    assert len({picture.ids.tobytes() for picture in pictures}) == size
+    kept = {id(piece): piece for picture in pictures for piece in picture.pieces}
+    assert sum(map(len, kept.values())) < size * size * 4 / 3  # bytes of a whole array for each
