@@ -8,22 +8,23 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Model
 from harness.clients.selection_format import selection_format
 from harness.crash import filesystem
+from harness.crash.base import Base, Image
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
-from harness.crash.landscape import Base, Checked, Landscape, Mask, Picture, SlotImages
+from harness.crash.landscape import Checked, Landscape, Mask, Picture, SlotImages
 from harness.crash.prove import Proof, Runs
 from harness.crash.recording import Recording
-from harness.crash.state import PackedSources, Sources, cut_off, parse
+from harness.crash.state import Sources, cut_off, parse, printed
 from harness.crash.structure import Structures
 from harness.crash.walk import Walk
+from harness.crash.writes import Writes
 from harness.images.release import Release
 
 
@@ -32,11 +33,16 @@ class Booted:
     """A proof, and what of it is needed to compare states with it."""
 
     proof: Proof
-    reads: Mask
+    read_bits: npt.NDArray[np.uint8]
     slots: tuple[str, ...]
     sample: bool
     base: Base  # the whole state
     picture: Picture | None = None
+
+    @property
+    def reads(self) -> Mask:
+        """What it read before it wrote it; with a few sectors too many at the end of the disk."""
+        return np.unpackbits(self.read_bits).view(np.bool_)
 
     @property
     def nested(self) -> bool:
@@ -72,7 +78,8 @@ class Exploration:
         self.booted: list[Booted] = []
         self.groups: list[Group] = []
         self._contents = Contents()
-        flashed = Sources(recording.base.stat().st_size, recording.base)
+        self._model = Model(recording.model)
+        flashed = recording.base.stat().st_size
         slots = {
             slot: _slot(self._contents, recording, slot)
             for slot in ("A", "B")
@@ -89,10 +96,13 @@ class Exploration:
             for first, count in self._copies
             if self._format.CHECKSUM
         ]
-        self.landscape = Landscape(self._contents, flashed.size, slots, data, checked)
+        self.landscape = Landscape(self._contents, flashed, slots, data, checked)
         self._structures = Structures.of(recording.old)
-        self.base = Base(self._contents, flashed)  # what was flashed
-        self._add_log(self.base, recording.log, (recording.start, recording.end + 1), "")
+        self.base = Image(self._contents, recording.base)  # what was flashed
+        self._writes = {
+            "": Writes(self._contents, self.base, recording.log, self._model, recording.end + 1)
+        }
+        self._add_group("", recording.start)
         self._stale = True
 
     # What there is
@@ -221,16 +231,17 @@ class Exploration:
                 offset, length = self.recording.layout[f"slot-{name}"]
                 slot = slice(offset // SECTOR, (offset + length) // SECTOR)
                 reads[slot] = judged[slot]
-        base = Base(self._contents, PackedSources(self.sources(proof.state)))
+        *before, last = parse(proof.state)
+        base = self._written(printed(before)).left(last)
         reads |= land.recovered(base)
-        slots = tuple(each.named(base.wrong(each)) for each in land.slots.values())
+        slots = tuple(each.named(each.wrong(base)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
             size = len(images.versions.get(filled, ()))
             reads[images.first : images.first + size] = False
         each = Booted(
             proof=proof,
-            reads=reads,
+            read_bits=np.packbits(reads),
             slots=slots,
             sample=sample,
             base=base,
@@ -248,23 +259,23 @@ class Exploration:
         known = {group.prefix for group in self.groups}
         for each in self.booted:
             prefix = f"{each.proof.state}>"
-            if each.nested or each.sample or prefix in known:
-                continue
-            log = each.proof.folder / "log.bin"
-            with LogReader(log) as reader:
-                length = sum(1 for _ in reader.records())
-            self._add_log(each.base, log, (0, length), prefix)
+            if not (each.nested or each.sample or prefix in known):
+                self._add_group(prefix, 0)
         new = len(self.groups) > len(known)
         self._stale |= new
         return new
 
-    def _add_log(self, base: Base, log: Path, bounds: tuple[int, int], prefix: str) -> None:
-        model = Model(self.recording.model)
-        self.groups.append(Group(Walk(self.landscape, base, log, model, bounds), prefix))
+    def _add_group(self, prefix: str, start: int) -> None:
+        writes = self._written(prefix.removesuffix(">"))
+        self.groups.append(Group(Walk(self.landscape, writes, start), prefix))
 
-    def sources(self, state: str) -> Sources:
-        """Where the content of a state lies."""
-        return sources(self.recording, state, [each.proof for each in self.booted])
+    def _written(self, state: str) -> Writes:
+        """The log of the boot that followed a state; of none, the recording's."""
+        if state not in self._writes:
+            each = next(each for each in self.booted if each.proof.state == state)
+            log = each.proof.folder / "log.bin"
+            self._writes[state] = Writes(self._contents, each.base, log, self._model)
+        return self._writes[state]
 
     def samples(self) -> list[tuple[Booted, Booted]]:
         """Each boot of the sample with the boot that decides its state. One that nothing decides

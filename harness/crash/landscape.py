@@ -14,13 +14,14 @@ Two crash states get the same verdict when they agree in three things:
 `tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.crash.base import Base
 from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.filesystem import (
     FileSystem,
@@ -29,7 +30,6 @@ from harness.crash.filesystem import (
     without_bookkeeping,
 )
 from harness.crash.journal import Block, Journal, Recovery
-from harness.crash.state import PackedSources, Sources
 
 Mask = npt.NDArray[np.bool_]
 _NOT_TRACKED = -1
@@ -47,6 +47,12 @@ class SlotImages:
     def named(self, wrong: Iterable[int]) -> str:
         """What fills the slot, from the number of its sectors that differ from each version."""
         return next((n for n, count in zip(self.versions, wrong, strict=True) if not count), "")
+
+    def wrong(self, base: Base) -> tuple[int, ...]:
+        """How many of its sectors differ from each version."""
+        content = base.numbers(self.first, self.size)
+        each = self.versions.values()
+        return tuple(int((content[: len(image)] != image).sum()) for image in each)
 
     @property
     def size(self) -> int:
@@ -147,7 +153,7 @@ class Landscape:
         self.reads |= reads
         return new
 
-    def picture(self, ids: Ids, base: "Base") -> Picture:
+    def picture(self, ids: Ids, base: Base) -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
         raw = _digest(ids)
         key = (raw, id(base))
@@ -155,7 +161,7 @@ class Landscape:
             self._pictures[key] = self._take(ids, raw, base)
         return self._pictures[key]
 
-    def _take(self, ids: Ids, raw: bytes, base: "Base") -> Picture:
+    def _take(self, ids: Ids, raw: bytes, base: Base) -> Picture:
         seen, odd = ids[self._outside], b""
         if self._data:
             recovery = self._recovery(self._data, self._at(ids, base))
@@ -180,7 +186,7 @@ class Landscape:
         pieces = (ids[first : first + _PIECE].tobytes() for first in range(0, len(ids), _PIECE))
         return tuple(self._pieces.setdefault(piece, piece) for piece in pieces)
 
-    def recovered(self, base: "Base") -> Mask:
+    def recovered(self, base: Base) -> Mask:
         """Sectors that recovery writes in a state that is all in `base`. A boot depends on them
         without reading them first."""
         found = np.zeros(self.sectors, np.bool_)
@@ -197,7 +203,7 @@ class Landscape:
         self.written |= new
         return bool((new & self.reads).any())
 
-    def _at(self, ids: Ids, base: "Base") -> Callable[[int], int]:
+    def _at(self, ids: Ids, base: Base) -> Callable[[int], int]:
         def number(sector: int) -> int:
             column = self._column[sector]
             return int(ids[column]) if column >= 0 else base.number(sector)
@@ -238,7 +244,7 @@ class Landscape:
                 self._plain_inodes[number] = int(plain[0])
             seen[column] = self._plain_inodes[number]
 
-    def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: "Base") -> None:
+    def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: Base) -> None:
         sectors = slice(one.first, one.first + one.count)
         columns = self._column[sectors]
         fixed = columns == _NOT_TRACKED
@@ -254,52 +260,5 @@ class Landscape:
             seen[columns[columns != _NOT_TRACKED]] = self._torn
 
 
-class Base:
-    """Content numbers of what lies under a log: read when asked for, and kept."""
-
-    def __init__(self, contents: Contents, sources: Sources | PackedSources) -> None:
-        self._contents = contents
-        self._sources = sources
-        self._numbers: dict[int, int] = {}
-        self._wrong: dict[int, tuple[int, ...]] = {}
-
-    def wrong(self, images: SlotImages) -> tuple[int, ...]:
-        """How many sectors of a slot differ from each version."""
-        if images.first not in self._wrong:
-            content = self.numbers(images.first, images.size)
-            self._wrong[images.first] = tuple(
-                int((content[: len(each)] != each).sum()) for each in images.versions.values()
-            )
-        return self._wrong[images.first]
-
-    def number(self, sector: int) -> int:
-        """Of one sector."""
-        found = self._numbers.get(sector)
-        if found is None:
-            found = self._numbers[sector] = int(self.numbers(sector, 1)[0])
-        return found
-
-    def at(self, sectors: npt.NDArray[np.int64]) -> Ids:
-        """Of any sectors, in ascending order."""
-        pieces = [self.numbers(first, count) for first, count in runs(sectors)]
-        return np.concatenate([np.empty(0, np.uint32), *pieces])
-
-    def numbers(self, sector: int, count: int) -> Ids:
-        """Of a range."""
-        found = np.zeros(count, np.uint32)
-        for start, length, path, offset in self._sources.runs(sector, count):
-            if path:
-                numbers = self._contents.of(path, offset, length)
-                found[start - sector : start - sector + length] = numbers
-        return found
-
-
 def _digest(ids: Ids) -> bytes:
     return blake2b(ids.tobytes(), digest_size=16).digest()
-
-
-def runs(sectors: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """(first, count) of neighbouring sectors."""
-    for run in np.split(sectors, np.flatnonzero(np.diff(sectors) != 1) + 1):
-        if len(run):
-            yield int(run[0]), len(run)

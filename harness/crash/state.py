@@ -161,32 +161,6 @@ class Sources:
         path.write_text(json.dumps(state))
 
 
-class PackedSources:
-    """Sources that are kept and change no more: as large as their extents are many."""
-
-    def __init__(self, sources: Sources) -> None:
-        self.files = list(sources.files)
-        used = np.flatnonzero(sources._at)
-        at = sources._at[used]
-        bounds = np.array(list(_follows(used, at)), np.int64).reshape(-1, 2)
-        self._first, self._start = used[bounds[:, 0]], at[bounds[:, 0]]
-        self._end = self._first + bounds[:, 1] - bounds[:, 0]
-
-    def runs(self, sector: int, count: int) -> Iterator[Run]:
-        """As of `Sources`."""
-        found = np.zeros(count, np.int64)
-        begin = int(np.searchsorted(self._end, sector, side="right"))
-        end = int(np.searchsorted(self._first, sector + count))
-        for index in range(begin, end):
-            origin, start = int(self._first[index]), int(self._start[index])
-            first, last = max(sector, origin), min(sector + count, int(self._end[index]))
-            step = 0 if (start - 1) >> _FILE == _ZEROS else SECTOR
-            found[first - sector : last - sector] = start + step * np.arange(
-                first - origin, last - origin
-            )
-        return _runs(self.files, sector, found)
-
-
 def _runs(files: Sequence[Path], sector: int, at: npt.NDArray[np.int64]) -> Iterator[Run]:
     places = np.arange(sector, sector + len(at), dtype=np.int64)
     plain = at == 0
@@ -226,7 +200,8 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
                 for write in unflushed.writes:
                     sources.apply(write, log)
             unflushed.add(record)
-    _lose(sources, unflushed.doubts(), cut, log)
+    for write, part in surviving(unflushed.doubts(), cut):
+        sources.apply(write, log, part)
 
 
 def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
@@ -254,12 +229,14 @@ def _apply_cut(
             sources.apply(write, log, part)
 
 
-def _lose(sources: Sources, doubts: list[Doubt], cut: Cut, log: Path) -> None:
+def surviving(doubts: Sequence[Doubt], cut: Cut) -> Iterator[tuple[Record, int | None]]:
+    """Of the writes in doubt at a power cut those that reach the medium, in order, and how many
+    sectors of each: None for all. ConfigurationError as `kept`."""
     survivors = kept(doubts, cut.loss, at=cut.at)
     for doubt in doubts:
         position = doubt.record.position
         if doubt.promised or position in survivors:
-            sources.apply(doubt.record, log, None if doubt.promised else survivors[position])
+            yield doubt.record, None if doubt.promised else survivors[position]
 
 
 def kept(doubts: Sequence[Doubt], loss: Loss, *, at: int) -> dict[int, int | None]:

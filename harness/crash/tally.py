@@ -149,12 +149,13 @@ def _rules(exploration: Exploration) -> Counter[str]:
     decided, rules = exploration.decided(), Counter[str]()
     booted = [e for e in exploration.booted if not e.nested and not e.sample]
     own = {each.picture.digest for each in booted if each.picture}
+    counts = Counter[StateKind]()
     for kinds in exploration.groups[0].points.values():
-        for kind, count in kinds.items():
-            by = decided.get(kind.parent)
-            if by:
-                alike = kind.picture.digest in own
-                rules["read-set" if alike else exploration.rule(kind, by)] += count
+        counts.update(kinds)
+    for kind, count in counts.items():
+        if by := decided.get(kind.parent):
+            alike = kind.picture.digest in own
+            rules["read-set" if alike else exploration.rule(kind, by)] += count
     equal = _equal_content(exploration, booted)
     rules["booted"] = len(booted)
     rules["equal-content"] = max(0, equal - len(booted))
@@ -165,9 +166,7 @@ def _rules(exploration: Exploration) -> Counter[str]:
 def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
     """Cut points whose whole content is that of a state that was booted."""
     walk = exploration.main
-    if not walk.hashes or not booted:
-        return 0
-    sectors = np.flatnonzero(walk.written)
+    sectors = walk.writes.sectors
     plain = exploration.base.at(sectors)
     wanted = []
     for each in booted:
@@ -176,8 +175,7 @@ def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
         where = sectors[differs]
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
         wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
-    every = np.concatenate(walk.hashes)
-    return int(np.isin(every, np.array(wanted, np.uint64)).sum())
+    return int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
 
 
 def _nested(exploration: Exploration) -> results.Nested:

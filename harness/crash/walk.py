@@ -6,21 +6,20 @@ that can be had from its neighbour: a write is worked out once for as long as no
 doubt overlaps it, and a state is a position and the difference that one write makes to it.
 """
 
-import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.boards.medium.log import CHANGES, Kind, Record
 from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.classes import Classes
 from harness.crash.classes import Kind as StateKind
 from harness.crash.contents import SECTOR, Ids, hashes
-from harness.crash.landscape import Base, Landscape
-from harness.errors import ConfigurationError
+from harness.crash.landscape import Landscape
+from harness.crash.writes import Writes
 
 Hashes = npt.NDArray[np.uint64]
 _NO_IMAGE = np.uint32(np.iinfo(np.uint32).max)  # expected of a sector that no image covers
@@ -70,45 +69,21 @@ class Change:
 
 
 class Walk:
-    """The crash states of the records [start, end) of a log that began on `base`."""
+    """The crash states of a log from the record `start` on."""
 
-    def __init__(
-        self, landscape: Landscape, base: Base, log: Path, model: Model, bounds: tuple[int, int]
-    ) -> None:
-        self._landscape, self._base, self._model = landscape, base, model
-        self.log, (self.start, self.end) = log, bounds
-        self._numbers: dict[int, Ids] = {}
-        self.written = np.zeros(landscape.sectors, np.bool_)  # and, later, tracked
-        with LogReader(log) as reader:
-            self.records = [r for r in reader.records() if r.position < self.end]
-            for record in self.records:
-                if record.kind is Kind.CUT and json.loads(reader.payload(record))["lost"]:
-                    raise ConfigurationError(
-                        f"{log}: the power cut at {record.position} lost writes",
-                        hint="a recording's board switches itself off: record it again",
-                    )
-                if record.kind in CHANGES:
-                    self._numbers[record.position] = self._ids(reader, record)
-                    first = record.offset // SECTOR
-                    self.written[first : first + record.length // SECTOR] = True
-        landscape.written |= self.written
+    def __init__(self, landscape: Landscape, writes: Writes, start: int = 0) -> None:
+        self._landscape, self.writes, self.start = landscape, writes, start
+        landscape.written[writes.sectors] = True
+        end = len(writes.records)
         # What each write did to all before it: the same in every run, but for what is tracked.
-        self._effects = np.zeros(self.end, np.uint64)
+        self._effects = np.zeros(end, np.uint64)
         versions = [len(images.versions) for images in landscape.slots.values()]
         self._shape = len(versions), max(versions, default=0)
-        self._wrongs = np.zeros((self.end, *self._shape), np.int64)
+        self._wrongs = np.zeros((end, *self._shape), np.int64)
         self._has_run = False
         self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
         self.points: dict[int, Counter[StateKind]] = {}
-        self.hashes: list[Hashes] = []
-
-    def _ids(self, reader: LogReader, record: Record) -> Ids:
-        if record.kind is not Kind.WRITE:
-            return np.zeros(record.length // SECTOR, np.uint32)
-        contents = self._landscape.contents
-        found = contents.ids(reader.payload(record), self.log, record.payload_at)
-        contents.remember(self.log, record.payload_at, found)
-        return found
+        self._hashes = array("Q")
 
     @property
     def cut_points(self) -> int:
@@ -118,14 +93,20 @@ class Walk:
     @property
     def distinct(self) -> int:
         """Number of different contents among them."""
-        return len(np.unique(np.concatenate(self.hashes))) if self.hashes else 0
+        return len(np.unique(self.hashes))
+
+    @property
+    def hashes(self) -> Hashes:
+        """Of each state's content, as far as the log can change it."""
+        return np.array(self._hashes, np.uint64)
 
     def run(self, classes: Classes, prefix: str = "") -> None:
         """Go through all states; `prefix` is the state whose boot wrote this log, with its `>`."""
-        self.points, self.hashes = {}, []
+        self.points, self._hashes = {}, array("Q")
+        self._alone: dict[StateKind, Counter[StateKind]] = {}
         self._classes, self._prefix = classes, prefix
         self._prepare()
-        for record in self.records:
+        for record in self.writes.records:
             self._issue(record)
             at = record.position + 1
             if at > self.start and record.kind is not Kind.MARK:
@@ -137,12 +118,10 @@ class Walk:
 
     def _prepare(self) -> None:
         land = self._landscape
-        self.written[land.tracked] = True
-        sectors = np.flatnonzero(self.written)
-        self._sectors = sectors
+        sectors = self._sectors = np.union1d(self.writes.sectors, land.tracked)
         self._column = np.full(land.sectors, -1, np.int32)
         self._column[sectors] = np.arange(len(sectors), dtype=np.int32)
-        start = self._base.at(sectors)
+        start = self.writes.base.at(sectors)
         self._tracked = self._column[land.tracked]
         self._is_tracked = np.zeros(len(sectors), np.bool_)
         self._is_tracked[self._tracked] = True
@@ -152,7 +131,7 @@ class Walk:
         for images in self._expected:
             for image in images:
                 self._of_slots |= image != _NO_IMAGE
-        wrong = np.array([self._base.wrong(images) for images in land.slots.values()], np.int64)
+        wrong = np.array([each.wrong(self.writes.base) for each in land.slots.values()], np.int64)
         self._now = View(start.copy(), np.uint64(0), wrong.reshape(self._shape).copy())
         self._stable = View(start, np.uint64(0), wrong.reshape(self._shape).copy())
         self._open: list[Step] = []
@@ -176,10 +155,10 @@ class Walk:
             # A cut in a recording is that of a board which had switched itself off: nothing lost.
             self._settle()
         elif record.kind in CHANGES:
-            if self._model is Model.SD:
+            if self.writes.model is Model.SD:
                 self._settle()
             first = int(self._column[record.offset // SECTOR])
-            step = Step(record, first, self._numbers[record.position])
+            step = Step(record, first, self.writes.ids(record))
             # Differences change with what lies over them, also when a FUA write has been answered.
             for news in (step, *(s for s in self._open[-1:] if s.record.fua)):
                 for other in self._open:
@@ -239,17 +218,16 @@ class Walk:
     # What a power cut leaves
 
     def _emit(self, at: int, record: Record) -> None:
-        self._counter = self.points.setdefault(at, Counter())
-        here: list[np.uint64] = []
+        self._counter = Counter[StateKind]()
         doubtful = self._doubtful()
         if self._whole is None:
             self._whole = self._kind_of(self._now, None)
         everything = self._whole
-        self._add(everything, f"{at}/{_ALL}", here, self._now.hash)
-        if doubtful and self._model is not Model.SD:
+        self._add(everything, f"{at}/{_ALL}", self._now.hash)
+        if doubtful and self.writes.model is not Model.SD:
             rest = self._promised_only()
             nothing = self._kind_of(rest, None)
-            self._add(nothing, f"{at}/{_NONE}", here, rest.hash)
+            self._add(nothing, f"{at}/{_NONE}", rest.hash)
             for step in doubtful:
                 position = step.record.position
                 for kind, view, plain, change in (
@@ -258,11 +236,13 @@ class Walk:
                 ):
                     loss = Loss(kind=kind, position=position)
                     found = self._varied(view, plain, change)
-                    self._add(found, f"{at}/{loss}", here, view.hash ^ change.hash)
+                    self._add(found, f"{at}/{loss}", view.hash ^ change.hash)
         newest = doubtful[-1] if doubtful and doubtful[-1].record is record else None
-        self.hashes.append(np.array(here, np.uint64))
         if newest and len(newest.ids) > 1:
             self._tear(newest, at)
+        if self._counter.total() == 1:  # of a card nearly all: a few counters do for them
+            self._counter = self._alone.setdefault(next(iter(self._counter)), self._counter)
+        self.points[at] = self._counter
 
     def _doubtful(self) -> list[Step]:
         """Writes that a power cut may take: the newest, and those that nothing promised."""
@@ -311,7 +291,7 @@ class Walk:
         sectors, missing = self._sectors[columns], whole.ids
         each = hashes(sectors, missing) ^ hashes(sectors, step.ids)
         tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
-        self.hashes.append(self._now.hash ^ tails)
+        self._hashes.frombytes((self._now.hash ^ tails).tobytes())
         wrongs = [
             [_tail(missing, step.ids, image[columns]) for image in images]
             for images in self._expected
@@ -344,10 +324,10 @@ class Walk:
             images.named(w.tolist())
             for images, w in zip(self._landscape.slots.values(), wrong, strict=True)
         )
-        return self._classes.kind(self._landscape.picture(ids, self._base), slots)
+        return self._classes.kind(self._landscape.picture(ids, self.writes.base), slots)
 
-    def _add(self, found: StateKind, state: str, here: list[np.uint64], content: np.uint64) -> None:
-        here.append(content)
+    def _add(self, found: StateKind, state: str, content: np.uint64) -> None:
+        self._hashes.append(int(content))
         self._count_in(found, state)
 
     def _count_in(self, found: StateKind, state: str) -> None:

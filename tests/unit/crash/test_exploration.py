@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.crash import filesystem, tally, workers
-from harness.crash.exploration import Exploration
+from harness.crash.exploration import Exploration, sources
 from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
@@ -33,7 +33,9 @@ def proof(
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
     """What counts of a state here: the boot selection, and both slots."""
-    data = content(exploration.sources(state))
+    data = content(
+        sources(exploration.recording, state, workers.proofs(exploration.recording.folder))
+    )
     slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
     return data[:1024], *(data[slot.offset :][:2048] for slot in slots)
 

@@ -7,10 +7,9 @@ import pytest
 
 from harness.boards.medium.log import Kind
 from harness.boards.medium.model import Loss, Model
-from harness.crash.state import Cut, PackedSources, Sources, cut_off, parse, printed
+from harness.crash.state import Cut, Sources, cut_off, parse, printed
 from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
-    SECTOR,
     SIZE,
     base_image,
     content,
@@ -31,11 +30,6 @@ def computed(base: Path, log: Path, model: Model, state: str) -> bytes:
     file = log.parent.parent / "state-file.json"
     sources.save(file)
     assert content(Sources.load(file)) == content(sources)
-    packed = PackedSources(sources)
-    for first in range(0, SIZE // SECTOR, 5):
-        left = SIZE // SECTOR - first
-        for count in (1, min(left, 7), left):
-            assert list(packed.runs(first, count)) == list(sources.runs(first, count))
     return content(sources)
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from harness.boards.medium.log import CHANGES, Kind, Record
 from harness.boards.medium.model import Loss, Model
+from harness.crash.base import Image
 from harness.crash.classes import Classes
 from harness.crash.contents import Contents
-from harness.crash.landscape import Base, Checked, Landscape, SlotImages
+from harness.crash.landscape import Checked, Landscape, SlotImages
 from harness.crash.state import Sources, cut_off, parse
 from harness.crash.walk import Walk
+from harness.crash.writes import Writes
 from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
     SECTOR,
@@ -71,7 +73,11 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
     versions = {name: contents.ids(data) for data, name in fills.items()}
     images = SlotImages(first=SLOT.start, versions=versions)
     land = Landscape(contents, SIZE, {"A": images}, None)
-    walk = Walk(land, Base(contents, Sources(SIZE, base)), path, model, (start, len(log)))
+    writes = Writes(contents, Image(contents, base), path, model)
+    for state, data in made.items():
+        ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
+        assert b"".join(map(contents.data, ids.tolist())) == data
+    walk = Walk(land, writes, start)
     reads = np.zeros(land.sectors, np.bool_)
     for more in (READS[:4], READS):  # as when a boot has read what none had read before
         reads[list(more)] = True
@@ -113,10 +119,10 @@ def test_a_log_with_a_cut_that_lost_writes_is_refused(tmp_path: Path) -> None:
     found.cut(Loss.parse("none"), found.position, digest=False)
     found.close()
     contents = Contents()
-    landscape = Landscape(contents, SIZE, {}, None)
-    under = Base(contents, Sources(SIZE, base))
+    under = Image(contents, base)
+    Writes(contents, under, folder / "log.bin", Model.DISK, 1)
     with pytest.raises(ConfigurationError, match="the power cut at 1 lost writes"):
-        Walk(landscape, under, folder / "log.bin", Model.DISK, (0, 2))
+        Writes(contents, under, folder / "log.bin", Model.DISK)
 
 
 def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
@@ -130,8 +136,7 @@ def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
     contents = Contents()
     checked = [Checked(first=0, count=3, whole=new.__eq__)]
     land = Landscape(contents, SIZE, {}, None, checked)
-    path = folder / "log.bin"
-    walk = Walk(land, Base(contents, Sources(SIZE, base)), path, Model.SD, (0, 4))
+    walk = Walk(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
     reads = np.zeros(land.sectors, np.bool_)
     reads[[0, 2, 3]] = True
     land.news(reads)
@@ -157,8 +162,7 @@ def test_many_kinds_share_what_is_equal_in_them(tmp_path: Path) -> None:
     found.close()
     contents = Contents()
     land = Landscape(contents, size * SECTOR, {}, None)
-    under = Base(contents, Sources(size * SECTOR, base))
-    walk = Walk(land, under, folder / "log.bin", Model.SD, (0, size))
+    walk = Walk(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
     land.news(np.ones(land.sectors, np.bool_))
     land.survey()
     walk.run(classes := Classes(1))
