@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.pieces import Kept
 
 Sectors = npt.NDArray[np.int64]  # in ascending order
 
@@ -52,7 +53,7 @@ class Image(Base):
 class Over(Base):
     """Another one, `sectors` of which have become `ids`."""
 
-    def __init__(self, under: Base, sectors: Sectors, ids: Ids) -> None:
+    def __init__(self, under: Base, sectors: Sectors, ids: Kept) -> None:
         super().__init__()
         self._under, self._sectors, self._ids = under, sectors, ids
 
@@ -62,7 +63,7 @@ class Over(Base):
         columns = np.searchsorted(self._sectors, sectors)
         changed = columns < len(self._sectors)
         changed[changed] = self._sectors[columns[changed]] == sectors[changed]
-        found[changed] = self._ids[columns[changed]]
+        found[changed] = self._ids.at(columns[changed])
         found[~changed] = self._under.at(sectors[~changed])
         return found
 

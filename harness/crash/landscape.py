@@ -30,10 +30,10 @@ from harness.crash.filesystem import (
     without_bookkeeping,
 )
 from harness.crash.journal import Block, Journal, Recovery
+from harness.crash.pieces import Kept, Pieces
 
 Mask = npt.NDArray[np.bool_]
 _NOT_TRACKED = -1
-_PIECE = 512  # numbers that pictures share as one piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,26 +72,23 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """A crash state where it matters. `odd` tells journals apart that cannot be interpreted.
+    """A crash state where it matters. `odd` tells journals apart that cannot be interpreted."""
 
-    Both arrays are kept as pieces, shared among pictures: most differ in few sectors from another.
-    """
-
-    pieces: tuple[bytes, ...]  # of `ids`
+    kept_ids: Kept
+    kept_seen: Kept
     digest: bytes  # of `ids`
-    seen_pieces: tuple[bytes, ...]
     seen_digest: bytes
     odd: bytes = b""
 
     @property
     def ids(self) -> Ids:
         """A number for each tracked sector, the journal's included, before recovery."""
-        return np.frombuffer(b"".join(self.pieces), np.uint32)
+        return self.kept_ids.whole()
 
     @property
     def seen(self) -> Ids:
         """A number for each tracked sector outside of the journal, after recovery."""
-        return np.frombuffer(b"".join(self.seen_pieces), np.uint32)
+        return self.kept_seen.whole()
 
 
 class Landscape:
@@ -145,7 +142,7 @@ class Landscape:
         self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
         self._inode_columns = np.flatnonzero(self._of_inodes[self.seen]).tolist()
         self._pictures: dict[tuple[bytes, int], Picture] = {}
-        self._pieces: dict[bytes, bytes] = {}
+        self._pieces = Pieces()  # a picture differs from most others in few sectors
 
     def news(self, reads: Mask) -> bool:
         """Whether a boot has read sectors that can differ and are not tracked yet; adds them."""
@@ -175,16 +172,12 @@ class Landscape:
         for one in self._checked:
             self._strip_torn(one, seen, ids, base)
         return Picture(
-            pieces=self._shared(ids),
+            kept_ids=self._pieces.keep(ids),
+            kept_seen=self._pieces.keep(seen),
             digest=raw,
-            seen_pieces=self._shared(seen),
             seen_digest=_digest(seen),
             odd=odd,
         )
-
-    def _shared(self, ids: Ids) -> tuple[bytes, ...]:
-        pieces = (ids[first : first + _PIECE].tobytes() for first in range(0, len(ids), _PIECE))
-        return tuple(self._pieces.setdefault(piece, piece) for piece in pieces)
 
     def recovered(self, base: Base) -> Mask:
         """Sectors that recovery writes in a state that is all in `base`. A boot depends on them

@@ -10,6 +10,7 @@ from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
 from harness.boards.medium.model import Model
 from harness.crash.base import Base, Over, Sectors
 from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.pieces import Pieces
 from harness.crash.state import Cut, Unflushed, surviving
 from harness.errors import ConfigurationError
 
@@ -24,6 +25,7 @@ class Writes:
         self, contents: Contents, base: Base, log: Path, model: Model, end: int | None = None
     ) -> None:
         self.base, self.log, self.model = base, log, model
+        self._pieces = Pieces()  # what is left is in most places what was there before, or all
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
             pieces = [_ids(contents, reader, log, record) for record in self.records]
@@ -55,7 +57,7 @@ class Writes:
             begin, end = self._begin[record.position : record.position + 2]
             kept = slice(begin, end if sectors is None else begin + sectors)
             ids[self._columns[kept]] = self._ids[kept]
-        return Over(self.base, self.sectors, ids)
+        return Over(self.base, self.sectors, self._pieces.keep(ids))
 
     @cached_property
     def _before(self) -> Ids:
