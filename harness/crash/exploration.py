@@ -132,7 +132,7 @@ class Exploration:
         for group in self.groups:
             group.run(self.classes)
         for each in self.booted:
-            each.picture = self._picture_of(each)
+            each.picture = self._picture_of(each.base)
 
     def decided(self) -> dict[StateClass, Booted]:
         """Which boot decides which class: the first one that agrees."""
@@ -231,10 +231,8 @@ class Exploration:
                 offset, length = self.recording.layout[f"slot-{name}"]
                 slot = slice(offset // SECTOR, (offset + length) // SECTOR)
                 reads[slot] = judged[slot]
-        *before, last = parse(proof.state)
-        base = self._written(printed(before)).left(last)
+        base, slots = self._left(proof.state)
         reads |= land.recovered(base)
-        slots = tuple(each.named(each.wrong(base)) for each in land.slots.values())
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
             size = len(images.versions.get(filled, ()))
@@ -250,7 +248,7 @@ class Exploration:
         self._stale |= land.grown()
         self.booted.append(each)
         if not self._stale:
-            each.picture = self._picture_of(each)
+            each.picture = self._picture_of(each.base)
             self._forget()
         return each
 
@@ -269,6 +267,12 @@ class Exploration:
         writes = self._written(prefix.removesuffix(">"))
         self.groups.append(Group(Walk(self.landscape, writes, start), prefix))
 
+    def _left(self, state: str) -> tuple[Base, tuple[str, ...]]:
+        """What power cuts leave, and what fills the slots then."""
+        *before, last = parse(state)
+        base = self._written(printed(before)).left(last)
+        return base, tuple(each.named(each.wrong(base)) for each in self.landscape.slots.values())
+
     def _written(self, state: str) -> Writes:
         """The log of the boot that followed a state; of none, the recording's."""
         if state not in self._writes:
@@ -280,15 +284,16 @@ class Exploration:
     def samples(self) -> list[tuple[Booted, Booted]]:
         """Each boot of the sample with the boot that decides its state. One that nothing decides
         any more, because boots after it have read more, shows nothing."""
-        self.refresh()
-        deciders = [each for each in self.booted if not each.sample]
-        pairs = ((each, self._decider(each, deciders)) for each in self.booted if each.sample)
+        pairs = ((each, self.decider(each.proof.state)) for each in self.booted if each.sample)
         return [(each, by) for each, by in pairs if by is not None]
 
-    def _decider(self, each: Booted, others: Sequence[Booted]) -> Booted | None:
-        assert each.picture is not None  # noqa: S101 - refreshed
-        one = StateClass(each.picture, each.slots)
-        return next((other for other in others if self._agreeing(other, [one])[0]), None)
+    def decider(self, state: str) -> Booted | None:
+        """The boot that decides any state, if one does."""
+        self.refresh()
+        base, slots = self._left(state)
+        one = StateClass(self._picture_of(base), slots)
+        deciders = (each for each in self.booted if not each.sample)
+        return next((each for each in deciders if self._agreeing(each, [one])[0]), None)
 
     def rule(self, kind: Kind, by: Booted) -> str:
         """How a boot decides a kind: by its read set alone, or only after recovery."""
@@ -312,8 +317,8 @@ class Exploration:
             for one in classes
         ]
 
-    def _picture_of(self, each: Booted) -> Picture:
-        return self.landscape.picture(each.base.at(self.landscape.tracked), each.base)
+    def _picture_of(self, base: Base) -> Picture:
+        return self.landscape.picture(base.at(self.landscape.tracked), base)
 
 
 def _mask(runs: Runs, sectors: int) -> Mask:

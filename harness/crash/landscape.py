@@ -141,7 +141,7 @@ class Landscape:
         self._seen_column = np.full(self.sectors, _NOT_TRACKED, np.int32)
         self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
         self._inode_columns = np.flatnonzero(self._of_inodes[self.seen]).tolist()
-        self._pictures: dict[tuple[bytes, int], Picture] = {}
+        self._pictures: dict[tuple[bytes, Base], Picture] = {}
         self._pieces = Pieces()  # a picture differs from most others in few sectors
 
     def news(self, reads: Mask) -> bool:
@@ -153,7 +153,7 @@ class Landscape:
     def picture(self, ids: Ids, base: Base) -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
         raw = _digest(ids)
-        key = (raw, id(base))
+        key = (raw, base)
         if key not in self._pictures:
             self._pictures[key] = self._take(ids, raw, base)
         return self._pictures[key]
