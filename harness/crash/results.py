@@ -7,17 +7,19 @@ what follows from it (`good`, `exhaustive`, `problems`) is worked out each time 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
+from harness.crash.columns import Columns
 from harness.errors import ConfigurationError
 from harness.verdict import Verdict
 
 T = TypeVar("T")
 FILE = "results.json"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +47,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """One record of the log: offset and length in bytes, `seconds` since the start."""
+    """One record of the log: offset and length in bytes, `milliseconds` since the start."""
 
     position: int
     kind: str  # write, zero, trim, flush or mark
     fua: bool = False
     offset: int = 0
     length: int = 0
-    seconds: float = 0.0
+    milliseconds: int = 0
     region: str = ""
     structure: str = ""
     phase: str = ""
@@ -67,7 +69,12 @@ class Point:
     undecided: int = 0
     booted: int = 0
     worst: str = ""
-    state: str = ""  # of the worst
+    loss: str = ""  # of the worst state; where none is known at this position, a whole state
+
+    @property
+    def state(self) -> str:
+        """The worst crash state."""
+        return self.loss if "/" in self.loss or not self.loss else f"{self.at}/{self.loss}"
 
     @property
     def shade(self) -> str:
@@ -169,10 +176,10 @@ class Results:
     """The content of results.json; keys that are not named here are left to others."""
 
     recording: Recorded
-    writes: tuple[Write, ...]
+    writes: Annotated[Columns[Write], PlainValidator(partial(Columns.read, Write))]
     counts: Counts
     verdicts: dict[Verdict, int]
-    points: tuple[Point, ...]
+    points: Annotated[Columns[Point], PlainValidator(partial(Columns.read, Point))]
     proofs: tuple[Proof, ...]
     bad: tuple[Bad, ...]
     disagreements: tuple[Disagreement, ...]
@@ -217,9 +224,8 @@ class Results:
         sums = {
             "verdicts": sum(self.verdicts.values()) + counts.undecided,
             "rules": sum(counts.decided.values()) + counts.undecided,
-            "log positions": sum(
-                sum(point.verdicts.values()) + point.undecided for point in self.points
-            ),
+            "log positions": sum(self.points.column("undecided"))
+            + sum(sum(each.values()) * n for each, n in self.points.counted("verdicts")),
         }
         if min([0, *counts.decided.values(), *self.verdicts.values()]) < 0:
             yield "a number of cut points is below 0"

@@ -7,11 +7,10 @@ position to the next as differences; so 250,000 positions of a bulk write are a 
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from harness.crash.columns import Columns, runs, steps
 from harness.crash.results import Point, Results, Write
 from harness.verdict import Verdict
 
@@ -35,7 +34,7 @@ def strip(results: Results, run: Path) -> dict[str, Any]:
         "command": replay_words(run),
         "shades": SHADES,
         "phases": [[phase.name, phase.start, phase.end] for phase in results.recording.phases],
-        "points": _points(sorted(results.points, key=lambda point: point.at)),
+        "points": _points(results.points),
         "writes": _writes(results.writes),
     }
 
@@ -57,17 +56,7 @@ def report_command(run: Path) -> str:
     return shlex.join(["./run", "harness", "crash", "report", str(run.resolve())])
 
 
-def runs(values: Iterable[int]) -> list[int]:
-    """Run lengths: `[value, count, ...]`."""
-    return [number for value, group in groupby(values) for number in (value, sum(1 for _ in group))]
-
-
-def steps(values: Sequence[int]) -> list[int]:
-    """Run lengths of the differences between neighbours; the first value is its own."""
-    return runs(after - before for before, after in zip((0, *values), values, strict=False))
-
-
-def _points(points: Sequence[Point]) -> dict[str, Any]:
+def _points(points: Columns[Point]) -> dict[str, Any]:
     """What is known of the cuts at each position. A row is shade, cut points by verdict (in the
     order of `Verdict`) and undecided ones: positions share few different rows."""
     rows: dict[tuple[int, ...], int] = {}
@@ -75,9 +64,9 @@ def _points(points: Sequence[Point]) -> dict[str, Any]:
     row = [rows.setdefault(_row(point), len(rows)) for point in points]
     loss = [losses.number(_relative(point)) for point in points]
     return {
-        "at": steps([point.at for point in points]),
+        "at": steps(list(points.column("at"))),
         "row": runs(row),
-        "booted": runs(point.booted for point in points),
+        "booted": runs(points.column("booted")),
         "loss": runs(loss),
         "rows": list(rows),
         "losses": list(losses.known),
@@ -91,24 +80,27 @@ def _row(point: Point) -> tuple[int, ...]:
 
 def _relative(point: Point) -> str:
     """The loss of a position's worst state; the record that it names as `@` and how far back."""
-    at, _, loss = point.state.partition("/")
-    if at != str(point.at) or ">" in loss:
-        return f"={point.state}" if point.state else ""
-    return re.sub(r"^(only|without|torn):(\d+)", lambda m: f"{m[1]}:@{point.at - int(m[2])}", loss)
+    if "/" in point.loss:
+        return f"={point.loss}"
+    return re.sub(
+        r"^(only|without|torn):(\d+)", lambda m: f"{m[1]}:@{point.at - int(m[2])}", point.loss
+    )
 
 
-def _writes(writes: Sequence[Write]) -> dict[str, Any]:
+def _writes(writes: Columns[Write]) -> dict[str, Any]:
     kinds, regions, structures = Names(), Names(), Names()
-    ends = [0, *(write.offset + write.length for write in writes)]
+    lengths = list(writes.column("length"))
+    offsets = list(writes.column("offset"))
+    ends = [0, *map(sum, zip(offsets, lengths, strict=True))]
     return {
-        "position": steps([write.position for write in writes]),
-        "kind": runs(kinds.number(write.kind) for write in writes),
-        "fua": runs(int(write.fua) for write in writes),
-        "gap": runs(write.offset - end for write, end in zip(writes, ends, strict=False)),
-        "length": runs(write.length for write in writes),
-        "milliseconds": steps([round(1000 * write.seconds) for write in writes]),
-        "region": runs(regions.number(write.region) for write in writes),
-        "structure": runs(structures.number(write.structure) for write in writes),
+        "position": steps(list(writes.column("position"))),
+        "kind": runs(map(kinds.number, writes.column("kind"))),
+        "fua": runs(map(int, writes.column("fua"))),
+        "gap": runs(offset - end for offset, end in zip(offsets, ends, strict=False)),
+        "length": runs(lengths),
+        "milliseconds": steps(list(writes.column("milliseconds"))),
+        "region": runs(map(regions.number, writes.column("region"))),
+        "structure": runs(map(structures.number, writes.column("structure"))),
         "kinds": list(kinds.known),
         "regions": list(regions.known),
         "structures": list(structures.known),

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from harness.boards.medium.log import CHANGES, Kind, LogReader
 from harness.crash import results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
+from harness.crash.columns import Columns
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration
 from harness.crash.prove import Proof
@@ -28,24 +29,34 @@ _ORDER = list(Verdict)  # best first
 def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) -> Results:
     """Work out the results, write results.json into the recording's folder, return them."""
     found = tally(exploration, seconds=seconds, jobs=jobs)
-    data = {"schema": results.SCHEMA, **asdict(found)}
-    del data["sha256"]
+    data = {"schema": results.SCHEMA, **_as_data(found)}
     new = folder / f"{results.FILE}.new"
     new.write_text(json.dumps(data) + "\n", encoding="utf-8")
     new.replace(folder / results.FILE)
     return results.load(folder)
 
 
+def _as_data(found: Results) -> dict[str, Any]:
+    data = {each.name: getattr(found, each.name) for each in fields(found) if each.init}
+    for name in ("recording", "counts"):
+        data[name] = asdict(data[name])
+    for name in ("proofs", "bad", "disagreements"):
+        data[name] = [asdict(each) for each in data[name]]
+    for name in ("writes", "points"):
+        data[name] = data[name].data()
+    del data["sha256"]
+    return data
+
+
 def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
     exploration.refresh()
-    points = [
-        _point(exploration, at, kinds) for at, kinds in sorted(exploration.groups[0].points.items())
-    ]
+    cuts = sorted(exploration.groups[0].points.items())
+    points = Columns(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
     verdicts: Counter[Verdict] = Counter()
-    for point in points:
-        verdicts.update(point.verdicts)
-    undecided = sum(point.undecided for point in points)
+    for each, count in points.counted("verdicts"):
+        verdicts.update({verdict: n * count for verdict, n in each.items()})
+    undecided = sum(points.column("undecided"))
     disagreements = tuple(_disagreements(exploration))
     bad = tuple(_bad(exploration))
     nested = _nested(exploration)
@@ -55,7 +66,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     rules = _rules(exploration)
     return Results(
         recording=_recorded(exploration.recording),
-        writes=tuple(_writes(exploration.recording)),
+        writes=Columns(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
             distinct=exploration.main.distinct,
@@ -67,7 +78,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             nested=nested,
         ),
         verdicts=dict(verdicts),
-        points=tuple(points),
+        points=points,
         proofs=tuple(proofs),
         bad=bad,
         disagreements=disagreements,
@@ -118,7 +129,7 @@ def allowed_ends(recording: Recording, at: int) -> set[tuple[str, str]]:
 def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> results.Point:
     decided, recording = exploration.decided(), exploration.recording
     verdicts: Counter[Verdict] = Counter()
-    undecided, worst, state = 0, "", ""
+    undecided, worst, loss = 0, "", ""
     for kind, count in kinds.items():
         by = decided.get(kind.parent)
         if by is None:
@@ -127,14 +138,14 @@ def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> resu
         verdict, _ = verdict_of(recording, at, by.proof)
         verdicts[verdict] += count
         if not worst or _ORDER.index(verdict) > _ORDER.index(Verdict(worst)):
-            worst, state = str(verdict), _state_at(kind, at)
+            worst, loss = str(verdict), _state_at(kind, at).removeprefix(f"{at}/")
     booted = sum(
         each.proof.state.partition("/")[0] == str(at)
         for each in exploration.booted
         if not each.nested
     )
     return results.Point(
-        at=at, verdicts=dict(verdicts), undecided=undecided, booted=booted, worst=worst, state=state
+        at=at, verdicts=dict(verdicts), undecided=undecided, booted=booted, worst=worst, loss=loss
     )
 
 
@@ -297,7 +308,7 @@ def _writes(recording: Recording) -> Iterator[results.Write]:
                 position=record.position,
                 kind=record.kind.name.lower(),
                 fua=record.fua,
-                seconds=round((record.monotonic_ns - began) / 1e9, 3),
+                milliseconds=(record.monotonic_ns - began) // 1_000_000,
                 phase=recording.phase(record.position),
                 **fields,
             )

@@ -95,7 +95,7 @@ def told(record: Record) -> str:
 
 
 def _pack(source: Path, target: Path) -> None:
-    """Compress: results.json of 250,000 positions has 70 MB, in numbers that repeat."""
+    """Compress: most of results.json is numbers that repeat."""
     with source.open("rb") as plain, gzip.open(target, "wb") as packed:
         shutil.copyfileobj(plain, packed)
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.crash.columns import Columns
+from harness.crash.results import SCHEMA, Point, Write
+
 START = 40  # records of provisioning lie before
 MIB = 1 << 20
 # phase, its share of the log, the verdict of a cut in it, what is written there
@@ -46,7 +49,7 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
         _proof(number, point) for number, point in enumerate(p for p in points if p["booted"])
     ]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "recording": {
             "machine": "legacy-gateway",
             "board": "gateway-qemu",
@@ -73,8 +76,19 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
 def write_run(folder: Path, content: dict[str, Any]) -> Path:
     """A run with these results; returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps(packed(content)))
     return folder
+
+
+def packed(content: dict[str, Any]) -> dict[str, Any]:
+    """As it stands in the file: rows in columns."""
+    kinds: dict[str, type[Any]] = {"writes": Write, "points": Point}
+    rows = {
+        key: Columns(kind, (kind(**row) for row in content[key])).data()
+        for key, kind in kinds.items()
+        if key in content
+    }
+    return {**content, **rows}
 
 
 def _phases(positions: int) -> Iterator[tuple[str, int, int, str, tuple[str, ...]]]:
@@ -101,7 +115,7 @@ def _writes(
                 "fua": False,
                 "offset": 0,
                 "length": 0,
-                "seconds": position / 100,
+                "milliseconds": position * 10,
                 "region": "",
                 "structure": "",
                 "phase": phase,
@@ -113,7 +127,7 @@ def _writes(
             "fua": not bulk and step % 9 == 0,
             "offset": offset + (step * length if bulk else step % 8 * 4096),
             "length": length,
-            "seconds": position / 100,
+            "milliseconds": position * 10,
             "region": region,
             "structure": structure,
             "phase": phase,
@@ -127,7 +141,7 @@ def _point(
     name, start, end, verdict, _ = next(phase for phase in phases if phase[1] <= at < phase[2])
     many = 1 + at % 40 if write["length"] > 4096 else 1 + at % 4
     if open_end and start > next(phase[1] for phase in phases if phase[0] == "settled"):
-        return {"at": at, "verdicts": {}, "undecided": many, "booted": 0, "worst": "", "state": ""}
+        return {"at": at, "verdicts": {}, "undecided": many, "booted": 0, "worst": "", "loss": ""}
     verdicts = {verdict: many}
     middle = (start + end) // 2
     if bad and name == "switch" and at in (middle, middle + 1):
@@ -144,7 +158,7 @@ def _point(
         "undecided": 0,
         "booted": booted,
         "worst": worst,
-        "state": f"{at}/{loss}",
+        "loss": loss,
     }
 
 
@@ -152,7 +166,7 @@ def _proof(number: int, point: dict[str, Any]) -> dict[str, Any]:
     verdict = point["worst"]
     return {
         "id": number,
-        "state": point["state"],
+        "state": f"{point['at']}/{point['loss']}",
         "verdict": verdict,
         "final": verdict if verdict in ("old", "new") else "new" if verdict == "recovered" else "",
         "boots": 2 if verdict == "recovered" else 1,
@@ -173,7 +187,7 @@ _WHY = {
 
 def _bad(point: dict[str, Any]) -> dict[str, Any]:
     return {
-        "state": point["state"],
+        "state": f"{point['at']}/{point['loss']}",
         "verdict": point["worst"],
         "why": _WHY[point["worst"]],
         "proof": 3,

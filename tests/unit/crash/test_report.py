@@ -9,7 +9,7 @@ import rich.console
 
 from harness.crash import report
 from harness.crash.results import load
-from harness.crash.strip import replay_command, runs, steps, strip
+from harness.crash.strip import replay_command, strip
 from harness.errors import ConfigurationError
 from harness.verdict import Verdict
 from tests.unit.crash.samples import START, results, write_run
@@ -153,18 +153,12 @@ def test_text_cannot_end_the_script(tmp_path: Path) -> None:
     assert page_of(tmp_path, content).open == []
 
 
-def test_columns() -> None:
-    assert runs([5, 5, 5, 2]) == [5, 3, 2, 1]
-    assert steps([7, 8, 9, 9]) == [7, 1, 1, 2, 0, 1]
-    assert runs([]) == []
-
-
 def test_losses_are_told_relative_to_the_cut(tmp_path: Path) -> None:
     """Else each of 250,000 positions had a text of its own."""
     content = results()
     for point in content["points"]:
-        point["state"] = f"{point['at']}/torn:{point['at'] - 1}:1"
-    content["points"][7]["state"] = "3/all>4/none"
+        point["loss"] = f"torn:{point['at'] - 1}:1"
+    content["points"][7]["loss"] = "3/all>4/none"
     found = strip(load(write_run(tmp_path, content)), tmp_path)["points"]
     assert found["losses"] == ["torn:@1:1", "=3/all>4/none"]
 
@@ -172,8 +166,8 @@ def test_losses_are_told_relative_to_the_cut(tmp_path: Path) -> None:
 def test_results_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="harness crash explore"):
         report.write(tmp_path)
-    with pytest.raises(ConfigurationError, match="schema 2 is not known, 1 is"):
-        report.write(write_run(tmp_path, {"schema": 2}))
+    with pytest.raises(ConfigurationError, match="schema 1 is not known, 2 is"):
+        report.write(write_run(tmp_path, {"schema": 1}))
     with pytest.raises(ConfigurationError, match=r"counts\.booted"):
         content = results()
         del content["counts"]["booted"]

@@ -19,7 +19,7 @@ from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
 from harness.images import release as releases
 from harness.verdict import Verdict
-from tests.unit.crash.samples import START, results, write_run
+from tests.unit.crash.samples import START, packed, results, write_run
 from tests.unit.evidence.samples import NOON, make_release
 
 POSITIONS = 500
@@ -79,7 +79,7 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert numbers["verdicts"] == content["verdicts"]
     text = gzip.decompress((kept.folder / crash.RESULTS_FILE).read_bytes())
     assert numbers["results_sha256"] == hashlib.sha256(text).hexdigest()
-    assert json.loads(text) == content
+    assert json.loads(text) == packed(content)
     assert "0 bricked, 0 inconsistent of" in (kept.folder / crash.REPORT_FILE).read_text()
     assert (kept.folder / "report.html").is_file()
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
