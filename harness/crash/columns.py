@@ -73,7 +73,7 @@ class Columns(Sequence[T]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Columns) and self.data() == other.data()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as of a list
 
 
 class _Column:
