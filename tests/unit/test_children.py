@@ -129,12 +129,12 @@ import pathlib, time, pytest
 
 @pytest.fixture(scope="session")
 def board():
-    pathlib.Path("begun").touch()
     yield
     time.sleep(1)
     pathlib.Path("closed").touch()
 
 def test_long(board):
+    pathlib.Path("begun").touch()
     time.sleep(300)
 """
 
@@ -162,8 +162,8 @@ def test_workers_of_a_child_close_their_boards_when_it_is_interrupted(tmp_path: 
 
 # A parent as `harness test` is one: two children that clean up when they are interrupted.
 CLEANING = """
-pathlib.Path("NAME.begun").touch()
 try:
+    pathlib.Path("NAME.begun").touch()
     while True: time.sleep(0.05)
 finally:
     print("closing", file=sys.stderr)
