@@ -30,7 +30,7 @@ class Contents:
     """All sector contents met so far; not thread-safe."""
 
     def __init__(self) -> None:
-        self._ids: dict[bytes, int] = {_digest(bytes(SECTOR)): ZERO}
+        self._ids: dict[bytes, int] = {digest(bytes(SECTOR)): ZERO}
         self._where: list[bytes | tuple[Path, int]] = [bytes(SECTOR)]
         # file -> places in it, ascending, and the numbers of the sectors from there on
         self._known: dict[Path, tuple[list[int], list[Ids]]] = {}
@@ -42,10 +42,10 @@ class Contents:
         found = np.empty(len(data) // SECTOR, np.uint32)
         for index in range(len(found)):
             piece = view[index * SECTOR : (index + 1) * SECTOR]
-            digest = _digest(piece)
-            number = self._ids.get(digest)
+            key = digest(piece)
+            number = self._ids.get(key)
             if number is None:
-                number = self._ids[digest] = len(self._where)
+                number = self._ids[key] = len(self._where)
                 self._where.append((source, offset + index * SECTOR) if source else bytes(piece))
             found[index] = number
         return found
@@ -97,5 +97,6 @@ def hashes(sectors: npt.NDArray[Any], ids: Ids) -> npt.NDArray[np.uint64]:
         return word ^ (word >> np.uint64(32))
 
 
-def _digest(data: bytes | memoryview) -> bytes:
+def digest(data: bytes | memoryview) -> bytes:
+    """16 bytes that stand for a content."""
     return hashlib.blake2b(data, digest_size=16).digest()

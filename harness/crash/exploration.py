@@ -284,13 +284,18 @@ class Exploration:
     def samples(self) -> list[tuple[Booted, Booted]]:
         """Each boot of the sample with the boot that decides its state. One that nothing decides
         any more, because boots after it have read more, shows nothing."""
-        pairs = ((each, self.decider(each.proof.state)) for each in self.booted if each.sample)
+        self.refresh()
+        pairs = (
+            (each, self._decider(each.base, each.slots)) for each in self.booted if each.sample
+        )
         return [(each, by) for each, by in pairs if by is not None]
 
     def decider(self, state: str) -> Booted | None:
         """The boot that decides any state, if one does."""
         self.refresh()
-        base, slots = self._left(state)
+        return self._decider(*self._left(state))
+
+    def _decider(self, base: Base, slots: tuple[str, ...]) -> Booted | None:
         one = StateClass(self._picture_of(base), slots)
         deciders = (each for each in self.booted if not each.sample)
         return next((each for each in deciders if self._agreeing(each, [one])[0]), None)

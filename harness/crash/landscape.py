@@ -16,13 +16,12 @@ Two crash states get the same verdict when they agree in three things:
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.crash.base import Base
-from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.contents import SECTOR, Contents, Ids, digest
 from harness.crash.filesystem import (
     FileSystem,
     inodes_without_bookkeeping,
@@ -152,7 +151,7 @@ class Landscape:
 
     def picture(self, ids: Ids, base: Base) -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
-        raw = _digest(ids)
+        raw = digest(ids.tobytes())
         key = (raw, base)
         if key not in self._pictures:
             self._pictures[key] = self._take(ids, raw, base)
@@ -175,7 +174,7 @@ class Landscape:
             kept_ids=self._pieces.keep(ids),
             kept_seen=self._pieces.keep(seen),
             digest=raw,
-            seen_digest=_digest(seen),
+            seen_digest=digest(seen.tobytes()),
             odd=odd,
         )
 
@@ -251,7 +250,3 @@ class Landscape:
         if not self._whole[key]:
             columns = self._seen_column[sectors]
             seen[columns[columns != _NOT_TRACKED]] = self._torn
-
-
-def _digest(ids: Ids) -> bytes:
-    return blake2b(ids.tobytes(), digest_size=16).digest()

@@ -1,12 +1,11 @@
 """Arrays of content numbers that have most of their parts in common: each part is kept once."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.crash.contents import Ids
+from harness.crash.contents import Ids, digest
 
 _LENGTH = 512  # numbers in a piece
 
@@ -35,11 +34,13 @@ class Pieces:
         return found
 
     def _row(self, piece: Ids) -> int:
-        digest = blake2b(piece.tobytes(), digest_size=16).digest()
-        row = self._rows.setdefault(digest, len(self._rows))
-        if row == len(self._table):
-            self._table = np.concatenate((self._table, np.empty_like(self._table)))
-        self._table[row] = piece
+        key = digest(piece.tobytes())
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self._rows)
+            if row == len(self._table):
+                self._table = np.concatenate((self._table, np.empty_like(self._table)))
+            self._table[row] = piece
         return row
 
 

@@ -80,6 +80,8 @@ class Walk:
         versions = [len(images.versions) for images in landscape.slots.values()]
         self._shape = len(versions), max(versions, default=0)
         self._wrongs = np.zeros((end, *self._shape), np.int64)
+        wrong = [images.wrong(writes.base) for images in landscape.slots.values()]
+        self._wrong = np.array(wrong, np.int64).reshape(self._shape)  # before the log
         self._has_run = False
         self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
         self.points: dict[int, Counter[StateKind]] = {}
@@ -131,9 +133,8 @@ class Walk:
         for images in self._expected:
             for image in images:
                 self._of_slots |= image != _NO_IMAGE
-        wrong = np.array([each.wrong(self.writes.base) for each in land.slots.values()], np.int64)
-        self._now = View(start.copy(), np.uint64(0), wrong.reshape(self._shape).copy())
-        self._stable = View(start, np.uint64(0), wrong.reshape(self._shape).copy())
+        self._now = View(start.copy(), np.uint64(0), self._wrong.copy())
+        self._stable = View(start, np.uint64(0), self._wrong.copy())
         self._open: list[Step] = []
         self._whole = None
 

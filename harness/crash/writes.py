@@ -24,7 +24,7 @@ class Writes:
     def __init__(
         self, contents: Contents, base: Base, log: Path, model: Model, end: int | None = None
     ) -> None:
-        self.base, self.log, self.model = base, log, model
+        self.base, self.model = base, model
         self._pieces = Pieces()  # what is left is in most places what was there before, or all
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
