@@ -89,6 +89,12 @@ class Point:
         return str(seen[-1]) if seen else "none"
 
 
+def loss_at(at: int, state: str) -> str:
+    """The `loss` of a Point: a single cut at that position by its loss, any other state whole."""
+    loss = state.removeprefix(f"{at}/")
+    return state if "/" in loss else loss
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """One boot to a verdict; `decides` is how many cut points have their verdict from it."""

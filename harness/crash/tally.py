@@ -138,7 +138,7 @@ def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> resu
         verdict, _ = verdict_of(recording, at, by.proof)
         verdicts[verdict] += count
         if not worst or _ORDER.index(verdict) > _ORDER.index(Verdict(worst)):
-            worst, loss = str(verdict), _state_at(kind, at).removeprefix(f"{at}/")
+            worst, loss = str(verdict), results.loss_at(at, _state_at(kind, at))
     booted = sum(
         each.proof.state.partition("/")[0] == str(at)
         for each in exploration.booted

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.crash.columns import Columns, runs, steps
-from harness.crash.results import Point
+from harness.crash.results import Point, loss_at
 from harness.verdict import Verdict
 
 OLD, NEW = {Verdict.OLD: 3}, {Verdict.NEW: 2, Verdict.OLD: 1}
@@ -33,6 +33,13 @@ def test_the_same_rows_come_back(rows: list[Point]) -> None:
     assert list(found.column("undecided")) == [row.undecided for row in rows]
     counted = Counter({str(value): count for value, count in found.counted("verdicts")})
     assert counted == Counter(str(row.verdicts) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "state", ["7/all", "7/torn:6:1", "3/all", "7/without:5>4/torn:3:1", "3/all>7/all"]
+)
+def test_a_point_knows_its_worst_state(state: str) -> None:
+    assert Point(at=7, verdicts=OLD, loss=loss_at(7, state)).state == state
 
 
 def test_half_a_million_rows_are_a_few_numbers() -> None:
