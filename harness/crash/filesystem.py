@@ -1,15 +1,16 @@
-"""The data partition's ext4 file system: where its structures lie, and what in its superblock and
-its inodes is bookkeeping that no boot depends on.
+"""The data partition's ext4 file system: where its structures lie.
 
-Asked of e2fsprogs (`dumpe2fs`, `debugfs`), once, of the disk image that was flashed: mkfs decides
-where bitmaps, inode tables and the journal are, and mounting never moves them.
+Asked of its superblock and of e2fsprogs (`dumpe2fs`, `debugfs`), once, of the disk image that was
+flashed: mkfs decides where bitmaps, inode tables and the journal are, mounting never moves them.
 """
 
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from crc32c import crc32c
 
 from harness import process
 from harness.crash.contents import SECTOR
@@ -17,41 +18,18 @@ from harness.errors import ConfigurationError
 
 SUPERBLOCK = "superblock"  # parts of a group, as dumpe2fs names them
 INODE_TABLE = "Inode table"
+DESCRIPTORS = "Group descriptors"
 _PART = re.compile(
-    rf"({SUPERBLOCK}|Group descriptors|Reserved GDT blocks|Block bitmap|Inode bitmap|{INODE_TABLE})"
+    rf"({SUPERBLOCK}|{DESCRIPTORS}|Reserved GDT blocks|Block bitmap|Inode bitmap|{INODE_TABLE})"
     r" at (\d+)(?:-(\d+))?"
 )
 _SECONDS = 60.0
 
 _SUPERBLOCK = 1024  # byte offset in the file system, and its size
-_INCOMPAT, _RECOVER = 0x60, 0x4  # s_feature_incompat: the journal needs recovery
-
-# Offset and length in the superblock of what differs from mount to mount without any consequence:
-# https://docs.kernel.org/filesystems/ext4/super.html. The counters of free blocks and inodes are
-# computed anew at each mount.
-_BOOKKEEPING = (
-    (0x0C, 8),  # s_free_blocks_count_lo, s_free_inodes_count
-    (0x2C, 8),  # s_mtime, s_wtime
-    (0x34, 2),  # s_mnt_count: -1 is the limit, so it never causes a check
-    (0x88, 64),  # s_last_mounted
-    (0x158, 4),  # s_free_blocks_count_hi
-    (0x178, 8),  # s_kbytes_written
-    (0x274, 2),  # s_wtime_hi, s_mtime_hi
-    (0x3FC, 4),  # s_checksum
-)
-# The same of an inode: https://docs.kernel.org/filesystems/ext4/inodes.html. Not i_dtime, which
-# links orphans.
-_INODE_BOOKKEEPING = (
-    (0x08, 12),  # i_atime, i_ctime, i_mtime
-    (0x24, 4),  # l_i_version
-    (0x7C, 2),  # l_i_checksum_lo
-    (0x82, 2),  # i_checksum_hi
-    (
-        0x84,
-        24,
-    ),  # i_ctime_extra, i_mtime_extra, i_atime_extra, i_crtime, i_crtime_extra, i_version_hi
-)
-_INODE_SIZE = 256  # bytes; inodes of another size count with all that is in them
+# In the superblock: s_feature_incompat, s_feature_ro_compat, s_uuid, s_desc_size, s_checksum_seed
+# (https://docs.kernel.org/filesystems/ext4/super.html).
+_INCOMPAT, _RO_COMPAT, _UUID, _DESC_SIZE, _SEED = 0x60, 0x64, 0x68, 0xFE, 0x270
+_64BIT, _CSUM_SEED, _METADATA_CSUM = 0x80, 0x2000, 0x400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +40,10 @@ class FileSystem:
     length: int
     block_size: int
     inode_size: int
+    inodes_per_group: int
+    descriptor_size: int  # bytes of a group descriptor
+    checksums: bool  # inodes, descriptors and all other metadata have one
+    seed: int  # of these checksums
     journal: tuple[int, ...]  # the journal's blocks, in order, as blocks of the file system
     parts: tuple[
         tuple[int, int, str], ...
@@ -81,14 +63,6 @@ class FileSystem:
         """First of the superblock's two sectors on the disk."""
         return (self.offset + _SUPERBLOCK) // SECTOR
 
-    def inode_tables(self) -> Iterator[tuple[int, int]]:
-        """(first sector on the disk, sectors) of each inode table whose inodes have bookkeeping."""
-        if self.inode_size != _INODE_SIZE:
-            return
-        for first, last, name in self.parts:
-            if name == INODE_TABLE:
-                yield self.sector(first), (last - first + 1) * self.sectors_per_block
-
 
 def find(image: Path, region: tuple[int, int]) -> FileSystem:
     """Ask e2fsprogs about the file system in a region (byte offset, length) of a disk image.
@@ -98,44 +72,44 @@ def find(image: Path, region: tuple[int, int]) -> FileSystem:
     offset, length = region
     where = f"{image}?offset={offset}"  # libext2fs, unix_io.c: for the name of any device
     told = process.run(["dumpe2fs", where], timeout=_SECONDS, check=False).stdout
-    block, inode = (
-        re.search(rf"^{name} size:\s+(\d+)$", told, re.MULTILINE) for name in ("Block", "Inode")
-    )
     text = process.run(["debugfs", "-R", "blocks <8>", where], timeout=_SECONDS, check=False).stdout
     journal = tuple(map(int, text.split()))  # <8> is its inode, always
-    if not block or not inode or not journal:
+    if not told or not journal:
         raise ConfigurationError(f"{image}: no ext4 file system with a journal at byte {offset}")
+    with image.open("rb") as stream:
+        stream.seek(offset + _SUPERBLOCK)
+        superblock = stream.read(_SUPERBLOCK)
     return FileSystem(
         offset=offset,
         length=length,
-        block_size=int(block[1]),
-        inode_size=int(inode[1]),
         journal=journal,
         parts=tuple(
             (int(first), int(last or first), name) for name, first, last in _PART.findall(told)
         ),
+        **_geometry(superblock),
     )
 
 
-def needs_recovery(superblock: bytes) -> bool:
-    """Whether the superblock says that the journal is to be replayed."""
-    return bool(struct.unpack_from("<I", superblock, _INCOMPAT)[0] & _RECOVER)
+def _geometry(superblock: bytes) -> dict[str, Any]:
+    inodes, block_size, inode_size = (
+        struct.unpack_from(form, superblock, at)[0]
+        for form, at in (("<I", 0x28), ("<I", 0x18), ("<H", 0x58))
+    )
+    incompatible, read_only = struct.unpack_from("<II", superblock, _INCOMPAT)
+    wide = struct.unpack_from("<H", superblock, _DESC_SIZE)[0]
+    seed = checksum(superblock[_UUID : _UUID + 16])
+    if incompatible & _CSUM_SEED:
+        (seed,) = struct.unpack_from("<I", superblock, _SEED)
+    return {
+        "block_size": 1024 << block_size,
+        "inode_size": inode_size,
+        "inodes_per_group": inodes,
+        "descriptor_size": wide if incompatible & _64BIT else 32,
+        "checksums": bool(read_only & _METADATA_CSUM),
+        "seed": seed,
+    }
 
 
-def without_bookkeeping(superblock: bytes) -> bytes:
-    """The superblock's 1024 bytes with all that is zeroed that no boot depends on."""
-    plain = bytearray(superblock)
-    for offset, length in _BOOKKEEPING:
-        plain[offset : offset + length] = bytes(length)
-    incompat = struct.unpack_from("<I", plain, _INCOMPAT)[0]
-    struct.pack_into("<I", plain, _INCOMPAT, incompat & ~_RECOVER)
-    return bytes(plain)
-
-
-def inodes_without_bookkeeping(sector: bytes) -> bytes:
-    """A sector of an inode table (`FileSystem.inode_tables`) without what no boot depends on."""
-    plain = bytearray(sector)
-    for inode in range(0, len(plain), _INODE_SIZE):
-        for offset, length in _INODE_BOOKKEEPING:
-            plain[inode + offset : inode + offset + length] = bytes(length)
-    return bytes(plain)
+def checksum(data: bytes, seed: int = 0xFFFFFFFF) -> int:
+    """CRC-32C as ext4 and its journal use it: seeded, and without the final inversion."""
+    return ~crc32c(data, ~seed & 0xFFFFFFFF) & 0xFFFFFFFF

@@ -13,9 +13,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from crc32c import crc32c
-
 from harness.crash.contents import SECTOR, Contents
+from harness.crash.filesystem import checksum
 
 _MAGIC = 0xC03B3998
 _DESCRIPTOR, _COMMIT, _REVOKE = 1, 2, 5
@@ -56,27 +55,32 @@ class Journal:
         first, sequence, start = struct.unpack_from(">III", head, 0x14)
         if magic != _MAGIC or kind not in (3, 4) or head[0x20:0x24] != bytes(4):  # s_errno
             return Recovery(unknown=True)
+        features = struct.unpack_from(">I", head, 0x28)[0]
+        if not self._accepted(head, features):  # of an empty one, too: it is not loaded
+            return Recovery(unknown=True)
         if start == 0:
             return Recovery()
-        features = struct.unpack_from(">I", head, 0x28)[0]
-        # A journal with transactions that the superblock knows nothing of is wiped by the kernel.
-        if not (needed and self._plain(head, features)):
+        # A journal with transactions that the superblock knows nothing of is wiped by the kernel;
+        # without checksums nothing says what is whole.
+        if not (needed and features & _CSUM_V3):
             return Recovery(unknown=True)
-        seed = ~crc32c(head[0x30:0x40]) & 0xFFFFFFFF  # raw state: no final inversion, as in ext4
+        seed = checksum(head[0x30:0x40])
         scan = _Scan(self, read, seed, wide=bool(features & _64BIT), first=first)
         return scan.run(start, sequence)
 
-    def _plain(self, head: bytes, features: int) -> bool:
+    def _accepted(self, head: bytes, features: int) -> bool:
         """Whether a journal's superblock (1024 bytes) is whole and asks for nothing unknown."""
-        if features & ~_KNOWN or not features & _CSUM_V3:
-            return False
         size, length = struct.unpack_from(">II", head, 0x0C)
         compatible, read_only = head[0x24:0x28], head[0x2C:0x30]
         stored = struct.unpack_from(">I", head, 0xFC)[0]
         return (
-            (size, length) == (self._block_size, self._length)
+            not features & ~_KNOWN
+            and (size, length) == (self._block_size, self._length)
             and compatible == read_only == bytes(4)
-            and bool(stored == _raw(head[:0xFC] + bytes(4) + head[0x100:1024], 0xFFFFFFFF))
+            and (
+                not features & _CSUM_V3  # as mkfs makes it
+                or bool(stored == checksum(head[:0xFC] + bytes(4) + head[0x100:1024]))
+            )
         )
 
     def _data(self, block: Block) -> bytes:
@@ -122,11 +126,11 @@ class Journal:
         """Whether a commit block is whole."""
         data = self._data(block)
         stored = struct.unpack_from(">I", data, 16)[0]
-        return bool(stored == _raw(data[:16] + bytes(4) + data[20:], seed))
+        return bool(stored == checksum(data[:16] + bytes(4) + data[20:], seed))
 
-    def data_right(self, block: Block, sequence: int, seed: int, checksum: int) -> bool:
+    def data_right(self, block: Block, sequence: int, seed: int, promised: int) -> bool:
         """Whether a journalled block is what its tag promises."""
-        return _raw(self._data(block), _raw(struct.pack(">I", sequence), seed)) == checksum
+        return checksum(self._data(block), checksum(struct.pack(">I", sequence), seed)) == promised
 
     def unescaped(self, block: Block) -> Block:
         """A journalled block whose first word was taken out because it looks like a header."""
@@ -186,8 +190,8 @@ class _Scan:
     def _commit(
         self, sequence: int, pending: Sequence[tuple[int, int, int, Block]], revokes: Sequence[int]
     ) -> bool:
-        for target, flags, checksum, block in pending:
-            if not self._journal.data_right(block, sequence, self._seed, checksum):
+        for target, flags, promised, block in pending:
+            if not self._journal.data_right(block, sequence, self._seed, promised):
                 return False
             whole = self._journal.unescaped(block) if flags & _ESCAPED else block
             self._found.append((sequence, target, whole))
@@ -206,12 +210,7 @@ class _Scan:
         return at if at < self._journal.length else at - self._journal.length + self._first
 
 
-def _raw(data: bytes, seed: int) -> int:
-    """CRC-32C as ext4 uses it: seeded, and without the final inversion."""
-    return ~crc32c(data, ~seed & 0xFFFFFFFF) & 0xFFFFFFFF
-
-
 def _tail_right(data: bytes, seed: int) -> bool:
     """Descriptor and revocation blocks end in a checksum of themselves."""
     stored = struct.unpack_from(">I", data, len(data) - 4)[0]
-    return bool(stored == _raw(data[:-4] + bytes(4), seed))
+    return bool(stored == checksum(data[:-4] + bytes(4), seed))

@@ -8,13 +8,15 @@ Two crash states get the same verdict when they agree in three things:
 - what fills slot A and slot B: one of the recording's versions or none (the judge hashes all of a
   slot, a boot reads little of it);
 - nothing else. The journal itself counts only by what recovery makes of it, superblock and inodes
-  without their bookkeeping. What this rests on is in docs/crash.md, and each run tests it with
-  states that it decided this way and boots all the same.
+  without their bookkeeping, as long as their readers accept them (`metadata`): what they refuse
+  counts as it is, before recovery. What this rests on is in docs/crash.md; each run gives all kinds
+  of states to the real readers (`audit`), and boots some of those that it decided this way.
 
 `tracked` are the sectors that can differ at all: written in some log, and read or of the journal.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +24,14 @@ import numpy.typing as npt
 
 from harness.crash.base import Base
 from harness.crash.contents import SECTOR, Contents, Ids, digest
-from harness.crash.filesystem import (
-    FileSystem,
-    inodes_without_bookkeeping,
-    needs_recovery,
-    without_bookkeeping,
-)
+from harness.crash.filesystem import FileSystem
 from harness.crash.journal import Block, Journal, Recovery
+from harness.crash.metadata import (
+    Metadata,
+    needs_recovery,
+    plain_superblock,
+    superblock_accepted,
+)
 from harness.crash.pieces import Kept, Pieces
 
 Mask = npt.NDArray[np.bool_]
@@ -71,7 +74,8 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """A crash state where it matters. `odd` tells journals apart that cannot be interpreted."""
+    """A crash state where it matters. `odd` tells apart what must not be taken for equal although
+    it is after recovery: journals that cannot be interpreted, metadata that is refused."""
 
     kept_ids: Kept
     kept_seen: Kept
@@ -114,9 +118,10 @@ class Landscape:
         self._in_journal: Mask = np.zeros(self.sectors, np.bool_)
         self._recovered: Mask = np.zeros(self.sectors, np.bool_)
         self._journal: Journal | None = None
-        self._plain: dict[Block, Block] = {}
-        self._plain_inodes: dict[int, int] = {}
-        self._of_inodes: Mask = np.zeros(self.sectors, np.bool_)
+        self._plain: dict[Block, Block] = {}  # of the superblock's two sectors
+        self._metadata = Metadata(data) if data else None
+        self._plain_inodes: dict[tuple[int, int], int] = {}
+        self._accepted: dict[tuple[int, int], bool] = {}
         for one in checked:
             self.reads[one.first : one.first + one.count] = (
                 True  # all of it says whether it is whole
@@ -126,8 +131,6 @@ class Landscape:
             self._journal = Journal(contents, block_size=data.block_size, length=count)
             for block in data.journal:
                 self._in_journal[data.sector(block) :][: data.sectors_per_block] = True
-            for first, count in data.inode_tables():
-                self._of_inodes[first : first + count] = True
             self.reads[data.superblock : data.superblock + 2] = True  # says whether to recover
 
     def survey(self) -> None:
@@ -139,9 +142,15 @@ class Landscape:
         self.seen = self.tracked[self._outside]
         self._seen_column = np.full(self.sectors, _NOT_TRACKED, np.int32)
         self._seen_column[self.seen] = np.arange(len(self.seen), dtype=np.int32)
-        self._inode_columns = np.flatnonzero(self._of_inodes[self.seen]).tolist()
+        known = self._metadata
+        self._columns_of_inodes = self._columns_in(known.inodes if known else {})
+        self._columns_of_groups = self._columns_in(known.groups if known else {})
         self._pictures: dict[tuple[bytes, Base], Picture] = {}
         self._pieces = Pieces()  # a picture differs from most others in few sectors
+
+    def _columns_in(self, sectors: Mapping[int, int]) -> list[tuple[int, int]]:
+        """(column among the seen ones, sector) of those that are tracked."""
+        return [(at, n) for at, n in enumerate(self.seen.tolist()) if n in sectors]
 
     def news(self, reads: Mask) -> bool:
         """Whether a boot has read sectors that can differ and are not tracked yet; adds them."""
@@ -160,8 +169,10 @@ class Landscape:
     def _take(self, ids: Ids, raw: bytes, base: Base) -> Picture:
         seen, odd = ids[self._outside], b""
         if self._data:
+            odd = self._refused(seen)
             recovery = self._recovery(self._data, self._at(ids, base))
-            odd = raw if recovery.unknown else b"torn" * recovery.torn
+            odd += raw if recovery.unknown else b"torn" * recovery.torn
+            odd += self._superblock_before(self._data, seen, recovery)
             for block, content in recovery.blocks.items():
                 first = self._data.sector(block)
                 self._put(seen, first, content)
@@ -208,8 +219,34 @@ class Landscape:
             return tuple(map(number, range(first, first + data.sectors_per_block)))
 
         assert self._journal is not None  # noqa: S101 - with a file system there is one
-        superblock = self.contents.data(number(data.superblock))
+        pair = number(data.superblock), number(data.superblock + 1)
+        superblock = b"".join(map(self.contents.data, pair))
+        if not superblock_accepted(superblock):
+            return Recovery(unknown=True)
         return self._journal.recovery(read, needed=needs_recovery(superblock))
+
+    def _refused(self, seen: Ids) -> bytes:
+        """What their readers will not accept of inodes and group descriptors, as it is before
+        recovery: sectors and contents. e2fsck reads descriptors and the journal's inode first."""
+        found = b""
+        for column, sector in (*self._columns_of_inodes, *self._columns_of_groups):
+            key = sector, int(seen[column])
+            if key not in self._accepted:
+                assert self._metadata is not None  # noqa: S101 - it has columns
+                data = self.contents.data(key[1])
+                self._accepted[key] = self._metadata.accepted(sector, data)
+            if not self._accepted[key]:
+                found += struct.pack("<QQ", *key)
+        return found
+
+    def _superblock_before(self, data: FileSystem, seen: Ids, recovery: Recovery) -> bytes:
+        """What e2fsck goes by until it has replayed a journal that replaces it."""
+        if (data.superblock * SECTOR - data.offset) // data.block_size not in recovery.blocks:
+            return b""
+        before = seen.copy()
+        self._strip_superblock(data, before)
+        columns = self._seen_column[data.superblock : data.superblock + 2]
+        return before[columns].tobytes()
 
     def _put(self, seen: Ids, sector: int, content: Block) -> None:
         for index, number in enumerate(content):
@@ -224,17 +261,18 @@ class Landscape:
         pair = (int(seen[columns[0]]), int(seen[columns[1]]))
         if pair not in self._plain:
             whole = b"".join(map(self.contents.data, pair))
-            first, second = self.contents.ids(without_bookkeeping(whole)).tolist()
+            first, second = self.contents.ids(plain_superblock(whole)).tolist()
             self._plain[pair] = (first, second)
         seen[columns[0]], seen[columns[1]] = self._plain[pair]
 
     def _strip_inodes(self, seen: Ids) -> None:
-        for column in self._inode_columns:
-            number = int(seen[column])
-            if number not in self._plain_inodes:
-                plain = self.contents.ids(inodes_without_bookkeeping(self.contents.data(number)))
-                self._plain_inodes[number] = int(plain[0])
-            seen[column] = self._plain_inodes[number]
+        for column, sector in self._columns_of_inodes:
+            key = sector, int(seen[column])
+            if key not in self._plain_inodes:
+                assert self._metadata is not None  # noqa: S101 - it has columns
+                plain = self._metadata.plain_inodes(sector, self.contents.data(key[1]))
+                self._plain_inodes[key] = int(self.contents.ids(plain)[0])
+            seen[column] = self._plain_inodes[key]
 
     def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: Base) -> None:
         sectors = slice(one.first, one.first + one.count)

@@ -9,8 +9,9 @@ import pytest
 
 from harness.crash import filesystem
 from harness.crash.contents import Contents
-from harness.crash.filesystem import FileSystem, needs_recovery
+from harness.crash.filesystem import FileSystem
 from harness.crash.journal import Block, Journal, Recovery
+from harness.crash.metadata import needs_recovery
 
 BLOCK = 1024
 MAGIC = bytes.fromhex("c03b3998")
@@ -159,3 +160,17 @@ def test_what_it_does_not_know_is_unknown(tmp_path: Path) -> None:
     bad[1024 + 0x60] &= ~4  # the superblock does not ask for recovery
     image.write_bytes(bad)
     assert prediction(image, system)[0].unknown
+
+
+def test_an_empty_journal_that_is_refused_is_unknown(tmp_path: Path) -> None:
+    """e2fsck calls it corrupt and makes it anew; a kernel without e2fsck does not mount."""
+    image = transactions(tmp_path, 2)
+    system = filesystem.find(image, (0, SIZE))
+    run("e2fsck", "-fy", "-E", "journal_only", image)
+    assert prediction(image, system)[0] == Recovery()
+    assert run("e2fsck", "-p", image)[0] == 0
+    bad = bytearray(image.read_bytes())
+    bad[system.journal[0] * BLOCK + 0xFC] ^= 1
+    image.write_bytes(bad)
+    assert prediction(image, system)[0].unknown
+    assert run("e2fsck", "-p", image)[0] == 1
