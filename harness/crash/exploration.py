@@ -85,7 +85,7 @@ class Exploration:
             for slot in ("A", "B")
             if f"slot-{slot}" in recording.layout
         }
-        data = filesystem.find(recording.base, recording.layout["data"])
+        self.system = filesystem.find(recording.base, recording.layout["data"])
         self._format = selection_format(recording.old.bootloader)
         self._copies = [
             tuple(n // SECTOR for n in recording.layout[f"boot-selection-{copy}"])
@@ -96,13 +96,14 @@ class Exploration:
             for first, count in self._copies
             if self._format.CHECKSUM
         ]
-        self.landscape = Landscape(self._contents, flashed, slots, data, checked)
+        self.landscape = Landscape(self._contents, flashed, slots, self.system, checked)
         self._structures = Structures.of(recording.old)
         self.base = Image(self._contents, recording.base)  # what was flashed
         self._writes = {
             "": Writes(self._contents, self.base, recording.log, self._model, recording.end + 1)
         }
         self._add_group("", recording.start)
+        self._apart: set[str] = set()
         self._stale = True
 
     # What there is
@@ -122,12 +123,23 @@ class Exploration:
             self._classify()
         self._forget()
 
+    def tell_apart(self, states: Iterable[str]) -> bool:
+        """States whose kinds must not be taken for like any other, whatever the rules say: their
+        readers have said otherwise (`audit`). Whether any of them is new."""
+        new = set(states) - self._apart
+        self._apart |= new
+        self._stale |= bool(new)
+        return bool(new)
+
     def _forget(self) -> None:
         self._decided: dict[StateClass, Booted] | None = None
         self._second: list[StateClass] | None = None
 
     def _classify(self) -> None:
         self.landscape.survey()
+        tracked = self.landscape.tracked
+        for state in self._apart:
+            self.landscape.tell_apart(self.left(state).at(tracked), state)
         self.classes = Classes(self.seed)
         for group in self.groups:
             group.run(self.classes)
@@ -153,6 +165,16 @@ class Exploration:
                     one for one, yes in zip(open_classes, agree, strict=True) if not yes
                 ]
         return self._decided
+
+    def deciding(self) -> dict[Booted, list[Kind]]:
+        """Each boot with the kinds of states that it decides, in the order of the logs."""
+        found: dict[Booted, list[Kind]] = {}
+        decided = self.decided()
+        for group in self.groups:
+            for one in group.classes:
+                if one in decided:
+                    found.setdefault(decided[one], []).extend(one.kinds)
+        return {by: list(dict.fromkeys(kinds)) for by, kinds in found.items()}
 
     def undecided(self) -> list[StateClass]:
         """Classes of the recorded update that no boot decides yet, most cut points first."""
@@ -201,6 +223,17 @@ class Exploration:
             others = differs[(differs < first) | (differs >= first + count)].tolist()
             names = (self._structures.name(at * SECTOR, SECTOR) for at in others)
         return {(state.slots, self._selection(picture)), (picture.odd, frozenset(names))}
+
+    def copies(self, base: Base) -> list[bytes]:
+        """The bytes of both copies of the boot selection in a state."""
+        return [
+            b"".join(map(self._contents.data, base.numbers(first, count).tolist()))
+            for first, count in self._copies
+        ]
+
+    def left(self, state: str) -> Base:
+        """What power cuts leave of the disk."""
+        return self._left(state)[0]
 
     def _selection(self, picture: Picture) -> str:
         """What each copy of the boot selection says, without how often it has been written."""
@@ -299,6 +332,12 @@ class Exploration:
         one = StateClass(self._picture_of(base), slots)
         deciders = (each for each in self.booted if not each.sample)
         return next((each for each in deciders if self._agreeing(each, [one])[0]), None)
+
+    @staticmethod
+    def digest(each: Booted) -> bytes:
+        """Of the booted state as it lies on the medium; equal to that of its kind."""
+        assert each.picture is not None  # noqa: S101 - refreshed
+        return each.picture.digest
 
     def rule(self, kind: Kind, by: Booted) -> str:
         """How a boot decides a kind: by its read set alone, or only after recovery."""

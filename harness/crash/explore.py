@@ -11,13 +11,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from dask.distributed import Client, Future, LocalCluster, wait
 
-from harness.crash import results, tally, workers
+from harness.crash import audit, results, tally, workers
 from harness.crash.classes import StateClass
 from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
@@ -64,9 +64,12 @@ class _Run:
     @property
     def over(self) -> bool:
         """Whether no further boot may begin."""
-        if any(self._is_bad(each.proof) for each in self.exploration.booted):
-            return True
-        return time.monotonic() - self.began > self.plan.budget
+        return self.bad or time.monotonic() - self.began > self.plan.budget
+
+    @property
+    def bad(self) -> bool:
+        """Whether what was looked for has been found."""
+        return any(self._is_bad(each.proof) for each in self.exploration.booted)
 
     def _is_bad(self, proof: Proof) -> bool:
         if self.plan.until_bad is None:
@@ -101,6 +104,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
             while plan.nested and not run.over and exploration.nest():
                 _decide(run, exploration.second_cuts)
                 _decide(run, exploration.undecided)  # those boots may have read something new
+            _audit(run)
             if not run.over:
                 _sample(run)
         finally:
@@ -116,7 +120,24 @@ def resumed(recording: Recording, *, seed: int) -> Exploration:
     for proof in workers.proofs(recording.folder):
         sample = (proof.folder / workers.SAMPLE_MARK).exists()
         exploration.add(proof, sample=sample)
+    if made := audit.load(recording.folder):
+        exploration.tell_apart(made.odd)
     return exploration
+
+
+def _audit(run: _Run) -> None:
+    """Ask the real readers whether what is decided alike is alike; boot what they tell apart."""
+    exploration = run.exploration
+    before = audit.load(exploration.recording.folder)
+    odd = dict(before.odd) if before else {}
+    while not run.bad:
+        with step("audit"):
+            made = audit.audit(exploration, exploration.deciding(), threads=run.plan.jobs)
+        odd |= made.odd
+        audit.save(replace(made, odd=odd), exploration.recording.folder)
+        if not exploration.tell_apart(made.odd):
+            return
+        _decide(run, exploration.undecided)
 
 
 def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:

@@ -146,6 +146,7 @@ class Landscape:
         self._columns_of_inodes = self._columns_in(known.inodes if known else {})
         self._columns_of_groups = self._columns_in(known.groups if known else {})
         self._pictures: dict[tuple[bytes, Base], Picture] = {}
+        self._apart: dict[bytes, bytes] = {}
         self._pieces = Pieces()  # a picture differs from most others in few sectors
 
     def _columns_in(self, sectors: Mapping[int, int]) -> list[tuple[int, int]]:
@@ -158,6 +159,10 @@ class Landscape:
         self.reads |= reads
         return new
 
+    def tell_apart(self, ids: Ids, name: str) -> None:
+        """What has these `ids` in the tracked sectors is like nothing else, until a new survey."""
+        self._apart[digest(ids.tobytes())] = name.encode()
+
     def picture(self, ids: Ids, base: Base) -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
         raw = digest(ids.tobytes())
@@ -167,9 +172,9 @@ class Landscape:
         return self._pictures[key]
 
     def _take(self, ids: Ids, raw: bytes, base: Base) -> Picture:
-        seen, odd = ids[self._outside], b""
+        seen, odd = ids[self._outside], self._apart.get(raw, b"")
         if self._data:
-            odd = self._refused(seen)
+            odd += self._refused(seen)
             recovery = self._recovery(self._data, self._at(ids, base))
             odd += raw if recovery.unknown else b"torn" * recovery.torn
             odd += self._superblock_before(self._data, seen, recovery)

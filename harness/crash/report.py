@@ -62,6 +62,7 @@ def write(run: Path) -> Path:
         coverage=coverage(results),
         legend=legend(results),
         rules=rules(results),
+        audit=audited(results),
         bad=[_bad_row(results, bad) for bad in results.bad[:_SHOWN]],
         proofs=sorted(results.proofs, key=lambda proof: -proof.decides)[:_SHOWN],
         model=MODELS.get(results.recording.model, ""),
@@ -88,6 +89,7 @@ def summary(results: Results) -> Table:
     page.add_row(Text(coverage(results)))
     for text, count in rules(results):
         page.add_row(Text(f"  {count:,} {text}"))
+    page.add_row(Text(audited(results)))
     for problem in results.problems:
         page.add_row(Text(f"not proven: {problem}", style="bold red"))
     return page
@@ -122,6 +124,19 @@ def rules(results: Results) -> list[tuple[str, int]]:
     decided = results.counts.decided
     names = sorted(decided, key=lambda name: [*RULES, name].index(name))
     return [(RULES.get(name, name), decided[name]) for name in names]
+
+
+def audited(results: Results) -> str:
+    """What the real readers said of the states that were decided without a boot."""
+    made = results.audit
+    if made is None:
+        return "The real readers were not asked."
+    told = (
+        f"{made.kinds:,} kinds of states were given to e2fsck and the boot selection's own tool: "
+    )
+    if not made.odd:
+        return f"{told}each left them as the state did that was booted for it."
+    return f"{told}{len(made.odd):,} otherwise than the rules say, and were told apart."
 
 
 def size(length: int) -> str:

@@ -19,7 +19,7 @@ from harness.verdict import Verdict
 
 T = TypeVar("T")
 FILE = "results.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +178,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """How many kinds of states the real readers were given (harness.crash.audit), how many boots
+    decide them, and of which kinds they make something else than of the state that was booted: a
+    state of each, and what differs. Those were told apart, and decided by themselves."""
+
+    kinds: int
+    boots: int
+    odd: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """The content of results.json; keys that are not named here are left to others."""
 
@@ -189,6 +200,7 @@ class Results:
     proofs: tuple[Proof, ...]
     bad: tuple[Bad, ...]
     disagreements: tuple[Disagreement, ...]
+    audit: Audit | None
     timing: dict[str, Any]
     seed: int
     complete: bool
@@ -221,6 +233,7 @@ class Results:
                 counts.disagreements or self.disagreements
             ),
             "no cut point was explored": not counts.cut_points,
+            "the real readers were not asked (no audit)": self.audit is None,
         }
         return [*(text for text, true in told.items() if true), *self._contradictions()]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.boards.medium.log import CHANGES, Kind, LogReader
-from harness.crash import results
+from harness.crash import audit, results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.columns import Columns
@@ -38,8 +38,8 @@ def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) 
 
 def _as_data(found: Results) -> dict[str, Any]:
     data = {each.name: getattr(found, each.name) for each in fields(found) if each.init}
-    for name in ("recording", "counts"):
-        data[name] = asdict(data[name])
+    for name in ("recording", "counts", "audit"):
+        data[name] = asdict(data[name]) if data[name] else None
     for name in ("proofs", "bad", "disagreements"):
         data[name] = [asdict(each) for each in data[name]]
     for name in ("writes", "points"):
@@ -82,6 +82,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
         proofs=tuple(proofs),
         bad=bad,
         disagreements=disagreements,
+        audit=audit.load(exploration.recording.folder),
         timing={
             "seconds": round(seconds, 3),
             "boot_seconds_mean": round(sum(times) / len(times), 2) if times else 0.0,

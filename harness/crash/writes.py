@@ -1,6 +1,7 @@
 """A write log over what lay under it, in content numbers: what a power cut leaves of both."""
 
 import json
+from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from harness.boards.medium.model import Model
 from harness.crash.base import Base, Over, Sectors
 from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.pieces import Pieces
-from harness.crash.state import Cut, Unflushed, surviving
+from harness.crash.state import Cut, Doubt, Unflushed, surviving
 from harness.errors import ConfigurationError
 
 
@@ -29,6 +30,9 @@ class Writes:
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
             pieces = [_ids(contents, reader, log, record) for record in self.records]
+        # Positions of flushes and the like; on a card each write settles those before it.
+        kinds = CHANGES if model is Model.SD else (Kind.FLUSH, Kind.CUT)
+        self._settles = [r.position for r in self.records if r.kind in kinds]
         # Of each record, and of what is behind the last: where its sectors begin in those of all.
         self._begin = np.cumsum([0, *map(len, pieces)])
         self._ids: Ids = np.concatenate([np.empty(0, np.uint32), *pieces])
@@ -46,10 +50,7 @@ class Writes:
 
     def left(self, cut: Cut) -> Over:
         """What a power cut leaves."""
-        unflushed = Unflushed(self.model)
-        for record in self.records[: cut.at]:
-            unflushed.add(record)
-        doubts = unflushed.doubts()
+        doubts = self._doubts(cut.at)
         settled = self._begin[doubts[0].record.position if doubts else cut.at]
         ids = self._before.copy()
         ids[self._columns[:settled]] = self._ids[:settled]  # of equal columns the last one stays
@@ -58,6 +59,14 @@ class Writes:
             kept = slice(begin, end if sectors is None else begin + sectors)
             ids[self._columns[kept]] = self._ids[kept]
         return Over(self.base, self.sectors, self._pieces.keep(ids))
+
+    def _doubts(self, at: int) -> list[Doubt]:
+        """The writes in doubt after `at` records: none from before the last flush."""
+        unflushed = Unflushed(self.model)
+        settled = self._settles[: bisect_left(self._settles, at)]
+        for record in self.records[settled[-1] if settled else 0 : at]:
+            unflushed.add(record)
+        return unflushed.doubts()
 
     @cached_property
     def _before(self) -> Ids:

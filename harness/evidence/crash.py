@@ -125,6 +125,8 @@ def _numbers(found: Results) -> dict[str, Any]:
         "undecided": counts.undecided,
         "sampled": counts.sampled,
         "disagreements": counts.disagreements,
+        "audited": found.audit.kinds if found.audit else 0,
+        "told_apart": len(found.audit.odd) if found.audit else 0,
         "bad_states": len(found.bad),
         "complete": found.complete,
         "verdicts": {str(verdict): count for verdict, count in found.verdicts.items()},

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,12 +67,19 @@ def release(folder: Path, version: str, content: bytes) -> Release:
     return made
 
 
-def update_log(path: Path, base: Path) -> None:
-    """One update and one rollback: the writes that a gateway makes, as few as show each phase."""
+Extra = Callable[[Path], Sequence[tuple[int, bytes]]]  # disk image -> offset and content of writes
+
+
+def update_log(path: Path, base: Path, extra: Extra = lambda _: ()) -> None:
+    """One update and one rollback: the writes that a gateway makes, as few as show each phase.
+    `extra` ones come first, in a boot of the old version."""
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
-    log.mark(phases.START).mark("boot 2").data().flush()
+    log.mark(phases.START).mark("boot 2")
+    for offset, content in extra(base):
+        log.write(offset, content).flush()
+    log.data().flush()
     log.mark(phases.INSTALL).select(AFTER).slot("slot-B").flush()
     log.select(AFTER).data().flush().mark(phases.INSTALLED)
     log.mark(phases.REBOOT).data().flush()
@@ -114,12 +122,12 @@ class Log:
         return self.write(MIB + DATA_SIZE - SECTOR, b"d" * SECTOR)
 
 
-def recording(folder: Path) -> Recording:
+def recording(folder: Path, extra: Extra = lambda _: ()) -> Recording:
     """The whole recording, saved in `folder`/run."""
     old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
     run = folder / "run"
     run.mkdir()
-    update_log(run / "log.bin", old.disk_image)
+    update_log(run / "log.bin", old.disk_image, extra)
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
         folder=run,

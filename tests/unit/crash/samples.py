@@ -67,6 +67,7 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
         "counts": _counts(sum(counted.values()), undecided, len(proofs)),
         "bad": [_bad(point) for point in points if point["worst"] in ("bricked", "inconsistent")],
         "disagreements": [],
+        "audit": {"kinds": 618, "boots": len(proofs), "odd": {}},
         "timing": {"seconds": 731.0, "boot_seconds_mean": 14.2, "jobs": 2},
         "seed": 7,
         "complete": not open_end,

@@ -1,0 +1,156 @@
+"""Holds what an exploration takes for alike against the real readers: no boots, all kinds.
+
+A boot decides other states by rules about journals, superblocks and boot selections that are this
+project's own. So every kind of state that is decided is given to the programs that read the same
+bytes on a device (`readers`). All that one boot decides must leave them with the same exit codes,
+the same boot selection, and the same content in all that the boot has read. A kind that does not is
+taken out of its class: it is then decided by a boot of its own, and the report says so.
+"""
+
+import json
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from harness.boards.medium.files import copy_file, copy_range, write_all
+from harness.crash.classes import Kind
+from harness.crash.contents import SECTOR
+from harness.crash.exploration import Booted, Exploration
+from harness.crash.readers import DataReader, selection
+from harness.crash.results import Audit
+from harness.errors import ConfigurationError
+from harness.log import progress
+
+Outcome = tuple[object, ...]
+FILE = "audit.json"
+_AHEAD = 8  # copies of the data partition that wait for e2fsck
+
+
+def audit(
+    exploration: Exploration, work: Mapping[Booted, Sequence[Kind]], *, threads: int = 2
+) -> Audit:
+    """Give kinds of states to their readers, for each boot those that it is to decide
+    (`Exploration.deciding`); LabError when a reader does not work."""
+    total = sum(len(kinds) for kinds in work.values())
+    odd: dict[str, str] = {}
+    done = 0
+    with tempfile.TemporaryDirectory(prefix="harness-audit-") as name:
+        bench = _Bench(exploration, Path(name), threads)
+        for by, kinds in work.items():
+            others = [k.states[0] for k in kinds if k.picture.digest != exploration.digest(by)]
+            states = [by.proof.state, *others] if others else []
+            found = list(bench.outcomes(by, states))
+            odd |= {state: _told(found[0][1], got) for state, got in found if got != found[0][1]}
+            done += len(kinds)
+            progress("audit", done, total)
+    return Audit(kinds=total, boots=len(work), odd=odd)
+
+
+def save(made: Audit, folder: Path) -> None:
+    """Keep it with the recording in `folder`: what was told apart stays so."""
+    new = folder / f"{FILE}.new"
+    new.write_text(json.dumps(asdict(made)) + "\n", encoding="utf-8")
+    new.replace(folder / FILE)
+
+
+def load(folder: Path) -> Audit | None:
+    """The last one of a recording, None when there was none; ConfigurationError when it is
+    damaged."""
+    path = folder / FILE
+    try:
+        return TypeAdapter(Audit).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ConfigurationError(
+            f"{path}: no audit: {error}", hint="delete it and explore again"
+        ) from error
+
+
+def _told(wanted: Outcome, found: Outcome) -> str:
+    """What is different, in a line."""
+    names = ("e2fsck -p", "e2fsck -fn after it", "content", "boot selection")
+    pairs = zip(names, wanted, found, strict=True)
+    return "; ".join(f"{name}: {_short(b)}, not {_short(a)}" for name, a, b in pairs if a != b)
+
+
+def _short(value: object) -> str:
+    return value.hex()[:8] if isinstance(value, bytes) else repr(value)[:200]
+
+
+class _Bench:
+    """One file that holds the data partition of one state after the other; copies of it are given
+    to e2fsck."""
+
+    def __init__(self, exploration: Exploration, folder: Path, threads: int) -> None:
+        recording = exploration.recording
+        self._exploration, self._folder, self._threads = exploration, folder, threads
+        self._offset, length = recording.layout["data"]
+        self._first, self._count = self._offset // SECTOR, length // SECTOR
+        self._reader = DataReader(exploration.system, recording.clock)
+        self._selections: dict[tuple[bytes, ...], str] = {}
+        written = np.concatenate([group.walk.writes.sectors for group in exploration.groups])
+        inside = (written >= self._first) & (written < self._first + self._count)
+        self._sectors = np.unique(written[inside])
+        self._ids = exploration.base.at(self._sectors)
+        self._now = folder / "now.img"
+        with recording.base.open("rb") as source, self._now.open("wb") as target:
+            copy_range(source.fileno(), self._offset, target.fileno(), 0, length)
+
+    def outcomes(self, by: Booted, states: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
+        """What the readers make of each state, in order, where that boot has read."""
+        runs = self._runs(by)
+        waiting = deque[tuple[str, Future[tuple[int, int, bytes]], str]]()
+        with ThreadPoolExecutor(self._threads) as pool:
+            for number, state in enumerate(states):
+                if len(waiting) > _AHEAD:
+                    yield self._landed(*waiting.popleft())
+                copy = self._folder / f"{number}.img"
+                told = self._bring(state)
+                copy_file(self._now, copy)
+                waiting.append((state, pool.submit(self._read, copy, runs), told))
+            while waiting:
+                yield self._landed(*waiting.popleft())
+
+    def _landed(
+        self, state: str, read: "Future[tuple[int, int, bytes]]", told: str
+    ) -> tuple[str, Outcome]:
+        return state, (*read.result(), told)
+
+    def _read(self, copy: Path, runs: Sequence[tuple[int, int]]) -> tuple[int, int, bytes]:
+        try:
+            return self._reader.read(copy, runs)
+        finally:
+            copy.unlink()
+
+    def _runs(self, by: Booted) -> list[tuple[int, int]]:
+        """What the boot has read of the data partition, but for the journal: what is left there
+        after recovery is read by nobody."""
+        system, mask = self._exploration.system, by.reads[: self._first + self._count].copy()
+        mask[: self._first] = False
+        for block in system.journal:
+            mask[system.sector(block) :][: system.sectors_per_block] = False
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+        return [(int(first), int(end - first)) for first, end in edges.reshape(-1, 2)]
+
+    def _bring(self, state: str) -> str:
+        """Make the file the state's data partition; what its boot selection says."""
+        base = self._exploration.left(state)
+        ids = base.at(self._sectors)
+        contents = self._exploration.landscape.contents
+        with self._now.open("r+b") as stream:
+            for at in np.flatnonzero(ids != self._ids).tolist():
+                place = int(self._sectors[at] - self._first) * SECTOR
+                write_all(stream.fileno(), contents.data(int(ids[at])), place)
+        self._ids = ids
+        copies = tuple(self._exploration.copies(base))
+        if copies not in self._selections:
+            bootloader = self._exploration.recording.old.bootloader
+            self._selections[copies] = selection(bootloader, copies, self._folder)
+        return self._selections[copies]
