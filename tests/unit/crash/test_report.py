@@ -166,7 +166,7 @@ def test_losses_are_told_relative_to_the_cut(tmp_path: Path) -> None:
 def test_results_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="harness crash explore"):
         report.write(tmp_path)
-    with pytest.raises(ConfigurationError, match="schema 1 is not known, 2 is"):
+    with pytest.raises(ConfigurationError, match="schema 1 is not known, 3 is"):
         report.write(write_run(tmp_path, {"schema": 1}))
     with pytest.raises(ConfigurationError, match=r"counts\.booted"):
         content = results()
