@@ -119,8 +119,12 @@ class Board(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the medium."""
 
-    def zero(self, offset: int, length: int) -> None:
-        """A storage fault: that part of the medium reads as zeros from now on; the board is off."""
+    def overwrite(self, offset: int, content: bytes) -> None:
+        """A storage fault: that part of the medium reads so from now on; the board is off."""
+
+    def harm(self, offset: int, length: int) -> None:
+        """A storage fault: reads of that part fail until it is written; the board is off.
+        LabError where the board's kind of medium cannot do that (an SD card under QEMU)."""
 
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.

@@ -191,9 +191,13 @@ class QemuBoard:
         """Bytes of the medium."""
         return self._device.medium.read(offset, length)
 
-    def zero(self, offset: int, length: int) -> None:
-        """A range of the medium reads as zeros from now on."""
-        self._device.medium.zero(offset, length)
+    def overwrite(self, offset: int, content: bytes) -> None:
+        """A range of the medium reads as something else from now on."""
+        self._device.medium.overwrite(offset, content)
+
+    def harm(self, offset: int, length: int) -> None:
+        """A range of the medium cannot be read until it is written."""
+        self._device.medium.harm(offset, length)
 
     def save(self, name: str) -> SavedState:
         """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""

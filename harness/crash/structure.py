@@ -78,6 +78,8 @@ class Structures:
             copy = int(region.removeprefix("boot-selection-"))
             grub = self._bootloader == "grub"
             return f"grubenv copy {copy}" if grub else f"environment copy {copy - 1}"
+        if region.startswith("keep-"):
+            return "repair mark" if region == "keep-mark" else f"kept copy {region[-1]}"
         if region == "boot":
             return "FAT" if self._fat else "boot files"
         return self._unclaimed(offset)

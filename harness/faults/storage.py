@@ -1,6 +1,16 @@
 """Storage faults as data: what the medium lost by itself, while nobody looked."""
 
+import random
+import struct
 from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.boards.board import Board
+from harness.crash.filesystem import FileSystem
+from harness.errors import ConfigurationError
+
+_SUPERBLOCK = 1024  # bytes, at that offset of the file system; its checksum is in the second half
+_WRITE_TIME = 0x30  # s_wtime: https://docs.kernel.org/filesystems/ext4/super.html
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +38,72 @@ class StorageFault:
         """Offset and length of what it zeroes in a range of the medium; all of a short one."""
         lost = min(self.length, length)
         return offset + length - lost, lost
+
+
+class How(StrEnum):
+    """What has become of a block."""
+
+    TORN = "torn"  # its first sector is newer than the rest; only of the superblock
+    DESTROYED = "destroyed"  # it holds something else
+    UNREADABLE = "unreadable"  # reading it fails until it is written
+
+
+class Where(StrEnum):
+    """A block of the data partition's file system, and what dumpe2fs calls the part it begins."""
+
+    SUPERBLOCK = "superblock"
+    DESCRIPTORS = "group-descriptors"
+    BLOCK_BITMAP = "block-bitmap"
+    INODE_BITMAP = "inode-bitmap"
+    INODE_TABLE = "inode-table"  # its first block: root folder, journal, first folders
+    JOURNAL = "journal"  # its superblock
+
+    def block(self, system: FileSystem) -> int:
+        """Which block of the file system it is."""
+        if self is Where.JOURNAL:
+            return system.journal[0]
+        name = self.replace("-", " ")
+        return min(first for first, _, part in system.parts if part.lower() == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFault:
+    """One block of the data partition is not what was written; prints as `unreadable:journal`."""
+
+    how: How
+    where: Where
+
+    def __str__(self) -> str:
+        return f"{self.how}:{self.where}"
+
+    @classmethod
+    def parse(cls, text: str) -> "DataFault":
+        """Read the printed form back; raises ValueError."""
+        how, _, where = text.partition(":")
+        fault = cls(how=How(how), where=Where(where))
+        if fault.how is How.TORN and fault.where is not Where.SUPERBLOCK:
+            raise ValueError(f"{text!r}: only a superblock is torn")
+        return fault
+
+    def strike(self, board: Board, system: FileSystem) -> None:
+        """Do it to the medium of a board that is off; `system` is its data partition's."""
+        offset = system.offset + self.where.block(system) * system.block_size
+        match self.how:
+            case How.UNREADABLE:
+                board.harm(offset, system.block_size)
+            case How.DESTROYED:
+                noise = random.Random(str(self)).randbytes(system.block_size)  # noqa: S311
+                board.overwrite(offset, noise)
+            case How.TORN:
+                place = offset + _SUPERBLOCK
+                board.overwrite(place, _newer(board.read(place, _SUPERBLOCK)))
+
+
+def _newer(superblock: bytes) -> bytes:
+    """What a superblock was before the second sector of a later write reached the medium."""
+    if superblock[56:58] != b"\x53\xef":
+        raise ConfigurationError("the medium has no ext4 superblock to tear")
+    (written,) = struct.unpack_from("<I", superblock, _WRITE_TIME)
+    newer = bytearray(superblock)
+    struct.pack_into("<I", newer, _WRITE_TIME, written + 1)
+    return bytes(newer)

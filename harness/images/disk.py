@@ -4,12 +4,13 @@ The data partition is an empty ext4 with a fixed UUID; nothing on it is initiali
 a background thread that writes would make two boots of the same image differ.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
-from harness.images.layout import Piece, Region
+from harness.images.layout import KEEP, Piece, Region
 
 _UUID = "6a7e0001-da7a-4000-8000-000000000001"
 
@@ -19,10 +20,13 @@ def make(
 ) -> Path:
     """Write the disk image (sparse) of `pieces` and an empty data partition, and `<output>.bmap`.
 
+    `data` is that file system; behind it its partition has `KEEP` bytes more, zeros.
     `signature` is the MBR's (8 hex digits); `folder` is for what is only needed here.
     """
-    _data_partition(folder / "data.img", data.length, epoch)
-    everything = [*pieces, Piece("data", folder / "data.img", data, kind="0x83")]
+    partition = Region(data.offset, data.length + KEEP)
+    data_partition(folder / "data.img", data.length, epoch)
+    os.truncate(folder / "data.img", partition.length)  # genimage ends the disk with the image
+    everything = [*pieces, Piece("data", folder / "data.img", partition, kind="0x83")]
     configuration = folder / "genimage.cfg"
     configuration.write_text(_configuration(output.name, signature, everything), encoding="utf-8")
     (folder / "root").mkdir()
@@ -74,7 +78,8 @@ def _configuration(name: str, signature: str, pieces: Sequence[Piece]) -> str:
     return "\n".join([*text, "}", ""])
 
 
-def _data_partition(path: Path, size: int, epoch: int) -> None:
+def data_partition(path: Path, size: int, epoch: int) -> None:
+    """An empty file system of `size` bytes, as the device makes it anew (/usr/lib/gateway/data)."""
     with path.open("wb") as stream:
         stream.truncate(size)
     process.run(

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 SECTOR = 512
 MIB = 1 << 20
+KEEP = MIB  # of the data partition, behind its file system
+_COPY = 64 * 1024
 
 
 class Region(NamedTuple):
@@ -25,10 +27,15 @@ class Piece(NamedTuple):
 
 
 def slots_and_data(start: int, *, slot_size: int, data_size: int) -> dict[str, Region]:
-    """The regions that every disk ends with."""
+    """The regions that every disk ends with. `data` is the file system; its partition, `data_size`
+    long, ends with two copies of what must survive it (on the device: /usr/lib/gateway/keep)."""
     data = start + 2 * slot_size
+    end = data + data_size - KEEP
     return {
         "slot-A": Region(start, slot_size),
         "slot-B": Region(start + slot_size, slot_size),
-        "data": Region(data, data_size),
+        "data": Region(data, data_size - KEEP),
+        "keep-1": Region(end, _COPY),
+        "keep-mark": Region(end + KEEP // 4, SECTOR),
+        "keep-2": Region(end + KEEP // 2, _COPY),
     }

@@ -183,9 +183,15 @@ class Medium:
         ]
         return b"".join(map(base64.b64decode, chunks))
 
-    def zero(self, offset: int, length: int) -> None:
-        """Zero a range behind the board's back; refused while frozen or a board is attached."""
-        self._call("zero", offset=offset, length=length)
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Write whole sectors behind the board's back; refused while frozen or a board is
+        attached."""
+        self._call("overwrite", offset=offset, data=base64.b64encode(data).decode())
+
+    def harm(self, offset: int, length: int) -> None:
+        """A range is unreadable to the board until it is written; refused as `overwrite`, and
+        under the model `sd`."""
+        self._call("harm", offset=offset, length=length)
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""

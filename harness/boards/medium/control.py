@@ -61,7 +61,8 @@ class Control:
                 m["offset"], m["length"], Path(m["target"]), as_read=m["as_read"]
             ),
             "read_set": lambda m: Path(m["target"]).write_text(json.dumps(store.read_set())),
-            "zero": lambda m: store.spoil(m["offset"], m["length"]),
+            "overwrite": lambda m: store.spoil(m["offset"], base64.b64decode(m["data"])),
+            "harm": lambda m: store.harm(m["offset"], m["length"]),
             "save": lambda m: store.save(Path(m["folder"])),
             "restore": lambda m: store.restore(Path(m["folder"])),
             "close": lambda _: store.close(),

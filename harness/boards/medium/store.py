@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.boards.medium import recorder
 from harness.boards.medium.content import Runs
+from harness.boards.medium.damage import Damage
 from harness.boards.medium.extents import Extents
 from harness.boards.medium.files import SECTOR
 from harness.boards.medium.log import Kind
@@ -47,6 +48,7 @@ class Store:
         self._tripped = False
         self._watch: Watch | None = None
         self._recorder: Recorder | None = None
+        self._damage = Damage()
         # Whoever finds this file knows that a server died with requests half done.
         self._serving = folder / "serving"
         self._problem = _UNFLASHED
@@ -80,6 +82,7 @@ class Store:
         if self._frozen_at is not None or era != self._era or medium is None:
             with self._change:
                 medium = self._admit(era)
+        self._damage.check(offset, len(buffer))
         medium.read_into(buffer, offset)
 
     def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
@@ -123,6 +126,7 @@ class Store:
             except OSError as error:  # the host's disk is full or failing: no longer honest
                 self._problem = f"the host cannot store the medium: {error}"
                 raise
+            self._damage.heal(offset, length)
             if struck:
                 self._strike(medium)
                 self._admit(era)
@@ -250,14 +254,28 @@ class Store:
             self._begin_era()
             self._open(medium)
 
-    def spoil(self, offset: int, length: int) -> None:
-        """A storage fault: a range of whole sectors reads as zeros, for good. Refused as `load`."""
+    def spoil(self, offset: int, data: bytes) -> None:
+        """A storage fault: whole sectors hold something else, for good. Refused as `load`."""
         with self._change:
-            self._require_off()
-            medium = self._medium()
-            if offset % SECTOR or length % SECTOR or offset + length > medium.size:
-                raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
-            medium.change(Kind.ZERO, offset, length, fua=True)
+            medium = self._harmed(offset, len(data))
+            medium.change(Kind.WRITE, offset, len(data), data=data, fua=True)
+
+    def harm(self, offset: int, length: int) -> None:
+        """A storage fault: the board cannot read a range of whole sectors until it has written
+        there (`damage.py`). Refused as `load`, and of an SD card: QEMU's hides it from its guest.
+        """
+        with self._change:
+            if self._model is Model.SD:
+                raise Refused("QEMU's SD card tells its guest nothing of a read that fails")
+            self._harmed(offset, length)
+            self._damage.add(offset, length)
+
+    def _harmed(self, offset: int, length: int) -> Recorder:
+        self._require_off()
+        medium = self._medium()
+        if offset % SECTOR or length % SECTOR or offset + length > medium.size:
+            raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
+        return medium
 
     # The harness looks; what it reads is never counted as read by the board
 
@@ -305,7 +323,12 @@ class Store:
         with self._change:
             medium = self._medium()
             medium.save(folder)
-            state = {"model": self._model, "frozen_at": self._frozen_at, "struck": medium.struck}
+            state = {
+                "model": self._model,
+                "frozen_at": self._frozen_at,
+                "struck": medium.struck,
+                "unreadable": self._damage.sectors(),
+            }
             (folder / _STATE).write_text(json.dumps(state))
 
     def restore(self, folder: Path) -> None:
@@ -319,6 +342,7 @@ class Store:
             self._begin_era()
             self._open(Recorder(self._folder, self._model, struck=state["struck"]))
             self._frozen_at = state["frozen_at"]
+            self._damage = Damage(state.get("unreadable", ()))
 
     def close(self) -> None:
         """Freeze for good and leave the folder in order; requests never get an answer."""
@@ -329,6 +353,7 @@ class Store:
 
     def _open(self, medium: Recorder) -> None:
         self._recorder = medium
+        self._damage = Damage()
         self._problem = ""
         self._serving.touch()
 

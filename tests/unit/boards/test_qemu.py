@@ -190,9 +190,9 @@ def test_what_the_medium_loses_while_off_stays_lost(board: QemuBoard) -> None:
     board.power_on()
     booted(board)
     with pytest.raises(LabError, match="power off first"):
-        board.zero(0, 512)
+        board.overwrite(0, bytes(512))
     board.power_off()
-    board.zero(0, 512)
+    board.overwrite(0, bytes(512))
     assert not any(board.read(0, 512))
 
 

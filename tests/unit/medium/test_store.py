@@ -60,14 +60,14 @@ def test_a_storage_fault_is_stable_and_in_the_log(
     era = store.attach()
     store.write(era, b"\1" * 2048, 1024)
     with pytest.raises(Refused, match="power off first"):
-        store.spoil(1024, 512)
+        store.spoil(1024, bytes(512))
     store.freeze()
     store.drop(Loss(kind=LossKind.ALL))
     store.release()
-    store.spoil(1536, 1024)
+    store.spoil(1536, bytes(1024))
     assert content(folder)[1024:3072] == b"\1" * 512 + bytes(1024) + b"\1" * 512
     with pytest.raises(ValueError, match="not whole sectors"):
-        store.spoil(100, 512)
+        store.spoil(100, bytes(512))
     store.freeze()
     assert store.drop(NONE).unflushed == 0
     replay(image, folder / "log.bin", store.position, tmp_path / "again")

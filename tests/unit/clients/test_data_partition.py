@@ -1,0 +1,163 @@
+"""The boot's way to a mounted data partition (images/common/.../data), with the real e2fsck.
+
+Mounting needs root and loop devices.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.faults.storage import DataFault
+from harness.images.layout import KEEP
+from harness.process import run
+from tests.unit.clients.data_partition import ID, KEY, SERVER, SIZE, URL, DataPartition
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+
+SITE = {f"site/{number}": f"of the site {number}\n" for number in range(5)}
+BACKUP = 32768 * 4096  # bytes: the only other superblock, and the descriptors behind it
+
+
+def provisioned(root: Path) -> DataPartition:
+    """Identity, settings, data of the site; the last of it only in the journal, power gone."""
+    device = DataPartition(root)
+    with device.mounted():
+        for folder in ("ssh", "config", "site"):
+            (device.data / folder).mkdir()
+        device.provisioned()
+    with device.mounted():
+        for name, text in SITE.items():
+            (device.data / name).write_text(text)
+            run(["sync", device.data / name, device.data / "site"], timeout=30)
+        shutil.copyfile(device.image, root / "crashed")
+    device.crash(root / "crashed")
+    return device
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataPartition]:
+    device = provisioned(tmp_path_factory.mktemp("device"))
+    yield device
+    device.unmount()
+
+
+@pytest.fixture
+def device(crashed: DataPartition) -> Iterator[DataPartition]:
+    crashed.ship("common/overlay", "data")
+    crashed.crash(crashed.board.root / "crashed")
+    (crashed.board.root / "console").unlink(missing_ok=True)
+    yield crashed
+    crashed.unmount()
+
+
+def identity(device: DataPartition) -> list[str]:
+    return [(device.data / name).read_text() for name in (KEY, ID, SERVER)]
+
+
+def site(device: DataPartition) -> dict[str, str]:
+    return {
+        name: (device.data / name).read_text() for name in SITE if (device.data / name).exists()
+    }
+
+
+def boot(device: DataPartition) -> str:
+    done = device.run("data")
+    assert done.returncode == 0, done.stderr
+    assert device.is_mounted
+    return device.said
+
+
+def test_a_cut_needs_no_word(device: DataPartition) -> None:
+    assert boot(device) == ""
+    assert site(device) == SITE
+
+
+def test_a_torn_superblock_costs_nothing(device: DataPartition) -> None:
+    DataFault.parse("torn:superblock").strike(device, device.system)
+    assert boot(device) == "gateway-data: repaired (e2fsck -p: 8); restored: nothing\n"
+    assert site(device) == SITE
+    device.unmount()
+    assert run(["e2fsck", "-fn", device.image], timeout=30, check=False).returncode == 0
+
+
+def test_fstab_gives_a_torn_superblock_up(device: DataPartition) -> None:
+    """The negative control: what systemd's fsck and mount do."""
+    device.ship("common/variants/data-unrepaired/overlay", "data")
+    assert device.run("data").returncode == 0
+    device.unmount()
+    device.crash(device.board.root / "crashed")
+    DataFault.parse("torn:superblock").strike(device, device.system)
+    assert device.run("data").returncode == 1
+    assert not device.is_mounted
+
+
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [
+        ("destroyed:superblock", False),
+        ("destroyed:group-descriptors", False),
+        ("destroyed:block-bitmap", False),
+        ("destroyed:inode-bitmap", False),
+        ("destroyed:journal", True),
+        ("destroyed:inode-table", True),
+    ],
+)
+@pytest.mark.parametrize("clean", [False, True], ids=["cut", "clean"])
+def test_one_destroyed_block(device: DataPartition, fault: str, *, lost: bool, clean: bool) -> None:
+    if clean:
+        boot(device)
+        device.unmount()
+    with_identity = run(["debugfs", "-R", f"cat {KEY}", device.image], timeout=30).stdout
+    DataFault.parse(fault).strike(device, device.system)
+    boot(device)
+    key, device_id, server = identity(device)
+    assert (key, server) == (with_identity, URL)
+    assert device_id.startswith("3c0f9c0e")
+    if not lost:
+        assert site(device) == SITE
+    device.unmount()
+    assert run(["e2fsck", "-fn", device.image], timeout=30, check=False).returncode == 0
+
+
+def test_beyond_repair_it_is_made_anew(device: DataPartition) -> None:
+    for offset in (0, BACKUP):
+        device.overwrite(offset, b"\xa5" * 8192)
+    said = boot(device)
+    assert "made anew (e2fsck -p: 8, e2fsck -fy: 8)" in said
+    assert identity(device)[2] == URL
+    made = run(["dumpe2fs", "-h", device.image], timeout=30).stdout
+    assert f"Block count:              {(SIZE - KEEP) // 4096}\n" in made
+
+
+def test_a_repair_that_was_cut_is_ended(device: DataPartition) -> None:
+    """The settings are gone, the identity is there, and e2fsck has nothing left to say."""
+    boot(device)
+    (device.data / SERVER).unlink()
+    device.unmount()
+    assert device.run("keep mark").returncode == 0
+    assert boot(device).endswith(f"restored: {SERVER}\n")
+    device.unmount()
+    (device.board.root / "console").unlink()
+    assert boot(device) == ""
+
+
+def test_a_setting_that_was_deleted_stays_so(device: DataPartition) -> None:
+    boot(device)
+    (device.data / SERVER).unlink()
+    device.unmount()
+    assert boot(device) == ""
+    assert not (device.data / SERVER).exists()
+
+
+@pytest.mark.parametrize("tool", ["e2fsck", "mount"])
+def test_broken_tools_do_not_cost_the_data(device: DataPartition, tool: str) -> None:
+    """A version on trial whose kernel or programs are at fault: the one before finds it all."""
+    device.board.program(tool, "#!/bin/sh\nexit 32\n")
+    assert device.run("data").returncode == 1
+    assert "cannot be repaired" in device.said
+    (device.board.root / "bin" / tool).unlink()
+    boot(device)
+    assert site(device) == SITE
