@@ -90,6 +90,7 @@ class GatewayClient:
                 boot_selection=BootSelection.parse(said["boot_selection"]),
                 health=str(said["health"]),
                 update_server=server,
+                device_id=str(said.get("device_id", "")),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise self._nonsense("what it runs", output) from error
