@@ -63,6 +63,10 @@ class DeviceError(HarnessError):
     kind = "device failure"
 
 
+class IdentityChanged(DeviceError):
+    """The device is another one than before: its SSH host key is not the one that it had."""
+
+
 class PromotionError(HarnessError):
     """The gate refuses, or the release repository cannot take the promotion."""
 

@@ -110,6 +110,10 @@ class Board(Protocol):
         """Run a shell command over SSH (paramiko); raises DeviceError when the link dies or time
         runs out. The return code is the caller's to judge."""
 
+    def host_key(self, *, timeout: float) -> str:
+        """The public host key that its SSH server presents, as `ssh-ed25519 AAAA...`. DeviceError
+        when it does not answer; IdentityChanged when it was another one since flashing."""
+
     def put(self, content: bytes, path: str, *, timeout: float) -> None:
         """Write a file on the board, synced to its medium."""
 

@@ -179,6 +179,10 @@ class QemuBoard:
         """Run a command over SSH."""
         return self._ssh.run(command, timeout=timeout)
 
+    def host_key(self, *, timeout: float) -> str:
+        """The host key that is pinned, and that it answers with now."""
+        return self._ssh.host_key(timeout=timeout)
+
     def put(self, content: bytes, path: str, *, timeout: float) -> None:
         """Write a file over SSH, synced."""
         self._ssh.put(content, path, timeout=timeout)

@@ -22,7 +22,7 @@ import paramiko
 
 from harness.boards.board import CommandResult
 from harness.deadline import Deadline
-from harness.errors import ConfigurationError, DeviceError, LabError
+from harness.errors import ConfigurationError, DeviceError, IdentityChanged, LabError
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matters
 
@@ -100,6 +100,12 @@ class SshLink:
         result = self.run(script, timeout=timeout, stdin=content)
         if result.returncode != 0:
             raise DeviceError(f"ssh: cannot write {path} on the board", details=result.stderr)
+
+    def host_key(self, *, timeout: float) -> str:
+        """The public key that the server presents: `ssh-ed25519 AAAA...`; DeviceError as in `run`,
+        IdentityChanged when it is not the pinned one."""
+        key = self._connected(Deadline(timeout)).get_remote_server_key()
+        return f"{key.get_name()} {key.get_base64()}"
 
     def close(self) -> None:
         """Hang up; the next call connects anew."""
@@ -182,7 +188,7 @@ class SshLink:
         if not self._pin.exists():
             self._pin.write_text(line)
         elif self._pin.read_text() != line:
-            raise DeviceError(
+            raise IdentityChanged(
                 "ssh: the board's host key is not the one it had before",
                 details=f"pinned: {self._pin.read_text()}now:    {line}",
                 hint="the key is made once, at the first boot after flashing: has /data been lost?",

@@ -44,7 +44,7 @@ class Status:
     boot_selection: BootSelection
     health: str  # `ok`, `pending`, or what is wrong
     update_server: str  # URL, empty when the device was not provisioned
-    device_id: str = ""  # made once, kept by all updates
+    device_id: str = ""  # its own for life; empty for an image that tells none
 
     @property
     def other_slot(self) -> Slot:

@@ -29,6 +29,7 @@ class StateClass:
 
     picture: Picture
     slots: tuple[str, ...]  # what fills slot A, B: a version's name, or nothing known
+    factory: bool = False  # cuts in the first boot: other questions, so never decided by others
     kinds: list[Kind] = field(default_factory=list)
 
     @property
@@ -41,20 +42,21 @@ class Classes:
     """All classes under the present landscape; the seed decides which states are remembered."""
 
     def __init__(self, seed: int) -> None:
-        self._classes: dict[tuple[bytes, bytes, tuple[str, ...]], StateClass] = {}
-        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...]], Kind] = {}
+        self._classes: dict[tuple[bytes, bytes, tuple[str, ...], bool], StateClass] = {}
+        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...], bool], Kind] = {}
         self._chance = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
 
     def __iter__(self) -> Iterator[StateClass]:
         return iter(self._classes.values())
 
-    def kind(self, picture: Picture, slots: tuple[str, ...]) -> Kind:
+    def kind(self, picture: Picture, slots: tuple[str, ...], *, factory: bool) -> Kind:
         """The kind of a picture."""
-        key = (picture.digest, picture.seen_digest, slots)
+        key = (picture.digest, picture.seen_digest, slots, factory)
         found = self._kinds.get(key)
         if found is None:
-            whole = StateClass(picture, slots)
-            parent = self._classes.setdefault((picture.seen_digest, picture.odd, slots), whole)
+            whole = StateClass(picture, slots, factory)
+            seen = (picture.seen_digest, picture.odd, slots, factory)
+            parent = self._classes.setdefault(seen, whole)
             found = self._kinds[key] = Kind(parent, picture)
             parent.kinds.append(found)
         return found

@@ -19,6 +19,7 @@ from harness.crash.base import Base, Image
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.landscape import Checked, Landscape, Mask, Picture, SlotImages
+from harness.crash.phases import EVERYWHERE
 from harness.crash.prove import Proof, Runs
 from harness.crash.recording import Recording
 from harness.crash.state import Sources, cut_off, parse, printed
@@ -102,7 +103,7 @@ class Exploration:
         self._writes = {
             "": Writes(self._contents, self.base, recording.log, self._model, recording.end + 1)
         }
-        self._add_group("", recording.start)
+        self._add_group("")
         self._apart: set[str] = set()
         self._stale = True
 
@@ -259,11 +260,11 @@ class Exploration:
         judged = _mask(proof.reads_judged, land.sectors)
         for name in land.slots:
             if proof.slot and name != proof.slot:
-                # What the probe's client reads of the slot that it overwrites, it reads to leave
-                # out writes that would change nothing (Mender's BlockFrugalWriter).
-                offset, length = self.recording.layout[f"slot-{name}"]
-                slot = slice(offset // SECTOR, (offset + length) // SECTOR)
-                reads[slot] = judged[slot]
+                # What the probe's client reads of what it overwrites, it reads to leave out writes
+                # that would change nothing (Mender's BlockFrugalWriter).
+                first = self.recording.layout[f"slot-{name}"].offset // SECTOR
+                probe = slice(first, first - -self.recording.probe_slot.size // SECTOR)
+                reads[probe] = judged[probe]
         base, slots = self._left(proof.state)
         reads |= land.recovered(base)
         for images, filled in zip(land.slots.values(), slots, strict=True):
@@ -291,14 +292,18 @@ class Exploration:
         for each in self.booted:
             prefix = f"{each.proof.state}>"
             if not (each.nested or each.sample or prefix in known):
-                self._add_group(prefix, 0)
+                self._add_group(prefix)
         new = len(self.groups) > len(known)
         self._stale |= new
         return new
 
-    def _add_group(self, prefix: str, start: int) -> None:
-        writes = self._written(prefix.removesuffix(">"))
-        self.groups.append(Group(Walk(self.landscape, writes, start), prefix))
+    def _add_group(self, prefix: str) -> None:
+        before, stretches = prefix.removesuffix(">"), self.recording.stretches
+        if before:
+            factory = self.recording.in_factory(parse(before)[0].at)
+            stretches = (replace(EVERYWHERE, factory=factory),)
+        walk = Walk(self.landscape, self._written(before), stretches)
+        self.groups.append(Group(walk, prefix))
 
     def _left(self, state: str) -> tuple[Base, tuple[str, ...]]:
         """What power cuts leave, and what fills the slots then."""
@@ -319,17 +324,20 @@ class Exploration:
         any more, because boots after it have read more, shows nothing."""
         self.refresh()
         pairs = (
-            (each, self._decider(each.base, each.slots)) for each in self.booted if each.sample
+            (each, self._decider(each.base, each.slots, factory=each.proof.factory))
+            for each in self.booted
+            if each.sample
         )
         return [(each, by) for each, by in pairs if by is not None]
 
     def decider(self, state: str) -> Booted | None:
         """The boot that decides any state, if one does."""
         self.refresh()
-        return self._decider(*self._left(state))
+        factory = self.recording.in_factory(parse(state)[0].at)
+        return self._decider(*self._left(state), factory=factory)
 
-    def _decider(self, base: Base, slots: tuple[str, ...]) -> Booted | None:
-        one = StateClass(self._picture_of(base), slots)
+    def _decider(self, base: Base, slots: tuple[str, ...], *, factory: bool) -> Booted | None:
+        one = StateClass(self._picture_of(base), slots, factory)
         deciders = (each for each in self.booted if not each.sample)
         return next((each for each in deciders if self._agreeing(each, [one])[0]), None)
 
@@ -356,6 +364,7 @@ class Exploration:
         wanted = picture.seen[mask]
         return [
             one.slots == each.slots
+            and one.factory == each.proof.factory
             and one.picture.odd == picture.odd
             and bool(np.array_equal(one.picture.seen[mask], wanted))
             for one in classes

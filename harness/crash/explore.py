@@ -76,7 +76,8 @@ class _Run:
             return False
         at = parse(proof.state)[0].at
         verdict, why = tally.verdict_of(self.exploration.recording, at, proof)
-        return verdict.failed and re.search(self.plan.until_bad, "\n".join(why)) is not None
+        told = re.search(self.plan.until_bad, "\n".join(why), re.MULTILINE)
+        return verdict.failed and told is not None
 
 
 def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.Results:

@@ -9,12 +9,16 @@ never came (a bad version in a negative control) is left out.
     install-2  switch-2  installed-2  reboot-2  bootloader-2  boot-trial  reject
     bootloader-3  rolled-back
 
+`factory` comes before all of them: the first boot of the flashed image, to its health; and
+`provision`: what the harness does to the device then, up to the start.
+
 `switch` is every write to the boot selection after the slot's last one while the client installs,
 with the flush that follows; when none comes after it (a client that selects what it has not
 written yet), every such write. `bootloader` ends with user space's first write to the data
 partition; `commit` and `reject` are user space's writes to the boot selection in that boot.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +32,8 @@ START, END = "record: start", "record: end"
 INSTALL, INSTALLED, REBOOT, HEALTHY = (
     f"record: {word}" for word in ("install", "installed", "reboot", "healthy")
 )
+PROVISION = "record: provision"
+FACTORY = "factory"
 _SELECTION, _DATA = "boot-selection", "data"
 
 
@@ -49,6 +55,18 @@ class Span:
     phases: tuple[Phase, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Log records after each of which the power may go. `factory`: in a device's first boot, with
+    nothing from its site yet, so that other questions are asked of it."""
+
+    records: range
+    factory: bool = False
+
+
+EVERYWHERE = Stretch(range(sys.maxsize))
+
+
 def find(log: Path, layout: Mapping[str, Region]) -> Span:
     """The span between the marks START and END of a log, and its phases.
 
@@ -67,8 +85,14 @@ def find(log: Path, layout: Mapping[str, Region]) -> Span:
             f"{log}: no complete recording", hint="record it again: harness crash record"
         )
     start, end = bounds
-    borders = _borders(records[start:end], marks, layout)
+    borders = _factory(marks, start) + _borders(records[start:end], marks, layout)
     return Span(start, end, _named(borders, end))
+
+
+def _factory(marks: Mapping[int, str], start: int) -> list[tuple[str, int]]:
+    """The first boot and what follows it, of a recording that has its end marked."""
+    healthy = [at for at, name in marks.items() if name == PROVISION and at < start]
+    return [(FACTORY, 0), ("provision", healthy[0])] if healthy else []
 
 
 def _borders(

@@ -1,9 +1,11 @@
 """Proves one crash state: boots it, judges it, and lets it install another update.
 
 The verdict is the judge's (`harness.crash.verdict`), as in every scenario: the board boots until
-it is healthy or out of budget, then what it says of itself is compared with its medium. What the
-board read for that is the proof's read set. It does not hold what the *judge* read from the medium:
-both slots, in full. Whoever applies a proof to another state must compare the slots' contents, too.
+it is healthy or out of budget, then what it says of itself is compared with its medium. It must be
+the version that the state had selected, it must install a probe, and come back from it. What the
+board read for all that is the proof's read set. It does not hold what the *judge* read from the
+medium: both slots, in full. Whoever applies a proof to another state must compare the slots'
+contents, too.
 """
 
 import json
@@ -17,8 +19,11 @@ from typing import Any
 from harness.boards.board import Board
 from harness.clients.registry import make_client
 from harness.crash import probe
+from harness.crash.identity import Identity
 from harness.crash.probe import serving
 from harness.crash.recording import CONSOLE, LOG, Recording, keep_consoles
+from harness.crash.selected import Selected, selected
+from harness.crash.state import parse
 from harness.crash.verdict import Judge, Judgement
 from harness.errors import ConfigurationError
 from harness.log import step
@@ -43,10 +48,13 @@ class Proof:
     slot: str  # A or B: that it runs from; "" where nobody could say
     boots: int
     broken: tuple[Invariant, ...]  # only those that do not hold
-    reads: Runs  # what the board read before it wrote it, up to the end of the probe
+    reads: Runs  # what the board read before it wrote it, until it had come back from the probe
     reads_judged: Runs  # and up to the judge's verdict
     seconds: float
     folder: Path
+    factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
+    came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
+    selected: Selected | None = None  # by the state, before it was booted
 
     def save(self) -> None:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
@@ -61,11 +69,13 @@ class Proof:
         """Read a proof back; ConfigurationError when there is none or it is damaged."""
         try:
             content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            chosen = content["selected"]
             return cls(
                 **{
                     **content,
                     "folder": folder,
                     "verdict": Verdict(content["verdict"]),
+                    "selected": chosen and Selected(**chosen),
                     "broken": tuple(Invariant(**each) for each in content["broken"]),
                     "reads": [(first, count) for first, count in content["reads"]],
                     "reads_judged": [(first, count) for first, count in content["reads_judged"]],
@@ -78,24 +88,35 @@ class Proof:
 
 
 def prove(
-    recording: Recording, board: Board, state_text: str, state_file: Path, folder: Path
+    recording: Recording,
+    board: Board,
+    state_text: str,
+    state_file: Path,
+    folder: Path,
+    *,
+    comes_back: bool = True,
 ) -> Proof:
-    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it.
+    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it;
+    `comes_back` False leaves out the reboot after the probe, except in the factory's first boot,
+    whose question is whether an identity stays.
 
     The caller holds the board and runs `serving`. LabError when the bench fails: then there is no
     verdict. The board is off afterwards in any case.
     """
     began = time.monotonic()
+    factory = recording.in_factory(parse(state_text)[0].at)
     folder.mkdir(parents=True, exist_ok=True)
     with step("prove", state=state_text, board=board.name):
         board.load_state(state_file, clock=recording.clock, seed=recording.seed)
+        judge = _judge(recording, board, factory=factory)
+        chosen = selected(recording, judge)
         try:
             board.power_on()
-            judge = _judge(recording, board)
-            judgement = judge.judge(boots_before=0)
+            judgement = _held(chosen, judge.judge(boots_before=0))
             reads_judged = board.read_set()
             shutil.copyfile(board.write_log, folder / LOG)
-            judgement = _with_probe(recording, board, judge, judgement)
+            comes_back = comes_back or factory
+            judgement = _with_probe(recording, board, judge, judgement, comes_back=comes_back)
             reads = board.read_set()
         finally:
             board.power_off()
@@ -111,26 +132,55 @@ def prove(
         reads_judged=reads_judged,
         seconds=round(time.monotonic() - began, 3),
         folder=folder,
+        factory=factory,
+        came_back=probe.BACK in {each.name for each in judgement.invariants},
+        selected=chosen,
     )
     proof.save()
     return proof
 
 
-def _judge(recording: Recording, board: Board) -> Judge:
-    client = make_client(recording.old.client, board)
-    # The probe comes from the device's update server: to ask for that as well costs a second.
+def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
+    """For the state of a device that was provisioned, or not yet: then its identity may be made
+    anew, and has to stay from the first look on."""
     return Judge(
-        board=board, client=client, old=recording.old, new=recording.new, asks_server=False
+        board=board,
+        client=make_client(recording.old.client, board),
+        old=recording.old,
+        new=recording.new,
+        # The probe comes from the device's update server: to ask for that as well costs a second.
+        asks_server=False,
+        provisioned=not factory,
+        identity=Identity() if factory else replace(recording.identity),
     )
 
 
-def _with_probe(recording: Recording, board: Board, judge: Judge, found: Judgement) -> Judgement:
-    """The judgement with one more invariant, unless there is nothing left to ask."""
+def _held(chosen: Selected | None, found: Judgement) -> Judgement:
+    """The judgement with one more invariant: what runs is what was selected."""
+    if chosen is None or found.verdict in _FAILED:
+        return found
+    return _with(found, chosen.held(found))
+
+
+def _with_probe(
+    recording: Recording, board: Board, judge: Judge, found: Judgement, *, comes_back: bool
+) -> Judgement:
+    """The judgement with two more invariants, unless there is nothing left to ask."""
     if found.verdict in _FAILED:
         return found
-    second = probe.install(recording, board, judge)
+    installed = _with(found, probe.install(recording, board, judge))
+    if installed.verdict in _FAILED or not comes_back:
+        return installed
+    back, otherwise = probe.come_back(judge, found)
+    return _with(installed, back, otherwise)
+
+
+def _with(
+    found: Judgement, more: Invariant, otherwise: Verdict = Verdict.INCONSISTENT
+) -> Judgement:
+    """The judgement with one more invariant; the verdict is `otherwise` when it does not hold."""
     return replace(
         found,
-        verdict=found.verdict if second.holds else Verdict.INCONSISTENT,
-        invariants=(*found.invariants, second),
+        verdict=found.verdict if more.holds else otherwise,
+        invariants=(*found.invariants, more),
     )

@@ -20,10 +20,20 @@ def boot_fresh(board: Board, client: Client, release: Release, *, server_url: st
 
     DeviceError when it does not become healthy or cannot be written to.
     """
+    boot_factory(board, release)
+    provision(board, client, server_url=server_url)
+
+
+def boot_factory(board: Board, release: Release) -> None:
+    """Flash `release` and boot it for the first time, until it is healthy; else DeviceError."""
     board.power_off()
     board.flash(release.disk_image)
     board.power_on()
     board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+
+
+def provision(board: Board, client: Client, *, server_url: str) -> None:
+    """Give a healthy board what a site gives it; DeviceError when it cannot be written to."""
     client.provision(server_url)
     _write_sentinel(board)
 

@@ -23,6 +23,7 @@ from harness.boards.medium.model import Loss, LossKind
 from harness.clients.client import Client
 from harness.clients.registry import make_client
 from harness.crash import phases, probe, provision
+from harness.crash.identity import Identity
 from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording, keep_consoles
@@ -30,7 +31,7 @@ from harness.crash.verdict import HEALTH_LINE, Judge
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
 from harness.images import release as releases
-from harness.images.release import Release
+from harness.images.release import Digest, Release
 from harness.log import json_lines, step
 
 _SHORT = 60.0  # seconds
@@ -103,19 +104,18 @@ class Session:
     board: Board
     lab: Path
     server: UpdateServer
-    make_probe: Callable[[Release, Path], Path] = probe.make
+    make_probe: Callable[[Release, Path], Digest] = probe.make
     outcomes: list[Outcome] = field(default_factory=list)
+    identity: Identity = field(default_factory=Identity)
 
     def record(
         self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
     ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = make_client(old.client, self.board)
-        judge = Judge(board=self.board, client=client, old=old, new=new)
+        judge = Judge(board=self.board, client=client, old=old, new=new, identity=self.identity)
         try:
-            with step("provision", board=self.board.name, version=old.version):
-                provision.boot_fresh(self.board, client, old, server_url=self._url())
-                self._switch_off(client)
+            self._provision(client, judge)
             self._update(client, judge)
             self._roll_back(client, judge, bad)
         finally:
@@ -124,9 +124,18 @@ class Session:
         self.board.power_off()
         with step("save", folder=str(folder)):
             copy_file(self.board.write_log, folder / LOG)
-            self.make_probe(old, folder)
             self._verify(old, folder)
             return self._save(old, new, bad, folder)
+
+    def _provision(self, client: Client, judge: Judge) -> None:
+        """The first boot, as the factory does it, then what a site gives the device."""
+        with step("factory", board=self.board.name, version=judge.old.version):
+            provision.boot_factory(self.board, judge.old)
+        self.board.mark(phases.PROVISION)
+        with step("provision", board=self.board.name):
+            provision.provision(self.board, client, server_url=self._url())
+            judge.identity.look(self.board, client.status(timeout=_SHORT), timeout=_SHORT)
+            self._switch_off(client)
 
     def _update(self, client: Client, judge: Judge) -> None:
         self.board.mark(phases.START)
@@ -250,6 +259,8 @@ class Session:
             clock=datetime.now(UTC).replace(microsecond=0) + _HOUR,
             seed=int(digest[:8], 16) or 1,
             outcomes=tuple(self.outcomes),
+            probe_slot=self.make_probe(old, folder),
+            identity=self.identity,
         )
         recording.save()
         return recording

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.board import Board
-from harness.crash.phases import Phase
+from harness.crash.identity import Identity
+from harness.crash.phases import FACTORY, Phase, Stretch
 from harness.errors import ConfigurationError, HarnessError
 from harness.images import release as releases
 from harness.images.keys import Keys
 from harness.images.layout import Region
-from harness.images.release import Release
+from harness.images.release import Digest, Release
 from harness.verdict import Invariant, Verdict
 
 FILE = "recording.json"
@@ -51,7 +52,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """`start` and `end` are log positions: the power-on with the old version, provisioned, and its
-    health after the rollback. Cut points are all positions from `start` to `end`."""
+    health after the rollback. Cut points are all positions from `start` to `end`, and those of the
+    factory's first boot (`stretches`)."""
 
     folder: Path = field(compare=False)
     machine: str
@@ -70,6 +72,20 @@ class Recording:
     clock: datetime  # UTC; what a board's clock shows when one of the states is booted
     seed: int  # of the randomness that QEMU gives to such a board
     outcomes: tuple[Outcome, ...]
+    probe_slot: Digest  # what the probe makes of the slot that it is installed in
+    identity: Identity  # of the device, when it had been provisioned
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Where the cut points are. What the harness itself does to the device between its first
+        boot and the start, provisioning, has none."""
+        first = [range(each.start, each.end) for each in self.phases if each.name == FACTORY]
+        rest = Stretch(range(self.start, self.end + 1))
+        return (*(Stretch(each, factory=True) for each in first), rest)
+
+    def in_factory(self, at: int) -> bool:
+        """Whether a cut after `at` records is one in the first boot: nothing was provisioned."""
+        return self.phase(at - 1) == FACTORY
 
     @property
     def log(self) -> Path:
@@ -119,6 +135,8 @@ class Recording:
             "server_port": self.server_port,
             "clock": self.clock.isoformat(),
             "seed": self.seed,
+            "probe_slot": asdict(self.probe_slot),
+            "identity": asdict(self.identity),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
             "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
         }
@@ -160,6 +178,12 @@ def _parse(folder: Path, content: Any, problems: list[str]) -> Recording | None:
     clock, phases, outcomes = (keys.peek(name) for name in ("clock", "phases", "outcomes"))
     for name in ("clock", "phases", "outcomes"):
         keys.used(name)
+    probe_slot, identity = keys.section("probe_slot"), keys.section("identity")
+    fields["probe_slot"] = Digest(sha256=probe_slot.text("sha256"), size=probe_slot.number("size"))
+    names = ("host_key", "device_id")
+    fields["identity"] = Identity(**{name: identity.text(name, default="") for name in names})
+    for section in (probe_slot, identity):
+        section.finish()
     keys.finish()
     if old is None or new is None or problems:
         return None

@@ -174,6 +174,7 @@ class Counts:
     undecided: int
     sampled: int
     disagreements: int
+    came_back: int = 0  # boots, of all kinds, that were rebooted after the probe and judged again
     nested: Nested = field(default_factory=Nested)
 
 

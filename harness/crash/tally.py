@@ -75,6 +75,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             undecided=undecided,
             sampled=len(exploration.samples()),
             disagreements=len(disagreements),
+            came_back=sum(each.proof.came_back for each in exploration.booted),
             nested=nested,
         ),
         verdicts=dict(verdicts),
@@ -290,7 +291,7 @@ def _recorded(recording: Recording) -> results.Recorded:
 
 def _writes(recording: Recording) -> Iterator[results.Write]:
     structures = Structures.of(recording.old)
-    began = 0
+    began, first = 0, recording.stretches[0].records.start
     with LogReader(recording.log) as log:
         for record in log.records():
             change = record.kind in CHANGES
@@ -298,7 +299,7 @@ def _writes(recording: Recording) -> Iterator[results.Write]:
             if change:
                 data = log.payload(record) if record.kind is Kind.WRITE else b""
                 name = structures.name(record.offset, record.length, data)
-            if not recording.start <= record.position <= recording.end:
+            if not first <= record.position <= recording.end:
                 continue
             began = began or record.monotonic_ns
             fields: dict[str, Any] = {}

@@ -6,14 +6,16 @@ read from the medium, behind the back of the software under test, and both must 
 
 import hashlib
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.boards.board import Board
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot, SlotState
 from harness.clients.client import Client, Status
 from harness.clients.selection_format import SelectionFormat, selection_format
+from harness.crash import identity
+from harness.crash.identity import Identity
 from harness.deadline import Deadline
-from harness.errors import DeviceError, LabError
+from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.images.release import Release
 from harness.log import emit, step
 from harness.verdict import Invariant, Verdict
@@ -53,7 +55,9 @@ class Judge:
     """Judges one board against the two versions that an update leads from and to.
 
     `asks_server` False leaves out whether the device reaches its update server: for who lets it
-    install an update from there afterwards, and so sees more.
+    install an update from there afterwards, and so sees more. `provisioned` False: a device that
+    its site has given nothing yet, so that there is no sentinel to lose. `identity` is learned at
+    the first look unless it is known.
     """
 
     board: Board
@@ -62,6 +66,8 @@ class Judge:
     new: Release
     budget: Budget = Budget()
     asks_server: bool = True
+    provisioned: bool = True
+    identity: Identity = field(default_factory=Identity)
 
     def judge(self, *, boots_before: int) -> Judgement:
         """Wait for health, then check every invariant.
@@ -78,9 +84,13 @@ class Judge:
                 raise LabError(f"{self.board.name}: health was seen without a boot")
             try:
                 status = self.client.status(timeout=_REACH_SECONDS)
-                invariants = (*self._check(status), self._stayed_up(boots_before + boots))
+                same = self.identity.look(self.board, status, timeout=_REACH_SECONDS)
+                checked = self._check(status)
+                invariants = (same, *checked, self._stayed_up(boots_before + boots))
+            except IdentityChanged as error:
+                return self._unreachable(identity.NAME, str(error), boots)
             except DeviceError as error:  # healthy on the console, but not to be reached
-                return self._unreachable(str(error), boots)
+                return self._unreachable("reachable", str(error), boots)
         final = self._name_of(status.version, status.variants)
         verdict = Verdict.INCONSISTENT
         if final and all(invariant.holds for invariant in invariants):
@@ -124,7 +134,6 @@ class Judge:
             for slot in Slot
             if selection and selection.slots[slot].state is not SlotState.BAD and not contents[slot]
         ]
-        kept = self.board.run(f"cd {SENTINEL} && sha256sum *", timeout=60).stdout
         running_choice = selection.slots[status.slot] if selection else None
         return (
             _invariant("version-known", bool(running), f"runs {status.version or 'nothing known'}"),
@@ -161,10 +170,17 @@ class Judge:
                 running_choice is not None and running_choice.left == ATTEMPTS,
                 f"slot {status.slot}: {running_choice}",
             ),
-            _invariant("data-unchanged", kept == _sums(), f"{SENTINEL} holds:\n{kept[-500:]}"),
+            *self._keeps_data(),
             _invariant("healthy", status.health == "ok", status.health),
             *self._reaches_server(),
         )
+
+    def _keeps_data(self) -> tuple[Invariant, ...]:
+        if not self.provisioned:
+            return ()
+        kept = self.board.run(f"cd {SENTINEL} && sha256sum *", timeout=60).stdout
+        told = f"{SENTINEL} holds:\n{kept[-500:]}"
+        return (_invariant("data-unchanged", kept == _sums(), told),)
 
     def _reaches_server(self) -> tuple[Invariant, ...]:
         if not self.asks_server:
@@ -216,8 +232,8 @@ class Judge:
         invariant = _invariant("healthy", False, problem)
         return self._judged(Verdict.BRICKED, "", boots, (invariant,))
 
-    def _unreachable(self, problem: str, boots: int) -> Judgement:
-        invariant = _invariant("reachable", False, problem)
+    def _unreachable(self, name: str, problem: str, boots: int) -> Judgement:
+        invariant = _invariant(name, False, problem)
         return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,))
 
     def _judged(

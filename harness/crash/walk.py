@@ -8,6 +8,7 @@ doubt overlaps it, and a state is a position and the difference that one write m
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,7 @@ from harness.crash.classes import Classes
 from harness.crash.classes import Kind as StateKind
 from harness.crash.contents import SECTOR, Ids, hashes
 from harness.crash.landscape import Landscape
+from harness.crash.phases import EVERYWHERE, Stretch
 from harness.crash.writes import Writes
 
 Hashes = npt.NDArray[np.uint64]
@@ -69,10 +71,13 @@ class Change:
 
 
 class Walk:
-    """The crash states of a log from the record `start` on."""
+    """The crash states of a log: of the power cuts in `stretches`."""
 
-    def __init__(self, landscape: Landscape, writes: Writes, start: int = 0) -> None:
-        self._landscape, self.writes, self.start = landscape, writes, start
+    def __init__(
+        self, landscape: Landscape, writes: Writes, stretches: Sequence[Stretch] = (EVERYWHERE,)
+    ) -> None:
+        self._landscape, self.writes, self._stretches = landscape, writes, stretches
+        self._factory = False  # whether the states of now are those of a device's first boot
         landscape.written[writes.sectors] = True
         end = len(writes.records)
         # What each write did to all before it: the same in every run, but for what is tracked.
@@ -111,7 +116,10 @@ class Walk:
         for record in self.writes.records:
             self._issue(record)
             at = record.position + 1
-            if at > self.start and record.kind is not Kind.MARK:
+            stretch = next((s for s in self._stretches if record.position in s.records), None)
+            if stretch and record.kind is not Kind.MARK:
+                if stretch.factory != self._factory:
+                    self._factory, self._whole = stretch.factory, None
                 self._emit(at, record)
         self._has_run, self._whole = True, None
         del self._now, self._stable, self._open, self._column, self._expected  # megabytes
@@ -325,7 +333,8 @@ class Walk:
             images.named(w.tolist())
             for images, w in zip(self._landscape.slots.values(), wrong, strict=True)
         )
-        return self._classes.kind(self._landscape.picture(ids, self.writes.base), slots)
+        picture = self._landscape.picture(ids, self.writes.base)
+        return self._classes.kind(picture, slots, factory=self._factory)
 
     def _add(self, found: StateKind, state: str, content: np.uint64) -> None:
         self._hashes.append(int(content))

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.lab import QemuBoard, open_board
+from harness.boards.lab import QemuBoard, board_options, open_board
 from harness.boards.lock import BoardHeld
 from harness.crash.exploration import sources
 from harness.crash.prove import Proof, prove, serving
@@ -40,8 +40,16 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
         state_file = Path(scratch) / "state.json"
         extents_file(recording, state, state_file)
         with _any_board(recording) as board, serving(recording):
-            prove(recording, board, state, state_file, folder)
+            comes_back = sample or ">" in state or not _is_slow(recording)
+            prove(recording, board, state, state_file, folder, comes_back=comes_back)
     return number
+
+
+def _is_slow(recording: Recording) -> bool:
+    """A second boot to a verdict is as long as the first: on slow boards only samples and second
+    cuts are asked to come back from the probe."""
+    kind = recording.board.partition("@")[0]
+    return bool(board_options(recording.lab).get(kind, {}).get("slow", False))
 
 
 def extents_file(recording: Recording, state: str, target: Path) -> None:

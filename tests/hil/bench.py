@@ -6,13 +6,14 @@ included) and restored for the following scenarios, which is as true as the boot
 a board whose machine state cannot be saved it is the medium only, and the board boots again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.crash import provision
+from harness.crash.identity import Identity
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.crash.verdict import HEALTH_LINE, Judge, Judgement
 from harness.errors import DeviceError
@@ -49,6 +50,8 @@ class Bench:
     server: UpdateServer
     proxy: Proxy
     saved: dict[str, SavedState] = field(default_factory=dict)
+    identity: Identity = field(default_factory=Identity)  # of the device that runs; see `judge`
+    identities: dict[str, Identity] = field(default_factory=dict)  # of the saved ones
     instants: dict[str, Instant] = field(default_factory=dict)
     judged: dict[object, Judged] = field(default_factory=dict)
 
@@ -56,6 +59,8 @@ class Bench:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""
         with step("boot-fresh", board=self.board.name, version=release.version):
             provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
+            self.identity.become(Identity())
+            self.identity.look(self.board, self.client.status(timeout=60), timeout=60)
 
     def running(self, release: Release) -> None:
         """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
@@ -63,12 +68,19 @@ class Bench:
         if key not in self.saved:
             self.boot_fresh(release)
             self.saved[key] = self.board.save(f"running-{key[:12]}")
+            self.identities[key] = replace(self.identity)
             return
         with step("restore", board=self.board.name, version=release.version):
             self.board.restore(self.saved[key])
+            self.identity.become(self.identities[key])
             if not self.saved[key].running:
                 self.board.power_on()
                 self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+
+    def judge(self, old: Release, new: Release) -> Judge:
+        """Judges an update from one version to another, of whatever device is on the bench: who it
+        is has been known since it was provisioned."""
+        return Judge(board=self.board, client=self.client, old=old, new=new, identity=self.identity)
 
     @property
     def server_url(self) -> str:

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness import log
+from harness.crash import identity
 from harness.crash.verdict import Judge, Judgement
-from harness.errors import DeviceError, LabError
+from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Fault, Record
 from harness.verdict import Invariant, Verdict
 from tests.hil.bench import Bench, Judged
@@ -97,11 +98,11 @@ class Scenario:
         if judgement.verdict.failed:
             return
         if judgement.final == "new":
-            judge = Judge(board=judge.board, client=judge.client, old=judge.new, new=judge.old)
+            judge = self.bench.judge(judge.new, judge.old)
         try:
             second = self.bench.update(judge.new, judge)
         except DeviceError as error:
-            self.must("second-update", False, str(error))
+            self.must(_name_of(error, "second-update"), False, str(error))
             return
         broken = [f"{i.name}: {i.detail}" for i in second.invariants if not i.holds]
         self.must(
@@ -121,7 +122,7 @@ class Scenario:
         verdict = judged.verdict if judged else Verdict.INCONSISTENT
         if isinstance(error, DeviceError):
             verdict = Verdict.BRICKED if verdict is Verdict.BRICKED else Verdict.INCONSISTENT
-            self.must("scenario-completed", False, str(error))
+            self.must(_name_of(error, "scenario-completed"), False, str(error))
         elif not all(i.holds for i in self._invariants) and not verdict.failed:
             verdict = Verdict.INCONSISTENT
         lab_trouble = isinstance(error, LabError)
@@ -154,6 +155,11 @@ class Scenario:
             shutil.copyfile(source, target)
             kept.append(str(target.relative_to(self.folder)))
         return kept
+
+
+def _name_of(error: DeviceError, otherwise: str) -> str:
+    """The invariant that a failure of the product breaks."""
+    return identity.NAME if isinstance(error, IdentityChanged) else otherwise
 
 
 def printable(path: Path) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.verdict import Judge
 from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
@@ -33,7 +32,7 @@ def bad_update(
 ) -> None:
     """Update a board that runs `candidate` to a bad variant of it; it must come back by itself."""
     bad = releases.variant_of(candidate, variant)
-    judge = Judge(board=bench.board, client=bench.client, old=candidate, new=bad)
+    judge = bench.judge(candidate, bad)
     with scenario:
         scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
         bench.running(candidate)
@@ -42,7 +41,7 @@ def bad_update(
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
         shown = re.search(SIGNS[variant], bench.console_text())
         scenario.must("bad-version-ran", bool(shown), f"not on the console: {SIGNS[variant]}")
-        good = Judge(board=bench.board, client=bench.client, old=candidate, new=releases.old)
+        good = bench.judge(candidate, releases.old)
         scenario.second_update(good, judgement)
 
 
@@ -77,7 +76,7 @@ def _truncated(release: Release, folder: Path) -> Path:
 def test_refused_update(
     bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
 ) -> None:
-    judge = Judge(board=bench.board, client=bench.client, old=releases.new, new=releases.old)
+    judge = bench.judge(releases.new, releases.old)
     with scenario:
         scenario.fault = Fault(printed=kind)
         bench.running(releases.new)

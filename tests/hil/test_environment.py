@@ -10,7 +10,7 @@ import re
 import pytest
 
 from harness.crash.provision import BOOT_SECONDS
-from harness.crash.verdict import HEALTH_LINE, Judge
+from harness.crash.verdict import HEALTH_LINE
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.verdict import Verdict
@@ -47,7 +47,7 @@ def counted(variables: dict[str, str]) -> dict[str, str]:
 @pytest.mark.bootloaders("u-boot")
 def test_environment(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     old, new = releases.variant_of(releases.old, "environment-shown"), releases.new
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     read: dict[str, dict[str, dict[str, str]]] = {}
 
     def compare(moment: str, stored: dict[str, str]) -> None:

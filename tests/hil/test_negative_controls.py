@@ -87,6 +87,14 @@ def _cut_in_bootloader(
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
+def _rebooted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    """A reboot, and nothing else."""
+    judge = bench.judge(broken, releases.old)
+    with scenario:
+        bench.running(broken)
+        scenario.conclude(bench.reboot(judge), expected={Verdict.OLD}, final="old")
+
+
 CONTROLS = {
     "no-boot-counter": Control(
         variants=("no-boot-counter",), flow=_panics, expected=Verdict.BRICKED
@@ -101,6 +109,12 @@ CONTROLS = {
         variants=("careless-client", "no-boot-counter"),
         flow=_cut_while_writing,
         expected=Verdict.BRICKED,
+    ),
+    "host-key-each-boot": Control(
+        variants=("host-key-each-boot",),
+        flow=_rebooted,
+        because="identity does not hold",
+        expected=Verdict.INCONSISTENT,
     ),
     "environment-not-redundant": Control(
         variants=("environment-not-redundant",),

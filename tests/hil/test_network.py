@@ -11,7 +11,6 @@ import pytest
 
 from harness.clients.client import InstallResult
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.verdict import Judge
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
@@ -64,7 +63,7 @@ def download_under(
 
 def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: Release) -> None:
     """One fault during the download of `new`, then: verdict, invariants, a second update."""
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     fault = at_percent(template, new)
     with scenario:
         bench.running(old)

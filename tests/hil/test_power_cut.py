@@ -33,7 +33,7 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     bench.running(old)
     target = client.status(timeout=60).other_slot
     next_boot = board.boots + 1
-    judge = Judge(board=board, client=client, old=old, new=new)
+    judge = bench.judge(old, new)
     changes = Changes(change=judge.format.CHANGE, half=judge.format.HALF, idle=client.idle_changes)
     strikes = trigger(
         fault.phase, old.layout, target, new.slot.size, changes=changes, next_boot=next_boot
@@ -117,7 +117,7 @@ def power_cut(
     good: Release,
 ) -> None:
     """One cut under one loss model, then: verdict, invariants, and a second update (to `good`)."""
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=str(fault), seed=fault.loss.seed)
         key = f"{old.slot.sha256}{new.slot.sha256}{fault.phase}"
@@ -138,7 +138,7 @@ def power_cut(
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
         scenario.conclude(judgement, expected=expected, final=final)
-        after = Judge(board=bench.board, client=bench.client, old=old, new=good)
+        after = bench.judge(old, good)
         scenario.second_update(after, judgement)
         bench.judged[state] = scenario.judged()
 

@@ -31,7 +31,7 @@ def torn_selection(
 ) -> None:
     """New is installed, and, with `kept`, booted and committed; then the fault strikes the copy
     of the boot selection that counts."""
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=str(torn))
         bench.running(old)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from harness.crash.verdict import Judge
 from harness.images.release import Release
 from harness.verdict import Verdict
 from tests.hil.bench import Bench
@@ -12,7 +11,7 @@ from tests.hil.scenario import Scenario
 
 def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
     """Cold boot of `old`, update to `new`, then: verdict, invariants, and back again."""
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     with scenario:
         bench.boot_fresh(old)
         judgement = bench.update(new, judge)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.ssh import SshLink
-from harness.errors import ConfigurationError, DeviceError, LabError
+from harness.errors import ConfigurationError, DeviceError, IdentityChanged, LabError
 
 SSHD = Path("/usr/sbin/sshd")
 pytestmark = pytest.mark.skipif(
@@ -193,9 +193,11 @@ def test_another_host_key_is_a_failure_of_the_board(server: Server, link: SshLin
     link.run("true", timeout=20)
     pin = server.folder / "pin"
     assert re.fullmatch(r"ssh-ed25519 \S+\n", pin.read_text())
+    known = pin.read_text()
+    assert link.host_key(timeout=20) == known.strip()
     link.close()
     pin.write_text("ssh-ed25519 AAAA\n")
-    with pytest.raises(DeviceError, match="host key is not the one"):
+    with pytest.raises(IdentityChanged, match="host key is not the one"):
         link.run("true", timeout=20)
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.crash import phases, workers
+from harness.crash.identity import Identity
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
+from harness.crash.state import parse
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
@@ -29,6 +31,9 @@ LAYOUT = {
 }
 SELECTION = (0, 2)  # the sectors that the boots made up here read
 BROKEN = (Invariant(name="healthy", holds=False, detail="silence"),)
+HOST_KEY = "ssh-ed25519 AAAA"
+PROBE = b"noise" * 200  # what the probe makes of a slot
+PROBE_SLOT = Digest(sha256=hashlib.sha256(PROBE).hexdigest(), size=len(PROBE))
 OLD, NEW = b"old " * 512, b"new " * 512
 BEFORE, AFTER = environment_block(), environment_block(order="B A", states=("good", "trial"))
 
@@ -70,12 +75,17 @@ def release(folder: Path, version: str, content: bytes) -> Release:
 Extra = Callable[[Path], Sequence[tuple[int, bytes]]]  # disk image -> offset and content of writes
 
 
-def update_log(path: Path, base: Path, extra: Extra = lambda _: ()) -> None:
+def update_log(
+    path: Path, base: Path, extra: Extra = lambda _: (), *, factory: bool = False
+) -> None:
     """One update and one rollback: the writes that a gateway makes, as few as show each phase.
-    `extra` ones come first, in a boot of the old version."""
+    `extra` ones come first, in a boot of the old version. `factory`: the end of the first boot is
+    marked, as it is in a real recording."""
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
+    if factory:
+        log.mark(phases.PROVISION).data().flush()
     log.mark(phases.START).mark("boot 2")
     for offset, content in extra(base):
         log.write(offset, content).flush()
@@ -122,12 +132,12 @@ class Log:
         return self.write(MIB + DATA_SIZE - SECTOR, b"d" * SECTOR)
 
 
-def recording(folder: Path, extra: Extra = lambda _: ()) -> Recording:
-    """The whole recording, saved in `folder`/run."""
+def recording(folder: Path, extra: Extra = lambda _: (), *, factory: bool = False) -> Recording:
+    """The whole recording, saved in `folder`/run; `factory`: with cuts in the first boot."""
     old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
     run = folder / "run"
     run.mkdir()
-    update_log(run / "log.bin", old.disk_image, extra)
+    update_log(run / "log.bin", old.disk_image, extra, factory=factory)
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
         folder=run,
@@ -146,6 +156,8 @@ def recording(folder: Path, extra: Extra = lambda _: ()) -> Recording:
         clock=datetime(2026, 1, 1, tzinfo=UTC),
         seed=7,
         outcomes=(),
+        probe_slot=PROBE_SLOT,
+        identity=Identity(host_key=HOST_KEY),
     )
     made.save()
     return made
@@ -192,6 +204,7 @@ def proof(
         reads_judged=[SELECTION],
         seconds=1.0,
         folder=folder,
+        factory=found.in_factory(parse(state)[0].at),
     )
     made.save()
     return made

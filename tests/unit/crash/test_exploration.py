@@ -15,7 +15,7 @@ from harness.crash.sample import choose_sample
 from harness.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
-from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
+from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording, update_log
 
 
 def proof(
@@ -76,6 +76,30 @@ def test_it_decides_what_agrees_and_nothing_else(tmp_path: Path) -> None:
             assert have == want, state
         elif have[1:] == want[1:]:
             assert have[0] != want[0] or b"old " in have[1] + have[2], state
+
+
+def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
+    """Not even one with the same content, nor the reverse: other questions were asked."""
+    found = recording(tmp_path, factory=True)
+    at = {each.name: each.start for each in found.phases}
+    assert list(at)[:3] == ["factory", "provision", "boot-old"]
+    exploration = Exploration(found, seed=1)
+    same = f"{at['provision']}/all", f"{at['boot-old'] + 3}/all"
+    assert parts(exploration, same[0]) == parts(exploration, same[1])
+    for state, modes in zip(same, ({True}, {True, False}), strict=True):
+        made = proof(found, state, verdict=Verdict.OLD)
+        update_log(made.folder / "log.bin", found.base)
+        exploration.add(made, sample=False)
+        assert {one.factory for one in exploration.decided()} == modes
+    assert [exploration.decider(state) for state in same] == exploration.booted
+    assert not [cut for cut in exploration.main.points if at["provision"] < cut <= at["boot-old"]]
+    exploration.nest()
+    exploration.refresh()
+    nested = [{one.factory for one in group.classes} for group in exploration.groups[1:]]
+    assert nested == [{True}, {False}]
+    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    assert results.recording.phases[0].name == "factory"
+    assert [each.position for each in results.writes] == list(range(found.end + 1))
 
 
 def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:

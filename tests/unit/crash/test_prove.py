@@ -14,14 +14,17 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board, CommandResult
+from harness.crash.identity import Identity
+from harness.crash.phases import Phase
 from harness.crash.probe import serving
 from harness.crash.prove import FILE, Proof, prove
 from harness.crash.recording import Recording
+from harness.crash.selected import Selected
 from harness.crash.verdict import sentinel
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.verdict import Verdict
-from tests.unit.crash.recordings import LAYOUT, recording
+from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, PROBE, recording, release
 from tests.unit.crash.test_verdict import HEALTHY
 
 STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}
@@ -34,9 +37,14 @@ class Device:
     medium: bytearray
     folder: Path
     says: str = HEALTHY[0].replace("slot B", "slot A")
-    install: str = "ok"  # ok, refused, dead, or idle: it says ok and selects nothing
+    install: str = "ok"  # refused, dead, idle: it selects nothing; mixed: of two artifacts
+    back: str = "ok"  # after the probe: gone, in slot B, with another key, or without its sentinel
+    key: str = HOST_KEY
+    id: str = ""
     medium_fails: bool = False
     name: str = "small-1"
+    recovers: bool = False  # at power-on: from three boots of the other slot
+    data: str = "kept"  # or lost, or none yet
     boots: int = 0
     on: bool = False
     loaded: tuple[Path, datetime, int] | None = None
@@ -49,6 +57,9 @@ class Device:
     def power_on(self) -> None:
         self.on = True
         self.boots = 1
+        if self.recovers:
+            self._come_back()
+            self.boots = 4
         (self.folder / "boot-1.log").write_text(self.says)
 
     def power_off(self) -> None:
@@ -65,22 +76,47 @@ class Device:
     def run(self, command: str, *, timeout: float) -> CommandResult:
         self.sent.append(command)
         if "sha256sum" in command:
-            return self._done(sums())
+            return self._done(sums() if self.data == "kept" else "")
+        if "systemctl reboot" in command:
+            self._come_back()
         if "gateway-update install" in command:
             return self._install()
-        selection = environment_block().decode().rstrip("#").splitlines()[1:]
+        selection = self.read(0, 512).decode().rstrip("#").splitlines()[1:]
         pairs = dict(line.split("=") for line in selection)
-        status = {**STATUS, "boot_selection": {**pairs, "copy1": "ok", "copy2": "ok"}}
+        status = {
+            **STATUS,
+            "device_id": self.id,
+            "boot_selection": {**pairs, "copy1": "ok", "copy2": "ok"},
+        }
         return self._done(f"\nhttp://10.0.2.2:20001\n{json.dumps(status)}")
 
     def _install(self) -> CommandResult:
         self.write_log.write_bytes(b"log with the probe")
         if self.install == "dead":
             raise DeviceError("ssh: the link died")
-        if self.install == "ok":
+        if self.install in ("ok", "mixed"):
             block = environment_block(order="B A", states=("good", "trial"))
             self.medium[0:1024] = block + block
+        if self.install in ("ok", "mixed"):
+            content = PROBE if self.install == "ok" else PROBE[:512] + NEW[512:]
+            offset = LAYOUT["slot-B"].offset
+            self.medium[offset : offset + len(content)] = content
         return self._done("LastError: no space", returncode=1 if self.install == "refused" else 0)
+
+    def _come_back(self) -> None:
+        """The probe does not boot: three attempts, then back."""
+        self.boots += 4
+        block = environment_block(states=("good", "bad"))
+        self.medium[0:1024] = block + block
+        if self.back == "data lost":
+            self.data = "lost"
+        if self.back == "gone":
+            self.says = "no more"
+        if self.back == "another key":
+            self.key = "ssh-ed25519 BBBB"
+
+    def host_key(self, *, timeout: float) -> str:
+        return self.key
 
     def _done(self, stdout: str, *, returncode: int = 0) -> CommandResult:
         return CommandResult(stdout=stdout, stderr="", returncode=returncode)
@@ -103,6 +139,9 @@ class Device:
     def console_logs(self) -> list[Path]:
         return sorted(self.folder.glob("boot-*.log"))
 
+    def host_address(self) -> str:
+        return "10.0.2.2"
+
     def mark(self, name: str) -> None: ...
 
 
@@ -119,13 +158,13 @@ def recorded(tmp_path: Path) -> Recording:
 
 def device(recorded: Recording) -> Device:
     folder = recorded.folder.parent / "board"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return Device(medium=bytearray(recorded.base.read_bytes()), folder=folder)
 
 
-def proven(recorded: Recording, board: Device) -> Proof:
-    folder = recorded.folder / "proofs/00001"
-    return prove(recorded, cast(Board, board), "4/none", recorded.folder / "state.json", folder)
+def proven(recorded: Recording, board: Device, *, comes_back: bool = True) -> Proof:
+    folder, state = recorded.folder / "proofs/00001", recorded.folder / "state.json"
+    return prove(recorded, cast(Board, board), "4/none", state, folder, comes_back=comes_back)
 
 
 def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> None:
@@ -140,7 +179,7 @@ def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> 
     assert not board.on
 
 
-@pytest.mark.parametrize("install", ["refused", "dead", "idle"])
+@pytest.mark.parametrize("install", ["refused", "dead", "idle", "mixed"])
 def test_a_board_that_takes_no_update_any_more_is_inconsistent(
     recorded: Recording, install: str
 ) -> None:
@@ -150,7 +189,94 @@ def test_a_board_that_takes_no_update_any_more_is_inconsistent(
     assert proof.verdict is Verdict.INCONSISTENT
     assert [each.name for each in proof.broken] == ["second-update"]
     told = {"refused": "no space", "dead": "link died", "idle": "boot selection went from"}
-    assert told[install] in proof.broken[0].detail
+    assert told.get(install, "slot B does not hold what was") in proof.broken[0].detail
+    assert not any("reboot" in command for command in board.sent)  # nothing is left to ask
+
+
+@pytest.mark.parametrize(
+    ("back", "verdict", "told"),
+    [
+        ("gone", Verdict.BRICKED, "healthy: not healthy after 6 boots"),
+        ("data lost", Verdict.INCONSISTENT, "data-unchanged"),
+        ("another key", Verdict.INCONSISTENT, "identity: host_key was ssh-ed25519 AAAA, is"),
+    ],
+)
+def test_a_board_must_come_back_from_a_version_that_does_not_boot(
+    recorded: Recording, back: str, verdict: Verdict, told: str
+) -> None:
+    board = device(recorded)
+    board.back = back
+    proof = proven(recorded, board)
+    assert proof.verdict is verdict
+    assert [each.name for each in proof.broken] == ["back-from-second-update"]
+    assert told in proof.broken[0].detail
+
+
+def test_the_reboot_may_be_left_out_but_not_in_the_factory(recorded: Recording) -> None:
+    board = device(recorded)
+    board.back = "gone"
+    proof = proven(recorded, board, comes_back=False)
+    assert (proof.verdict, proof.came_back, proof.broken) == (Verdict.OLD, False, ())
+    recorded = replace(recorded, phases=(Phase(name="factory", start=0, end=5), *recorded.phases))
+    again = device(recorded)
+    again.back, again.data = "gone", "none"
+    proof = proven(recorded, again, comes_back=False)
+    assert (proof.verdict, proof.came_back) == (Verdict.BRICKED, True)
+
+
+def test_a_board_with_another_identity_is_inconsistent(recorded: Recording) -> None:
+    board = device(recorded)
+    board.key = "ssh-ed25519 BBBB"
+    proof = proven(recorded, board)
+    assert proof.verdict is Verdict.INCONSISTENT
+    assert [each.name for each in proof.broken] == ["identity"]
+
+
+@pytest.mark.parametrize("told", ["", "gw-2"])
+def test_a_board_that_told_its_id_tells_the_same_one(recorded: Recording, told: str) -> None:
+    recorded = replace(recorded, identity=Identity(host_key=HOST_KEY, device_id="gw-1"))
+    board = device(recorded)
+    board.id = told
+    proof = proven(recorded, board)
+    assert [each.detail for each in proof.broken] == [f"device_id was gw-1, is {told or 'none'}"]
+
+
+def test_a_board_must_run_what_its_state_selects(recorded: Recording) -> None:
+    board = device(recorded)
+    trial = environment_block(order="B A", states=("good", "trial"))
+    board.medium[0:1024] = trial + trial
+    board.recovers = True  # it falls back from a trial that nothing is wrong with
+    proof = proven(recorded, board)
+    assert proof.selected == Selected(slot="B", state="trial", left=3, holds="old")
+    assert proof.verdict is Verdict.INCONSISTENT
+    assert [each.name for each in proof.broken] == ["selected-version"]
+    assert "selects slot B (trial/3, old); after 4 boots old runs from slot A" in str(proof.broken)
+
+
+def test_a_bad_version_on_trial_may_go_back(recorded: Recording) -> None:
+    bad = release(recorded.folder.parent / "bad", "1.2.0", b"bad!" * 512)
+    recorded = replace(recorded, bad=bad)
+    board = device(recorded)
+    trial = environment_block(order="B A", states=("good", "trial"))
+    board.medium[0:1024] = trial + trial
+    offset = LAYOUT["slot-B"].offset
+    board.medium[offset : offset + 2048] = b"bad!" * 512
+    board.recovers = True
+    proof = proven(recorded, board)
+    assert proof.selected and proof.selected.holds == "bad"
+    assert (proof.verdict, proof.broken) == (Verdict.RECOVERED, ())
+
+
+def test_in_the_factory_nothing_is_asked_that_a_site_gives(recorded: Recording) -> None:
+    recorded = replace(recorded, phases=(Phase(name="factory", start=0, end=5), *recorded.phases))
+    board = device(recorded)
+    board.key, board.data = "ssh-ed25519 CCCC", "none"  # made at this boot
+    proof = proven(recorded, board)
+    assert (proof.verdict, proof.factory, proof.broken) == (Verdict.OLD, True, ())
+    assert f"http://10.0.2.2:{recorded.server_port}/probe" in str(board.sent)
+    again = device(recorded)
+    again.back, again.data = "another key", "none"
+    assert [each.name for each in proven(recorded, again).broken] == ["back-from-second-update"]
 
 
 def test_a_broken_state_is_not_probed(recorded: Recording) -> None:

@@ -13,6 +13,7 @@ from harness.boards.board import Board, CommandResult
 from harness.boards.medium.files import copy_file
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.boards.medium.model import Cut, Loss
+from harness.crash.identity import Identity
 from harness.crash.record import Session, record
 from harness.crash.recording import Recording
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
@@ -21,7 +22,7 @@ from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB
 from harness.images.release import Release
 from harness.verdict import Verdict
-from tests.unit.crash.recordings import LAYOUT, NEW, OLD, release
+from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE_SLOT, release
 from tests.unit.crash.test_prove import sums
 
 LAB = """
@@ -78,6 +79,9 @@ class Device:
         if not self.lines:
             raise DeviceError("silence")
         return self.lines.pop(0)
+
+    def host_key(self, *, timeout: float) -> str:
+        return HOST_KEY
 
     def host_address(self) -> str:
         return "10.0.2.2"
@@ -197,7 +201,7 @@ def recorded(
     board = Device(tmp_path / "board", fault, bad=bad is not None)
     with UpdateServer() as server:
         session = Session(board=cast(Board, board), lab=tmp_path / "lab.yaml", server=server)
-        session.make_probe = lambda _, folder: folder / "probe.raucb"
+        session.make_probe = lambda *_: PROBE_SLOT
         session.record(*releases, run, bad=bad)
     return Recording.load(run)
 
@@ -212,7 +216,13 @@ def test_an_update_and_a_rollback_are_recorded(
         ("rollback", Verdict.RECOVERED, "new"),
     ]
     names = [phase.name for phase in found.phases]
-    assert names[:3] == ["boot-old", "install", "switch"]
+    assert names[:5] == ["factory", "provision", "boot-old", "install", "switch"]
+    first, rest = found.stretches
+    assert first.factory and first.records.start == 0
+    assert first.records.stop < rest.records.start == found.start  # provisioning is not cut
+    assert found.in_factory(1) and not found.in_factory(found.start + 1)
+    assert found.identity == Identity(host_key=HOST_KEY)
+    assert found.probe_slot == PROBE_SLOT
     assert names[-1] == "rolled-back"
     assert len(list(found.console.iterdir())) == 5
     assert found.base_sha256 == releases[0].files["disk.img"].sha256

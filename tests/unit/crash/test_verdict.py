@@ -13,8 +13,9 @@ from harness.boards.board import Board, CommandResult
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
+from harness.crash.identity import Identity
 from harness.crash.verdict import Budget, Judge, Judgement, sentinel
-from harness.errors import DeviceError, LabError
+from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import Region
 from harness.images.release import Digest, Release
@@ -61,6 +62,8 @@ class FakeBoard:
     kept: str = ""
     reachable: bool = True
     resets_when_asked: int = 0
+    key: str = "ssh-ed25519 AAAA"
+    pinned: str = ""  # by an earlier connection
 
     def __post_init__(self) -> None:
         self.medium = bytearray(4096)
@@ -96,6 +99,11 @@ class FakeBoard:
         self.boots += self.resets_when_asked
         return CommandResult(stdout=self.kept, stderr="", returncode=0)
 
+    def host_key(self, *, timeout: float) -> str:
+        if self.pinned and self.pinned != self.key:
+            raise IdentityChanged("ssh: the board's host key is not the one it had before")
+        return self.key
+
     def mark(self, name: str) -> None: ...
 
 
@@ -107,6 +115,7 @@ class FakeClient:
     health: str = "ok"
     selection: bytes = b""
     silent: bool = False
+    device_id: str = "gw-1"
 
     def status(self, timeout: float) -> Status:
         if self.silent:
@@ -119,6 +128,7 @@ class FakeClient:
             boot_selection=cast(BootSelection, said),
             health=self.health,
             update_server="",
+            device_id=self.device_id,
         )
 
 
@@ -129,6 +139,7 @@ def judged(board: FakeBoard, client: FakeClient | None = None, *, before: int = 
         old=release("1", OLD),
         new=release("2", NEW),
         budget=Budget(boots=3, boot_seconds=0.0),
+        identity=Identity(host_key="ssh-ed25519 AAAA", device_id="gw-1"),
     )
     return judge.judge(boots_before=before)
 
@@ -218,6 +229,13 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         lambda board, client: setattr(board, "reachable", False),
         {"update-server-reachable"},
     ),
+    "another host key": (lambda board, client: setattr(board, "key", "ssh-rsa B"), {"identity"}),
+    "a host key that was not pinned": (
+        lambda board, client: setattr(board, "pinned", "ssh-ed25519 BBBB"),
+        {"identity"},
+    ),
+    "another device id": (lambda board, client: setattr(client, "device_id", "gw-2"), {"identity"}),
+    "no device id any more": (lambda board, client: setattr(client, "device_id", ""), {"identity"}),
     "resets after its health": (
         lambda board, client: setattr(board, "resets_when_asked", 1),
         {"stayed-up"},
@@ -236,6 +254,20 @@ def test_who_installs_an_update_afterwards_need_not_ask_for_the_server() -> None
     ).judge(boots_before=0)
     assert (found.verdict, broken(found)) == ("new", set())
     assert "update-server-reachable" not in {each.name for each in found.invariants}
+
+
+def test_an_identity_that_is_not_known_is_learned_at_the_first_look() -> None:
+    board = FakeBoard([*HEALTHY, *HEALTHY])
+    judge = Judge(
+        board=cast(Board, board),
+        client=cast(Client, FakeClient(board)),
+        old=release("1", OLD),
+        new=release("2", NEW),
+    )
+    assert broken(judge.judge(boots_before=0)) == set()
+    assert judge.identity == Identity(host_key="ssh-ed25519 AAAA", device_id="gw-1")
+    board.boots, board.key = 2, "ssh-ed25519 BBBB"
+    assert broken(judge.judge(boots_before=1)) == {"identity"}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

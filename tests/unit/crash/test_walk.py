@@ -13,6 +13,7 @@ from harness.crash.base import Image
 from harness.crash.classes import Classes
 from harness.crash.contents import Contents
 from harness.crash.landscape import Checked, Landscape, SlotImages
+from harness.crash.phases import Stretch
 from harness.crash.state import Sources, cut_off, parse
 from harness.crash.walk import Walk
 from harness.crash.writes import Writes
@@ -77,7 +78,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
     for state, data in made.items():
         ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
         assert b"".join(map(contents.data, ids.tolist())) == data
-    walk = Walk(land, writes, start)
+    walk = Walk(land, writes, [Stretch(range(start, len(writes.records)))])
     reads = np.zeros(land.sectors, np.bool_)
     for more in (READS[:4], READS):  # as when a boot has read what none had read before
         reads[list(more)] = True

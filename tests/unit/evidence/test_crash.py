@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness.crash.identity import Identity
 from harness.crash.recording import Recording
 from harness.crash.results import load as read
 from harness.errors import ConfigurationError
@@ -18,6 +19,7 @@ from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
 from harness.images import release as releases
+from harness.images.release import Digest
 from harness.verdict import Verdict
 from tests.unit.crash.samples import START, packed, results, write_run
 from tests.unit.evidence.samples import NOON, make_release
@@ -49,6 +51,8 @@ def make_run(folder: Path, content: dict[str, Any]) -> Path:
         clock=datetime(2026, 11, 23, tzinfo=UTC),
         seed=1,
         outcomes=(),
+        probe_slot=Digest(sha256="0" * 64, size=1),
+        identity=Identity(host_key="ssh-ed25519 AAAA"),
     ).save()
     return run
 
