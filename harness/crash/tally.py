@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader
+from harness.boards.medium.log import CHANGES, Kind
 from harness.crash import results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.columns import Columns
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration
+from harness.crash.log import opened
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
@@ -290,7 +291,7 @@ def _recorded(recording: Recording) -> results.Recorded:
 def _writes(recording: Recording) -> Iterator[results.Write]:
     structures = Structures.of(recording.old)
     began = 0
-    with LogReader(recording.log) as log:
+    with opened(recording.log) as log:
         for record in log.records():
             change = record.kind in CHANGES
             name = ""

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
-from harness.crash import phases, workers
+from harness.crash import digests, phases, workers
 from harness.crash.prove import Proof
-from harness.crash.recording import Recording
+from harness.crash.recording import LOG, Recording, own_files
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
@@ -44,6 +45,7 @@ def release(folder: Path, version: str, content: bytes) -> Release:
             os.pwrite(disk.fileno(), content, LAYOUT[region].offset)
     _mkfs(image)
     (folder / "slot.img").write_bytes(content)
+    (folder / "update.raucb").write_bytes(b"update of " + content)
     made = Release(
         folder=folder,
         machine="small",
@@ -60,7 +62,7 @@ def release(folder: Path, version: str, content: bytes) -> Release:
         slot=_digest(folder / "slot.img"),
         artifact_name="update.raucb",
         layout=LAYOUT,
-        files={name: _digest(folder / name) for name in ("disk.img", "slot.img")},
+        files={name: _digest(folder / name) for name in ("disk.img", "slot.img", "update.raucb")},
     )
     made.write()
     return made
@@ -120,6 +122,7 @@ def recording(folder: Path) -> Recording:
     run = folder / "run"
     run.mkdir()
     update_log(run / "log.bin", old.disk_image)
+    (run / "probe.raucb").write_bytes(b"probe")
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
         folder=run,
@@ -129,8 +132,7 @@ def recording(folder: Path) -> Recording:
         lab=folder / "lab.yaml",
         old=old,
         new=new,
-        base=old.disk_image,
-        base_sha256=old.files["disk.img"].sha256,
+        files=own_files(run),
         start=span.start,
         end=span.end,
         phases=span.phases,
@@ -167,22 +169,29 @@ def proof(
     *,
     slot: str = "",
     sample: bool = False,
+    wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
     folder = found.folder / workers.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
     if sample:
         (folder / workers.SAMPLE_MARK).touch()
+    create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
+    log = Log(folder / LOG)
+    wrote(log)
+    log.writer.close()
     made = Proof(
+        recording=found.id,
         state=state,
         verdict=verdict,
-        final="" if verdict.failed else str(verdict),
+        final="" if verdict.failed else "new" if verdict is Verdict.RECOVERED else str(verdict),
         slot=slot or {Verdict.OLD: "A", Verdict.NEW: "B"}.get(verdict, ""),
         boots=1,
         broken=BROKEN if verdict.failed else (),
         reads=[SELECTION],
         reads_judged=[SELECTION],
         seconds=1.0,
+        log=digests.of_file(folder / LOG),
         folder=folder,
     )
     made.save()

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from dask.distributed import LocalCluster
 
-from harness.boards.medium.log import Origin, create_log
 from harness.clients import grub_environment
 from harness.crash import exploration, workers
 from harness.crash.explore import Plan, explore, resumed
-from harness.crash.recording import LOG, Recording
+from harness.crash.recording import Recording
 from harness.crash.results import Results
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
@@ -27,7 +26,7 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
-    image = content(exploration.sources(found, state, workers.proofs(found.folder)))
+    image = content(exploration.sources(found, state, workers.proofs(found)))
     block = next(block for block in (image[:512], image[512:1024]) if grub_environment.parse(block))
     selection = grub_environment.parse(block)
     assert selection is not None
@@ -67,11 +66,12 @@ def boot_fails(run: str, state: str, number: int, sample: bool) -> int:
 def _leave(
     found: Recording, number: int, state: str, verdict: Verdict, block: bytes, *, sample: bool
 ) -> None:
-    folder = proof(found, number, state, verdict, sample=sample).folder
-    create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
-    log = Log(folder / LOG)
     counted = block.replace(b"_left=3", b"_left=2")
-    log.write(0, counted).write(512, counted).flush().data().flush().select(block).writer.close()
+
+    def write(log: Log) -> Log:
+        return log.write(0, counted).write(512, counted).flush().data().flush().select(block)
+
+    proof(found, number, state, verdict, sample=sample, wrote=write)
 
 
 def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:
