@@ -261,7 +261,17 @@ class Exploration:
                 self._add_group(prefix, 0)
         new = len(self.groups) > len(known)
         self._stale |= new
+        # In the order of the proofs on disk, whichever boot has come back first.
+        names = {f"{each.proof.state}>": each.proof.folder.name for each in self.booted}
+        self.groups[1:] = sorted(self.groups[1:], key=lambda group: names[group.prefix])
         return new
+
+    def put_in_order(self) -> None:
+        """As if all boots had been read back from disk: what follows from them must not depend on
+        which of two workers was faster."""
+        self.refresh()
+        self.booted.sort(key=lambda each: (each.proof.state.count(">"), each.proof.folder.name))
+        self._forget()
 
     def _add_group(self, prefix: str, start: int) -> None:
         writes = self._written(prefix.removesuffix(">"))

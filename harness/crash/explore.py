@@ -108,6 +108,8 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         finally:
             client.cancel(list(run.flying))
     with step("results"):
+        if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
+            exploration.nest()
         seconds = time.monotonic() - began + _earlier(folder)
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 

@@ -20,6 +20,8 @@ T = TypeVar("T")
 STRICT = ConfigDict(strict=True, extra="forbid")
 _SHOWN = 20  # problems of one file
 
+_readers: dict[Any, TypeAdapter[Any]] = {}
+
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
 Seconds = Annotated[float, Field(ge=0, lt=math.inf)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,10 +40,13 @@ def file_bytes(file: Path, *, hint: str) -> bytes:
 def parsed(kind: type[T], text: bytes, file: Path, *, hint: str, context: Any = None) -> T:
     """Read a `kind` from JSON; `file` is named in errors. Raises ConfigurationError."""
     try:
-        return TypeAdapter(kind).validate_json(text, context=context)
+        if kind not in _readers:
+            _readers[kind] = TypeAdapter(kind)  # takes milliseconds each time
+        found: T = _readers[kind].validate_json(text, context=context)
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}"
             for found in error.errors(include_url=False, include_input=False)[:_SHOWN]
         ]
         raise ConfigurationError.of(str(file), problems, hint=hint) from error
+    return found

@@ -51,7 +51,7 @@ def _as_data(found: Results) -> dict[str, Any]:
 
 def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
-    exploration.refresh()
+    exploration.put_in_order()
     cuts = sorted(exploration.groups[0].points.items())
     points = Columns(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
     verdicts: Counter[Verdict] = Counter()
@@ -61,12 +61,13 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     disagreements = tuple(_disagreements(exploration))
     bad = tuple(_bad(exploration))
     nested = _nested(exploration)
+    sampled, left = len(exploration.samples()), choose_sample(exploration)
     booted = [each for each in exploration.booted if not each.nested and not each.sample]
     proofs = _proofs(exploration)
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
-        recording=_recorded(exploration.recording),
+        recording=results.recorded(exploration.recording),
         writes=Columns(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
@@ -74,7 +75,8 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             booted=len(booted),
             decided=dict(rules),
             undecided=undecided,
-            sampled=len(exploration.samples()),
+            sampled=sampled,
+            to_sample=sampled + len(left),
             disagreements=len(disagreements),
             nested=nested,
         ),
@@ -89,7 +91,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not undecided and not nested.missing and not choose_sample(exploration),
+        complete=not undecided and not nested.missing and not left,
     )
 
 
@@ -270,22 +272,6 @@ def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
                 sample_proof=each.proof.folder.name,
                 why=tuple(f"{broken.name}: {broken.detail}" for broken in each.proof.broken),
             )
-
-
-def _recorded(recording: Recording) -> results.Recorded:
-    return results.Recorded(
-        machine=recording.machine,
-        board=recording.board,
-        model=recording.model,
-        old=recording.old.version,
-        new=recording.new.version,
-        start=recording.start,
-        end=recording.end,
-        phases=tuple(
-            results.Phase(name=phase.name, start=phase.start, end=phase.end)
-            for phase in recording.phases
-        ),
-    )
 
 
 def _writes(recording: Recording) -> Iterator[results.Write]:

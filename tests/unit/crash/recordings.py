@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
+from harness.clients import grub_environment
+from harness.clients.boot_selection import Slot
 from harness.crash import digests, phases, workers
 from harness.crash.prove import Proof
 from harness.crash.recording import LOG, Recording, own_files
@@ -30,6 +32,8 @@ LAYOUT = {
 SELECTION = (0, 2)  # the sectors that the boots made up here read
 BROKEN = (Invariant(name="healthy", holds=False, detail="silence"),)
 OLD, NEW = b"old " * 512, b"new " * 512
+MARKED_B = environment_block(states=("good", "bad"))
+MARKED_A = environment_block(order="B A", states=("bad", "good"))
 BEFORE, AFTER = environment_block(), environment_block(order="B A", states=("good", "trial"))
 
 
@@ -68,17 +72,29 @@ def release(folder: Path, version: str, content: bytes) -> Release:
     return made
 
 
-def update_log(path: Path, base: Path) -> None:
-    """One update and one rollback: the writes that a gateway makes, as few as show each phase."""
+def selected(image: bytes) -> tuple[bytes, tuple[Slot, ...]]:
+    """The copy of the boot selection that counts on a disk, and the slots in its order."""
+    for block in (image[:512], image[512:1024]):
+        if found := grub_environment.parse(block):
+            return block, found.order
+    raise AssertionError("both copies are torn")
+
+
+def update_log(path: Path, base: Path, *, careful: bool = False) -> None:
+    """One update and one rollback: the writes that a gateway makes, as few as show each phase. Its
+    client selects a slot before it has written it; a `careful` one rejects it first."""
+    first, second = (MARKED_B, MARKED_A) if careful else (AFTER, AFTER)
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
     log.mark(phases.START).mark("boot 2").data().flush()
-    log.mark(phases.INSTALL).select(AFTER).slot("slot-B").flush()
+    log.mark(phases.INSTALL).select(first).slot("slot-B").flush()
     log.select(AFTER).data().flush().mark(phases.INSTALLED)
     log.mark(phases.REBOOT).data().flush()
     log.mark("boot 3").select(AFTER).data().flush().select(AFTER).mark(phases.HEALTHY)
-    log.mark(phases.INSTALL).slot("slot-A").flush().select(BEFORE).mark(phases.INSTALLED)
+    log.mark(phases.INSTALL).select(second).slot("slot-A").flush().select(BEFORE).mark(
+        phases.INSTALLED
+    )
     log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
     log.mark("boot 5").select(AFTER).data().flush().mark(phases.END)
     log.writer.close()
@@ -116,12 +132,12 @@ class Log:
         return self.write(MIB + DATA_SIZE - SECTOR, b"d" * SECTOR)
 
 
-def recording(folder: Path) -> Recording:
+def recording(folder: Path, *, careful: bool = False) -> Recording:
     """The whole recording, saved in `folder`/run."""
     old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
     run = folder / "run"
     run.mkdir()
-    update_log(run / "log.bin", old.disk_image)
+    update_log(run / "log.bin", old.disk_image, careful=careful)
     (run / "probe.raucb").write_bytes(b"probe")
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
