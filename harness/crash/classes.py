@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.crash.landscape import Picture
 
-_KEPT = 4  # states of a kind that are remembered, each cut point with the same chance
+KEPT = 4  # states of a kind that are remembered, each cut point with the same chance
 
 
 @dataclass(eq=False, slots=True)
@@ -64,7 +64,7 @@ class Classes:
     def add(self, kind: Kind, state: str) -> None:
         """One more cut point of a kind."""
         kind.count += 1
-        if len(kind.states) < _KEPT:
+        if len(kind.states) < KEPT:
             kind.states.append(state)
-        elif self._chance.random() < _KEPT / kind.count:
-            kind.states[int(self._chance.random() * _KEPT)] = state
+        elif self._chance.random() < KEPT / kind.count:
+            kind.states[int(self._chance.random() * KEPT)] = state

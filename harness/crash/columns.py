@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby, repeat
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,14 +30,15 @@ class Columns(Sequence[T]):
                 column.append(getattr(row, name))
 
     @classmethod
-    def read(cls, kind: type[T], data: Any) -> "Columns[T]":
-        """From what `data` gave; ValueError when it cannot have come from there."""
+    def read(cls, kind: type[T], data: Any, most: int) -> "Columns[T]":
+        """From what `data` gave, of at most `most` rows: a run is as long as its number says.
+        ValueError when it cannot have come from there."""
         found = cls(kind)
         if not isinstance(data, dict) or data.keys() != found._columns.keys():
             raise ValueError(f"wants the columns {', '.join(found._columns)}")
         for name, column in found._columns.items():
             try:
-                column.read(data[name])
+                column.read(data[name], most)
             except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
                 raise ValueError(f"column {name}: {_first_line(error)}") from error
         if len({len(column.numbers) for column in found._columns.values()}) > 1:
@@ -99,12 +100,13 @@ class _Column:
             return steps(self.numbers)
         return {"values": self._values, "runs": runs(self.numbers)}
 
-    def read(self, data: Any) -> None:
+    def read(self, data: Any, most: int) -> None:
         if self._plain:
-            self.numbers = array("q", accumulate(_unrolled(data)))
+            self.numbers = array("q", accumulate(_unrolled(data, most)))
             return
-        self._values = TypeAdapter(list[self._hint]).validate_python(data["values"])  # type: ignore[name-defined]
-        self.numbers = array("q", _unrolled(data["runs"]))
+        text = json.dumps(data["values"])
+        self._values = TypeAdapter(list[self._hint]).validate_json(text, strict=True)  # type: ignore[name-defined]
+        self.numbers = array("q", _unrolled(data["runs"], most))
         if self.numbers and not 0 <= min(self.numbers) <= max(self.numbers) < len(self._values):
             raise ValueError("a run of no value")
 
@@ -129,14 +131,17 @@ def steps(values: Sequence[int]) -> list[int]:
     return runs(after - earlier for earlier, after in zip(before, values, strict=False))
 
 
-def _unrolled(data: Sequence[int]) -> Iterator[int]:
+def _unrolled(data: Sequence[int], most: int) -> Iterator[int]:
+    if not isinstance(data, list) or not all(type(number) is int for number in data):
+        raise ValueError("is no list of whole numbers")
     if len(data) % 2:
         raise ValueError("a run without its length")
-    for value, count in zip(data[::2], data[1::2], strict=True):
-        if count < 1:
-            raise ValueError(f"a run of {count}")
-        for _ in range(count):
-            yield value
+    counts = data[1::2]
+    if counts and min(counts) < 1:
+        raise ValueError(f"a run of {min(counts)}")
+    if sum(counts) > most:
+        raise ValueError(f"more than {most:,} rows")
+    return chain.from_iterable(map(repeat, data[::2], counts))
 
 
 def _first_line(error: Exception) -> str:

@@ -295,6 +295,9 @@ class Exploration:
                 self._add_group(prefix)
         new = len(self.groups) > len(known)
         self._stale |= new
+        # In the order of the proofs on disk, whichever boot has come back first.
+        names = {f"{each.proof.state}>": each.proof.folder.name for each in self.booted}
+        self.groups[1:] = sorted(self.groups[1:], key=lambda group: names[group.prefix])
         return new
 
     def _add_group(self, prefix: str) -> None:
@@ -304,6 +307,13 @@ class Exploration:
             stretches = (replace(EVERYWHERE, factory=factory),)
         walk = Walk(self.landscape, self._written(before), stretches)
         self.groups.append(Group(walk, prefix))
+
+    def put_in_order(self) -> None:
+        """As if all boots had been read back from disk: what follows from them must not depend on
+        which of two workers was faster."""
+        self.refresh()
+        self.booted.sort(key=lambda each: (each.proof.state.count(">"), each.proof.folder.name))
+        self._forget()
 
     def _left(self, state: str) -> tuple[Base, tuple[str, ...]]:
         """What power cuts leave, and what fills the slots then."""

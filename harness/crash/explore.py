@@ -88,6 +88,8 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     for a phase that the recording has not got.
     """
     recording = Recording.load(folder)
+    with step("verify", run=str(folder)):
+        recording.verify()
     phases = [phase.name for phase in recording.phases]
     if unknown := [name for name in plan.first if name not in phases]:
         raise ConfigurationError(
@@ -111,6 +113,8 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         finally:
             client.cancel(list(run.flying))
     with step("results"):
+        if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
+            exploration.nest()
         seconds = time.monotonic() - began + _earlier(folder)
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
@@ -118,7 +122,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
 def resumed(recording: Recording, *, seed: int) -> Exploration:
     """An exploration with all boots that have been made of its recording."""
     exploration = Exploration(recording, seed=seed)
-    for proof in workers.proofs(recording.folder):
+    for proof in workers.proofs(recording):
         sample = (proof.folder / workers.SAMPLE_MARK).exists()
         exploration.add(proof, sample=sample)
     if made := audit.load(recording.folder):
@@ -206,7 +210,7 @@ def _land(run: _Run, future: Future[int]) -> None:
         error = future.exception()
         raise error if isinstance(error, LabError) else LabError(f"{state}: {error}") from error
     folder = run.exploration.recording.folder / workers.PROOFS / f"{future.result():05}"
-    proof = Proof.load(folder)
+    proof = Proof.load(folder, run.exploration.recording)
     run.seconds.append(proof.seconds)
     run.exploration.add(proof, sample=sample)
     left = len(run.missing())

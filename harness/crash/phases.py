@@ -20,11 +20,16 @@ partition; `commit` and `reject` are user space's writes to the boot selection i
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from pydantic import ConfigDict
+
+from harness.boards.medium.log import CHANGES, Kind, Record
+from harness.crash.log import opened
+from harness.crash.schema import STRICT, Count
 from harness.errors import ConfigurationError
 from harness.images.layout import Region
 
@@ -41,9 +46,10 @@ _SELECTION, _DATA = "boot-selection", "data"
 class Phase:
     """Log records from position `start` to before `end`."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     name: str
-    start: int
-    end: int
+    start: Count
+    end: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +78,10 @@ def find(log: Path, layout: Mapping[str, Region]) -> Span:
 
     ConfigurationError when the log has not got the marks.
     """
-    with LogReader(log) as reader:
+    with opened(log) as reader:
         records = list(reader.records())
         marks = {
-            record.position: reader.payload(record).decode()
-            for record in records
-            if record.kind is Kind.MARK
+            record.position: reader.text(record) for record in records if record.kind is Kind.MARK
         }
     bounds = [position for position, name in marks.items() if name in (START, END)]
     if [marks[position] for position in bounds] != [START, END]:
@@ -173,3 +177,15 @@ def _named(borders: Sequence[tuple[str, int]], end: int) -> tuple[Phase, ...]:
             number = f"-{seen[name]}" if seen[name] > 1 else ""
             phases.append(Phase(name=f"{name}{number}", start=start, end=limit))
     return tuple(phases)
+
+
+def broken_phases(phases: tuple[Phase, ...], start: int, end: int) -> Iterator[str]:
+    """Phases cover a recording from its start to its end, each with a name of its own."""
+    borders = [start, *(border for each in phases for border in (each.start, each.end)), end]
+    touching = all(
+        before == after for before, after in zip(borders[::2], borders[1::2], strict=True)
+    )
+    if not touching or any(each.start >= each.end for each in phases) or start >= end:
+        yield f"phases: do not cover all from start {start:,} to end {end:,} one after the other"
+    if len({each.name for each in phases}) != len(phases):
+        yield "phases: a name occurs twice"

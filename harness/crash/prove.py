@@ -11,21 +11,25 @@ contents, too.
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
 from harness.clients.registry import make_client
-from harness.crash import probe
+from harness.crash import digests, probe
 from harness.crash.identity import Identity
 from harness.crash.probe import serving
 from harness.crash.recording import CONSOLE, LOG, Recording, keep_consoles
+from harness.crash.schema import STRICT, Count, Seconds, Sha256, file_bytes, parsed
 from harness.crash.selected import Selected, selected
-from harness.crash.state import parse
+from harness.crash.state import parse, possible
 from harness.crash.verdict import Judge, Judgement
 from harness.errors import ConfigurationError
+from harness.images.release import Digest
 from harness.log import step
 from harness.verdict import Invariant, Verdict
 
@@ -34,7 +38,9 @@ __all__ = ["Proof", "prove", "serving"]
 FILE = "proof.json"
 _FAILED = (Verdict.BRICKED, Verdict.INCONSISTENT)
 
-Runs = Sequence[tuple[int, int]]  # (first sector, sectors), sorted
+_AGAIN = "delete the proof's folder and explore again"
+
+Runs = Sequence[tuple[Count, Count]]  # (first sector, sectors), sorted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +48,18 @@ class Proof:
     """What became of one crash state. `folder` has the boot's write log up to the judge's verdict,
     and its console logs."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    recording: Sha256  # its id
     state: str
     verdict: Verdict
-    final: str  # "old" or "new", or "" where nothing known runs
-    slot: str  # A or B: that it runs from; "" where nobody could say
-    boots: int
+    final: Annotated[str, Field(pattern="^(old|new)?$")]  # "" where nothing known runs
+    slot: Annotated[str, Field(pattern="^[AB]?$")]  # that it runs from; "" where nobody could say
+    boots: Count
     broken: tuple[Invariant, ...]  # only those that do not hold
     reads: Runs  # what the board read before it wrote it, until it had come back from the probe
     reads_judged: Runs  # and up to the judge's verdict
-    seconds: float
+    seconds: Seconds
+    log: Digest  # of the write log
     folder: Path
     factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
@@ -65,26 +74,48 @@ class Proof:
         new.replace(self.folder / FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> "Proof":
-        """Read a proof back; ConfigurationError when there is none or it is damaged."""
-        try:
-            content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            chosen = content["selected"]
-            return cls(
-                **{
-                    **content,
-                    "folder": folder,
-                    "verdict": Verdict(content["verdict"]),
-                    "selected": chosen and Selected(**chosen),
-                    "broken": tuple(Invariant(**each) for each in content["broken"]),
-                    "reads": [(first, count) for first, count in content["reads"]],
-                    "reads_judged": [(first, count) for first, count in content["reads_judged"]],
-                }
-            )
-        except (OSError, ValueError, TypeError, KeyError) as error:
+    def load(cls, folder: Path, recording: Recording) -> "Proof":
+        """Read a proof back; ConfigurationError when there is none, or it is damaged or of another
+        recording."""
+        file = folder / FILE
+        text = file_bytes(file, hint=_AGAIN)
+        told = parsed(_Head, text, file, hint=_AGAIN).recording
+        if told != recording.id:
             raise ConfigurationError(
-                f"{folder / FILE}: no proof: {error}", hint="delete the folder and explore again"
-            ) from error
+                f"{file}: recording: {told:.12} is another one, {recording.folder} is"
+                f" {recording.id:.12}",
+                hint=_AGAIN,
+            )
+        content = {"folder": str(folder), **json.loads(text)}
+        found = parsed(cls, json.dumps(content).encode(), file, hint=_AGAIN)
+        if problems := list(found._misfits(recording)):
+            raise ConfigurationError.of(str(file), problems, hint=_AGAIN)
+        return found
+
+    def _misfits(self, recording: Recording) -> Iterator[str]:
+        """What cannot be, in a proof of this recording."""
+        for name in ("reads", "reads_judged"):
+            end = 0
+            for first, count in getattr(self, name):
+                if first < end or not count or first + count > recording.sectors:
+                    yield f"{name}: {first}, {count} is out of order, or not on the disk"
+                    break
+                end = first + count
+        if not possible(self.state, recording.end):
+            yield f"state: {self.state[:80]!r} is none of a recording that ends at {recording.end}"
+        elif self.factory != recording.in_factory(parse(self.state)[0].at):
+            yield f"factory: {self.factory}, but {self.state} is in {recording.phases[0].name}"
+        ends = {Verdict.OLD: {"old"}, Verdict.NEW: {"new"}, Verdict.RECOVERED: {"old", "new"}}
+        if self.final not in ends.get(self.verdict, {"old", "new", ""}):
+            yield f"final: {self.final!r} is no end that is {self.verdict}"
+        if bool(self.broken) != self.verdict.failed or any(each.holds for each in self.broken):
+            yield f"broken: {len(self.broken)} invariants do not make {self.verdict}"
+        yield from (f"log: {each}" for each in digests.changed(self.folder, {LOG: self.log}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    recording: Sha256
 
 
 def prove(
@@ -122,6 +153,7 @@ def prove(
             board.power_off()
             keep_consoles(board, folder / CONSOLE)
     proof = Proof(
+        recording=recording.id,
         state=state_text,
         verdict=judgement.verdict,
         final=judgement.final,
@@ -131,6 +163,7 @@ def prove(
         reads=reads,
         reads_judged=reads_judged,
         seconds=round(time.monotonic() - began, 3),
+        log=digests.of_file(folder / LOG),
         folder=folder,
         factory=factory,
         came_back=probe.BACK in {each.name for each in judgement.invariants},

@@ -26,7 +26,15 @@ from harness.crash import phases, probe, provision
 from harness.crash.identity import Identity
 from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.recording import CONSOLE, EVENTS, LOG, Outcome, Recording, keep_consoles
+from harness.crash.recording import (
+    CONSOLE,
+    EVENTS,
+    LOG,
+    Outcome,
+    Recording,
+    keep_consoles,
+    own_files,
+)
 from harness.crash.verdict import HEALTH_LINE, Judge
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
@@ -249,8 +257,7 @@ class Session:
             old=old,
             new=new,
             bad=bad,
-            base=old.disk_image,
-            base_sha256=digest,
+            files=own_files(folder),
             start=span.start,
             end=span.end,
             phases=span.phases,

@@ -10,22 +10,34 @@ A folder that `harness crash record` makes and all other `harness crash` command
     events.jsonl     the steps of recording
 
 The releases stay where they are and are named by folder; the recording is of use only with them.
+recording.json has the SHA-256 of all that it needs: of its own files, and, with the whole of each
+release.json, of the releases' files. Whoever loads a recording compares names and sizes; whoever
+makes a verdict or signs one compares contents (`verify`).
 """
 
+import dataclasses
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
+from harness.boards.medium.log import HEADER
+from harness.boards.medium.model import Model
+from harness.crash import digests
+from harness.crash import phases as phase_finder
 from harness.crash.identity import Identity
-from harness.crash.phases import FACTORY, Phase, Stretch
+from harness.crash.log import opened
+from harness.crash.phases import FACTORY, Phase, Stretch, broken_phases
+from harness.crash.schema import STRICT, AwareDatetime, Count, file_bytes, parsed
 from harness.errors import ConfigurationError, HarnessError
 from harness.images import release as releases
-from harness.images.keys import Keys
 from harness.images.layout import Region
 from harness.images.release import Digest, Release
 from harness.verdict import Invariant, Verdict
@@ -35,8 +47,8 @@ LOG = "log.bin"
 CONSOLE = "console"
 EVENTS = "events.jsonl"
 PROBE = "probe"  # and the suffix of the artifact's kind
-SCHEMA = 1
-_HINT = "record it again: harness crash record"
+SCHEMA = 2
+_HINT = "put back what was recorded, or record it again: harness crash record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +75,7 @@ class Recording:
     old: Release
     new: Release
     bad: Release | None = None  # what was rolled back; none: the new version, without a network
-    base: Path  # the image that was flashed: the old release's
-    base_sha256: str
+    files: Mapping[str, Digest]  # of the log and the probe, see `own_files`
     start: int
     end: int
     phases: tuple[Phase, ...]
@@ -86,6 +97,26 @@ class Recording:
     def in_factory(self, at: int) -> bool:
         """Whether a cut after `at` records is one in the first boot: nothing was provisioned."""
         return self.phase(at - 1) == FACTORY
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of all that was recorded: what proofs and results name. Where on a machine
+        releases and lab file lie is no part of it."""
+        content = self.to_json()
+        del content["lab"]
+        for which in ("old", "new", "bad"):
+            content.get(which, {}).pop("folder", None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def base(self) -> Path:
+        """The image that was flashed."""
+        return self.old.disk_image
+
+    @property
+    def sectors(self) -> int:
+        """Of the disk, 512 bytes each."""
+        return self.old.files[self.base.name].size // 512
 
     @property
     def log(self) -> Path:
@@ -124,11 +155,10 @@ class Recording:
             "board": self.board,
             "model": self.model,
             "lab": str(self.lab),
-            "old": _release_json(self.old),
-            "new": _release_json(self.new),
-            **({"bad": _release_json(self.bad)} if self.bad else {}),
-            "base": str(self.base),
-            "base_sha256": self.base_sha256,
+            "old": _named(self.old),
+            "new": _named(self.new),
+            **({"bad": _named(self.bad)} if self.bad else {}),
+            "files": {name: asdict(digest) for name, digest in self.files.items()},
             "start": self.start,
             "end": self.end,
             "phases": [asdict(phase) for phase in self.phases],
@@ -138,114 +168,143 @@ class Recording:
             "probe_slot": asdict(self.probe_slot),
             "identity": asdict(self.identity),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
-            "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
         }
 
     @classmethod
     def load(cls, folder: Path) -> "Recording":
-        """Read a recording and the releases that it names.
+        """Read a recording and the releases that it names; names and sizes are compared.
 
-        ConfigurationError when the folder is none, or a release is gone or another one by now.
+        ConfigurationError when the folder is none, or a release or a file is gone or another one.
         """
         path = folder / FILE
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+        text = file_bytes(path, hint="a recording is a folder made by `harness crash record`")
+        schema = parsed(_Head, text, path, hint=_HINT).schema
+        if schema != SCHEMA:
             raise ConfigurationError(
-                f"{path}: {error.strerror}",
-                hint="a recording is a folder made by `harness crash record`",
-            ) from error
-        except ValueError as error:
-            raise ConfigurationError(f"{path}: not JSON", details=str(error)) from error
+                f"{path}: schema {schema} is not known, {SCHEMA} is", hint=_HINT
+            )
+        told = parsed(_Content, text, path, hint=_HINT)
         problems: list[str] = []
-        found = _parse(folder, content, problems)
-        if found is None or problems:
+        found = told.recording(folder, problems)
+        if found is None or (problems := [*problems, *_misfits(found)]):
             raise ConfigurationError.of(str(path), problems, hint=_HINT)
         return found
 
-
-def _parse(folder: Path, content: Any, problems: list[str]) -> Recording | None:
-    keys = Keys(content, "", folder, problems)
-    keys.text("schema", allowed=(str(SCHEMA),))
-    keys.used("layout")  # for readers without the release; the release has it, too
-    old, new = (_release(keys.section(which), problems) for which in ("old", "new"))
-    bad = _release(keys.section("bad"), problems) if keys.peek("bad") else None
-    fields: dict[str, Any] = {
-        name: keys.text(name) for name in ("machine", "board", "model", "base_sha256")
-    }
-    fields |= {name: Path(keys.text(name)) for name in ("lab", "base")}
-    fields |= {name: keys.number(name) for name in ("start", "end", "server_port", "seed")}
-    clock, phases, outcomes = (keys.peek(name) for name in ("clock", "phases", "outcomes"))
-    for name in ("clock", "phases", "outcomes"):
-        keys.used(name)
-    probe_slot, identity = keys.section("probe_slot"), keys.section("identity")
-    fields["probe_slot"] = Digest(sha256=probe_slot.text("sha256"), size=probe_slot.number("size"))
-    names = ("host_key", "device_id")
-    fields["identity"] = Identity(**{name: identity.text(name, default="") for name in names})
-    for section in (probe_slot, identity):
-        section.finish()
-    keys.finish()
-    if old is None or new is None or problems:
-        return None
-    problems += _changed(folder, old, fields)
-    try:
-        return Recording(
-            folder=folder,
-            old=old,
-            new=new,
-            bad=bad,
-            clock=datetime.fromisoformat(clock),
-            phases=tuple(Phase(**phase) for phase in phases),
-            outcomes=tuple(_outcome(**outcome) for outcome in outcomes),
-            **fields,
-        )
-    except (TypeError, ValueError, KeyError) as error:
-        problems.append(f"clock, phases or outcomes: {error}")
-        return None
+    def verify(self, *, releases: bool = True) -> None:
+        """Hash what was recorded, once a process: log, probe and base, and `releases` all files of
+        them; and find the phases again. ConfigurationError names what is another one."""
+        known = [each for each in (self.old, self.new, self.bad) if each and releases]
+        folders = {each.folder: each.files for each in known}
+        folders.setdefault(self.old.folder, {self.base.name: self.old.files[self.base.name]})
+        folders[self.folder] = self.files
+        problems = [
+            problem for path, files in folders.items() for problem in digests.changed(path, files)
+        ]
+        if not problems:
+            span = phase_finder.find(self.log, self.layout)
+            if (span.start, span.end, span.phases) != (self.start, self.end, self.phases):
+                problems.append("start, end, phases: are not those of the log")
+        if problems:
+            raise ConfigurationError.of(str(self.folder / FILE), problems, hint=_HINT)
 
 
-def _changed(folder: Path, old: Release, fields: Mapping[str, Any]) -> list[str]:
-    """What is not as it was when it was recorded."""
-    problems = []
-    image = old.files["disk.img"]
-    if image.sha256 != fields["base_sha256"]:
-        problems.append(f"old: {old.folder} has another disk image than was flashed")
-    base: Path = fields["base"]
-    if not base.is_file() or base.stat().st_size != image.size:
-        problems.append(f"base: {base} is missing or has another size")
-    problems += [f"{name} is missing" for name in (LOG,) if not (folder / name).is_file()]
-    return problems
+def own_files(folder: Path) -> dict[str, Digest]:
+    """The digests of what a recording needs of its own folder: the log, and the probe's files."""
+    return digests.of(folder, [LOG, *(path.name for path in folder.glob(f"{PROBE}*"))])
 
 
-def _release(keys: Keys, problems: list[str]) -> Release | None:
-    folder, version = Path(keys.text("folder")), keys.text("version")
-    slot = keys.text("slot_sha256")
-    keys.finish()
-    try:
-        found = releases.load(folder)
-    except HarnessError as error:
-        problems.append(str(error))
-        return None
-    if (found.version, found.slot.sha256) != (version, slot):
-        problems.append(f"{folder} is {found.version} with another slot than was recorded")
-    return found
+@dataclass(frozen=True, slots=True)
+class _Head:
+    schema: int
 
 
-def _release_json(release: Release) -> dict[str, str]:
-    return {
-        "folder": str(release.folder),
-        "version": release.version,
-        "slot_sha256": release.slot.sha256,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """A release: where it lies, and all of its release.json."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    folder: Path
+    release: dict[str, Any]
+
+    def load(self, which: str, problems: list[str]) -> Release | None:
+        """The release, when it is still the one that was recorded."""
+        try:
+            found = releases.load(self.folder)
+        except HarnessError as error:
+            problems.append(f"{which}: {error}")
+            return None
+        now = found.to_json()
+        other = [key for key in {**now, **self.release} if now.get(key) != self.release.get(key)]
+        if other:
+            told = f"{which}: {self.folder} is not the release that was recorded"
+            problems.append(f"{told}: another {', '.join(other)}")
+        else:
+            problems += [f"{which}: {each}" for each in digests.missing(self.folder, found.files)]
+        return found
 
 
-def _outcome(*, name: str, verdict: str, final: str, broken: list[dict[str, Any]]) -> Outcome:
-    return Outcome(
-        name=name,
-        verdict=Verdict(verdict),
-        final=final,
-        broken=tuple(Invariant(**invariant) for invariant in broken),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """recording.json."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    schema: int
+    machine: str
+    board: str
+    model: Model
+    lab: Path
+    old: _Named
+    new: _Named
+    bad: _Named | None = None
+    files: dict[Annotated[str, Field(pattern=rf"^({LOG}|{PROBE}[\w.-]*)$")], Digest]
+    start: Count
+    end: Count
+    phases: tuple[Phase, ...]
+    server_port: Annotated[int, Field(ge=1, lt=1 << 16)]
+    clock: AwareDatetime
+    seed: Annotated[int, Field(ge=1, lt=1 << 32)]
+    outcomes: tuple[Outcome, ...]
+    probe_slot: Digest
+    identity: Identity
+
+    def recording(self, folder: Path, problems: list[str]) -> Recording | None:
+        """With its releases; None when one of them cannot be read."""
+        old, new = self.old.load("old", problems), self.new.load("new", problems)
+        bad = self.bad.load("bad", problems) if self.bad else None
+        if old is None or new is None or (self.bad and bad is None):
+            return None
+        fields = {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name not in ("schema", "old", "new", "bad")
+        }
+        return Recording(**fields, folder=folder, old=old, new=new, bad=bad)
+
+
+def _misfits(found: Recording) -> Iterator[str]:
+    """What cannot be, as far as that is to be seen without reading the log."""
+    machines = {each.machine for each in (found.old, found.new, found.bad) if each}
+    if machines != {found.machine}:
+        yield f"machine: {found.machine}, but the releases are for {', '.join(sorted(machines))}"
+    if LOG not in found.files:
+        yield f"files: {LOG} is not named"
+    if problems := digests.missing(found.folder, found.files):
+        yield from (f"files: {each}" for each in problems)
+        return
+    if found.base.name not in found.old.files:
+        yield f"old: {found.base} has no digest"
+        return
+    yield from broken_phases(found.phases, found.start, found.end)
+    if found.end >= found.log.stat().st_size // HEADER:
+        yield f"end: {found.log} cannot have {found.end:,} records"
+    with opened(found.log) as log:
+        if (log.origin.model, log.origin.size) != (found.model, found.sectors * 512):
+            told = f"{log.origin.model} of {log.origin.size:,} bytes"
+            yield f"model: {found.log} is of a medium {told}"
+
+
+def _named(release: Release) -> dict[str, Any]:
+    return {"folder": str(release.folder), "release": release.to_json()}
 
 
 def keep_consoles(board: Board, folder: Path) -> None:

@@ -38,6 +38,7 @@ def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | Non
 
 def judge(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> Proof:
     """Boot a state and judge it; the proof is kept in the recording, for the explorer, too."""
+    recording.verify(releases=False)
     proofs = recording.folder / PROOFS
     proofs.mkdir(exist_ok=True)
     with (

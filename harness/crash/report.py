@@ -109,7 +109,7 @@ def coverage(results: Results) -> str:
     numbers = (
         f"{counts.cut_points:,} cut points, {counts.undecided:,} undecided; "
         f"{counts.distinct:,} distinct states, {counts.booted:,} booted; of all "
-        f"{len(results.proofs):,} boots {counts.came_back:,} were judged again after one more reboot"
+        f"{len(results.proofs):,} boots {counts.came_back:,} were judged again after a reboot"
     )
     return f"{'Exhaustive' if results.exhaustive else 'Not exhaustive'}: {numbers}"
 

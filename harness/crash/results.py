@@ -5,43 +5,39 @@ what follows from it (`good`, `exhaustive`, `problems`) is worked out each time 
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import PlainValidator, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PlainValidator, ValidationInfo
 
 from harness.crash.columns import Columns
+from harness.crash.contradictions import contradictions
+from harness.crash.phases import Phase
+from harness.crash.recording import Recording
+from harness.crash.schema import Count, Seconds, Sha256, file_bytes, parsed
 from harness.errors import ConfigurationError
 from harness.verdict import Verdict
 
 T = TypeVar("T")
 FILE = "results.json"
 SCHEMA = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """A named stretch of the log, from record `start` up to `end`."""
-
-    name: str
-    start: int
-    end: int
+_HINT = "explore the recording again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """The update that was recorded; `start` and `end` are positions in its log."""
 
+    id: Sha256  # of the recording
     machine: str
     board: str
     model: str
     old: str
     new: str
-    start: int
-    end: int
+    start: Count
+    end: Count
     phases: tuple[Phase, ...]
 
 
@@ -99,13 +95,13 @@ def loss_at(at: int, state: str) -> str:
 class Proof:
     """One boot to a verdict; `decides` is how many cut points have their verdict from it."""
 
-    id: int | str
+    id: str
     state: str
     verdict: Verdict
     final: str = ""
-    boots: int = 0
-    seconds: float = 0.0
-    decides: int = 0
+    boots: Count = 0
+    seconds: Seconds = 0.0
+    decides: Count = 0
     why: tuple[str, ...] = ()
     sample: bool = False
     nested: bool = False
@@ -123,15 +119,15 @@ class Bad:
 
     state: str
     verdict: Verdict
-    why: str | tuple[str, ...] = ""
-    proof: int | str = ""
-    at: int = 0
-    count: int = 1
+    why: tuple[str, ...] = ()
+    proof: str
+    at: Count = 0
+    count: Count = 1
 
     @property
     def reason(self) -> str:
         """Why, in one line."""
-        return self.why if isinstance(self.why, str) else "; ".join(self.why)
+        return "; ".join(self.why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +137,14 @@ class Disagreement:
     state: str
     expected: str
     got: str
-    proof: int | str = ""
-    sample_proof: int | str = ""
-    why: str | tuple[str, ...] = ""
+    proof: str
+    sample_proof: str
+    why: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
         """Why, in one line."""
-        return self.why if isinstance(self.why, str) else "; ".join(self.why)
+        return "; ".join(self.why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,26 +152,33 @@ class Nested:
     """Second cuts, in the boot that follows a first one. `undecided` ones are no gap as long as
     each aspect of them has been booted; `missing`: boots that this takes yet."""
 
-    cut_points: int = 0
-    distinct: int = 0
-    booted: int = 0
-    undecided: int = 0
-    missing: int = 0
+    cut_points: Count = 0
+    distinct: Count = 0
+    booted: Count = 0
+    undecided: Count = 0
+    missing: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many; `decided` maps the rule by which cut points got their verdict to their number."""
+    """How many; `decided` maps the rule by which cut points got their verdict to their number.
+    `to_sample`: how many samples were asked for, as far as there are states to be sampled."""
 
-    cut_points: int
-    distinct: int
-    booted: int
-    decided: dict[str, int]
-    undecided: int
-    sampled: int
-    disagreements: int
-    came_back: int = 0  # boots, of all kinds, that were rebooted after the probe and judged again
+    cut_points: Count
+    distinct: Count
+    booted: Count
+    decided: dict[str, Count]
+    undecided: Count
+    sampled: Count
+    to_sample: Count
+    disagreements: Count
+    came_back: Count = 0  # boots, of all kinds, that were rebooted after the probe and judged again
     nested: Nested = field(default_factory=Nested)
+
+
+def _columns(kind: type[T], data: Any, info: ValidationInfo[int]) -> Columns[T]:
+    """No more rows than the recording has positions: that is the context."""
+    return Columns.read(kind, data, info.context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,17 +196,18 @@ class Audit:
 class Results:
     """The content of results.json; keys that are not named here are left to others."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True)
     recording: Recorded
-    writes: Annotated[Columns[Write], PlainValidator(partial(Columns.read, Write))]
+    writes: Annotated[Columns[Write], PlainValidator(partial(_columns, Write))]
     counts: Counts
-    verdicts: dict[Verdict, int]
-    points: Annotated[Columns[Point], PlainValidator(partial(Columns.read, Point))]
+    verdicts: dict[Verdict, Count]
+    points: Annotated[Columns[Point], PlainValidator(partial(_columns, Point))]
     proofs: tuple[Proof, ...]
     bad: tuple[Bad, ...]
     disagreements: tuple[Disagreement, ...]
     audit: Audit | None
-    timing: dict[str, Any]
-    seed: int
+    timing: dict[str, Seconds]
+    seed: Count
     complete: bool
     sha256: str = ""  # of the file
 
@@ -236,22 +240,7 @@ class Results:
             "no cut point was explored": not counts.cut_points,
             "the real readers were not asked (no audit)": self.audit is None,
         }
-        return [*(text for text, true in told.items() if true), *self._contradictions()]
-
-    def _contradictions(self) -> Iterator[str]:
-        """Numbers in the file that do not add up."""
-        counts = self.counts
-        sums = {
-            "verdicts": sum(self.verdicts.values()) + counts.undecided,
-            "rules": sum(counts.decided.values()) + counts.undecided,
-            "log positions": sum(self.points.column("undecided"))
-            + sum(sum(each.values()) * n for each, n in self.points.counted("verdicts")),
-        }
-        if min([0, *counts.decided.values(), *self.verdicts.values()]) < 0:
-            yield "a number of cut points is below 0"
-        for what, total in sums.items():
-            if total != counts.cut_points:
-                yield f"the {what} add up to {total:,} of {counts.cut_points:,} cut points"
+        return [text for text, true in told.items() if true]
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,31 +249,44 @@ class _Head:
 
 
 def load(run: Path) -> Results:
-    """Read `run`/results.json. Raises ConfigurationError."""
+    """Read `run`/results.json. Raises ConfigurationError, also when it is that of another
+    recording, or contradicts itself."""
     file = run / FILE
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file}: {error.strerror}", hint=f"it is made by: harness crash explore {run}"
-        ) from error
-    schema = _parsed(_Head, text, file).schema
+    text = file_bytes(file, hint=f"it is made by: harness crash explore {run}")
+    schema = parsed(_Head, text, file, hint=_HINT).schema
     if schema != SCHEMA:
         raise ConfigurationError(
             f"{file}: schema {schema} is not known, {SCHEMA} is",
             hint="it was written by another version of the harness: explore the recording again",
         )
-    return replace(_parsed(Results, text, file), sha256=hashlib.sha256(text).hexdigest())
+    recording = Recording.load(run)
+    rows = recording.end - recording.start + 1
+    found = parsed(Results, text, file, hint=_HINT, context=rows)
+    if problems := _of_another(found.recording, recording) or list(contradictions(found)):
+        raise ConfigurationError.of(str(file), problems[:20], hint=_HINT)
+    return replace(found, sha256=hashlib.sha256(text).hexdigest())
 
 
-def _parsed(kind: type[T], text: bytes, file: Path) -> T:
-    try:
-        return TypeAdapter(kind).validate_json(text)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}"
-            for found in error.errors(include_url=False, include_input=False)[:20]
-        ]
-        raise ConfigurationError.of(
-            str(file), problems, hint="explore the recording again"
-        ) from error
+def recorded(recording: Recording) -> Recorded:
+    """What results say of the recording they are of."""
+    return Recorded(
+        id=recording.id,
+        machine=recording.machine,
+        board=recording.board,
+        model=recording.model,
+        old=recording.old.version,
+        new=recording.new.version,
+        start=recording.start,
+        end=recording.end,
+        phases=recording.phases,
+    )
+
+
+def _of_another(told: Recorded, recording: Recording) -> list[str]:
+    """What says that the results are of another recording."""
+    real = recorded(recording)
+    return [
+        f"recording.{each.name}: {has}, but recording.json has {wanted}"
+        for each in fields(real)
+        if (has := getattr(told, each.name)) != (wanted := getattr(real, each.name))
+    ]

@@ -8,6 +8,11 @@ SAMPLE = 20  # pruned states, or
 SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more
 
 
+def least_sample(boots: int) -> int:
+    """How many states are sampled when so many have been booted, if there are as many."""
+    return max(SAMPLE, round(SAMPLE_SHARE * boots))
+
+
 def choose_sample(exploration: Exploration) -> list[str]:
     """What is still to be sampled; empty when enough was, or no pruned state is left.
 
@@ -27,7 +32,7 @@ def choose_sample(exploration: Exploration) -> list[str]:
     boots = sum(not each.sample for each in exploration.booted)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
     chosen: list[str] = []
-    while kinds and have + len(chosen) < max(SAMPLE, round(SAMPLE_SHARE * boots)):
+    while kinds and have + len(chosen) < least_sample(boots):
         weights = [count for count, _ in kinds] if len(chosen) % 2 else None
         (index,) = chance.choices(range(len(kinds)), weights)
         left = kinds[index][1]

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.boards.medium.log import CHANGES, Fate, Kind, LogReader, Record
 from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.contents import SECTOR
+from harness.crash.log import opened
 from harness.errors import ConfigurationError
 
 _FILE = 48  # a source is (file << 48) + byte offset, plus one; zeros have a file of their own
@@ -57,6 +58,16 @@ def parse(text: str) -> tuple[Cut, ...]:
 def printed(cuts: Iterable[Cut]) -> str:
     """The text form of a state."""
     return ">".join(map(str, cuts))
+
+
+def possible(text: str, end: int) -> bool:
+    """Whether it is the text of a state, spelled as `printed` does, of one or two cuts, the first
+    of them in a log whose last position is `end`."""
+    try:
+        cuts = parse(text)
+    except ConfigurationError:
+        return False
+    return printed(cuts) == text and cuts[0].at <= end + 1 and len(cuts) <= 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +202,11 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
     which is not in doubt there.
     """
     unflushed = Unflushed(model)
-    with LogReader(log) as reader:
+    with opened(log) as reader:
         records = _first(reader, cut.at, log)
         for record in records:
             if record.kind is Kind.CUT:
-                _apply_cut(sources, unflushed, json.loads(reader.payload(record)), log)
+                _apply_cut(sources, unflushed, reader.fate(record), log)
             elif record.kind is Kind.FLUSH or (model is Model.SD and record.kind in CHANGES):
                 for write in unflushed.writes:
                     sources.apply(write, log)
@@ -218,15 +229,18 @@ def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
     return records
 
 
-def _apply_cut(
-    sources: Sources, unflushed: Unflushed, told: dict[str, list[int]], log: Path
-) -> None:
+def _apply_cut(sources: Sources, unflushed: Unflushed, fate: Fate, log: Path) -> None:
     """A power cut that is itself in the log, with the fate of each write."""
-    lost, torn = set(told["lost"]), told.get("torn")
     for write in unflushed.writes:
-        if write.position not in lost:
-            part = torn[1] if torn and torn[0] == write.position else None
-            sources.apply(write, log, part)
+        if write.position in fate.lost:
+            continue
+        part = fate.torn[1] if fate.torn and fate.torn[0] == write.position else None
+        if part is not None and part > write.length // SECTOR:
+            raise ConfigurationError(
+                f"{log}: write {write.position} cannot be torn after {part} sectors",
+                hint="the log is damaged: record it again",
+            )
+        sources.apply(write, log, part)
 
 
 def surviving(doubts: Sequence[Doubt], cut: Cut) -> Iterator[tuple[Record, int | None]]:

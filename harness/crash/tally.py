@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader
+from harness.boards.medium.log import CHANGES, Kind
 from harness.crash import audit, results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.columns import Columns
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration
+from harness.crash.log import opened
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
@@ -50,7 +51,7 @@ def _as_data(found: Results) -> dict[str, Any]:
 
 def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
-    exploration.refresh()
+    exploration.put_in_order()
     cuts = sorted(exploration.groups[0].points.items())
     points = Columns(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
     verdicts: Counter[Verdict] = Counter()
@@ -60,12 +61,13 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     disagreements = tuple(_disagreements(exploration))
     bad = tuple(_bad(exploration))
     nested = _nested(exploration)
+    sampled, left = len(exploration.samples()), choose_sample(exploration)
     booted = [each for each in exploration.booted if not each.nested and not each.sample]
     proofs = _proofs(exploration)
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
-        recording=_recorded(exploration.recording),
+        recording=results.recorded(exploration.recording),
         writes=Columns(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
@@ -73,7 +75,8 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             booted=len(booted),
             decided=dict(rules),
             undecided=undecided,
-            sampled=len(exploration.samples()),
+            sampled=sampled,
+            to_sample=sampled + len(left),
             disagreements=len(disagreements),
             came_back=sum(each.proof.came_back for each in exploration.booted),
             nested=nested,
@@ -90,7 +93,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not undecided and not nested.missing and not choose_sample(exploration),
+        complete=not undecided and not nested.missing and not left,
     )
 
 
@@ -273,26 +276,10 @@ def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
             )
 
 
-def _recorded(recording: Recording) -> results.Recorded:
-    return results.Recorded(
-        machine=recording.machine,
-        board=recording.board,
-        model=recording.model,
-        old=recording.old.version,
-        new=recording.new.version,
-        start=recording.start,
-        end=recording.end,
-        phases=tuple(
-            results.Phase(name=phase.name, start=phase.start, end=phase.end)
-            for phase in recording.phases
-        ),
-    )
-
-
 def _writes(recording: Recording) -> Iterator[results.Write]:
     structures = Structures.of(recording.old)
     began, first = 0, recording.stretches[0].records.start
-    with LogReader(recording.log) as log:
+    with opened(recording.log) as log:
         for record in log.records():
             change = record.kind in CHANGES
             name = ""

@@ -30,6 +30,7 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     Raises LabError when the bench is at fault: the state may be booted again.
     """
     recording = Recording.load(Path(run))
+    recording.verify(releases=False)
     folder = recording.folder / PROOFS / f"{number:05}"
     shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
     folder.mkdir(parents=True)
@@ -58,7 +59,8 @@ def extents_file(recording: Recording, state: str, target: Path) -> None:
     ConfigurationError when there is no such state, or it follows a boot that was never made.
     """
     try:
-        sources(recording, state, proofs(recording.folder)).save(target)
+        known = proofs(recording) if ">" in state else []
+        sources(recording, state, known).save(target)
     except StopIteration:
         before = state.rpartition(">")[0]
         raise ConfigurationError(
@@ -67,10 +69,20 @@ def extents_file(recording: Recording, state: str, target: Path) -> None:
         ) from None
 
 
-def proofs(run: Path) -> list[Proof]:
-    """All complete proofs of a recording, in order."""
-    folders = sorted((run / PROOFS).glob("*/proof.json"))
-    return [Proof.load(path.parent) for path in folders]
+def proofs(recording: Recording) -> list[Proof]:
+    """All complete proofs of a recording, in order: one that follows a cut comes after the proof of
+    that cut. ConfigurationError when one is damaged, of another recording, or follows none."""
+    folders = sorted((recording.folder / PROOFS).glob("*/proof.json"))
+    found = [Proof.load(path.parent, recording) for path in folders]
+    states = {proof.state for proof in found}
+    for proof in found:
+        before = proof.state.rpartition(">")[0]
+        if before and before not in states:
+            raise ConfigurationError(
+                f"{proof.folder}: follows a boot of {before}, of which there is no proof",
+                hint="delete the folder, or put the other proof back",
+            )
+    return sorted(found, key=lambda proof: proof.state.count(">"))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """A write log over what lay under it, in content numbers: what a power cut leaves of both."""
 
-import json
 from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
 from harness.boards.medium.model import Model
 from harness.crash.base import Base, Over, Sectors
 from harness.crash.contents import SECTOR, Contents, Ids
+from harness.crash.log import opened
 from harness.crash.pieces import Pieces
 from harness.crash.state import Cut, Doubt, Unflushed, surviving
 from harness.errors import ConfigurationError
@@ -27,7 +27,7 @@ class Writes:
     ) -> None:
         self.base, self.model = base, model
         self._pieces = Pieces()  # what is left is in most places what was there before, or all
-        with LogReader(log) as reader:
+        with opened(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
             pieces = [_ids(contents, reader, log, record) for record in self.records]
         # Positions of flushes and the like; on a card each write settles those before it.
@@ -49,7 +49,12 @@ class Writes:
         return self._ids[self._begin[record.position] : self._begin[record.position + 1]]
 
     def left(self, cut: Cut) -> Over:
-        """What a power cut leaves."""
+        """What a power cut leaves. ConfigurationError for one that is not in the log."""
+        if cut.at > len(self.records):
+            raise ConfigurationError(
+                f"{cut}: the log has {len(self.records)} records",
+                hint="a proof of such a state is of another recording: delete its folder",
+            )
         doubts = self._doubts(cut.at)
         settled = self._begin[doubts[0].record.position if doubts else cut.at]
         ids = self._before.copy()
@@ -74,7 +79,7 @@ class Writes:
 
 
 def _ids(contents: Contents, reader: LogReader, log: Path, record: Record) -> Ids:
-    if record.kind is Kind.CUT and json.loads(reader.payload(record))["lost"]:
+    if record.kind is Kind.CUT and reader.fate(record).lost:
         raise ConfigurationError(
             f"{log}: the power cut at {record.position} lost writes",
             hint="a recording's board switches itself off: record it again",

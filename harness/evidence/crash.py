@@ -20,13 +20,13 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.crash import report, results
 from harness.crash.recording import Recording
+from harness.crash.recount import recount
 from harness.crash.results import Results
 from harness.crash.strip import report_command
-from harness.errors import ConfigurationError
 from harness.evidence.record import Fault, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
-from harness.evidence.subject import Subject, read_subject
+from harness.evidence.subject import Subject
 from harness.evidence.tools import tool_versions
 from harness.verdict import Invariant, Verdict
 
@@ -39,13 +39,13 @@ _GOOD = (Verdict.OLD, Verdict.NEW, Verdict.RECOVERED)
 def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
     """Sign what the exploration of the recording in `folder` found, good or bad, into the store.
 
-    Raises ConfigurationError when recording and results do not belong together, or when a file of
-    the release that was proven is not what was built.
+    Raises ConfigurationError when recording, proofs and results do not belong together, or when a
+    file of a release is not what it was when that was recorded.
     """
     recording, found = Recording.load(folder), results.load(folder)
-    _check(folder, recording, found)
+    recount(recording, found)
     run = store.begin(
-        read_subject(recording.new.folder),
+        Subject.of(recording.new),  # as recorded, and just verified
         from_release=Subject.of(recording.old),
         board=recording.board,
         lab=str(recording.lab),
@@ -134,28 +134,6 @@ def _numbers(found: Results) -> dict[str, Any]:
         "nested_booted": counts.nested.booted,
         "nested_undecided": counts.nested.undecided,
         "nested_missing": counts.nested.missing,
+        "recording": found.recording.id,
         "results_sha256": found.sha256,
     }
-
-
-def _check(folder: Path, recording: Recording, found: Results) -> None:
-    """Results that were copied from elsewhere must not speak for this release."""
-    told, real = found.recording, recording
-    pairs = {
-        "machine": (told.machine, real.machine),
-        "board": (told.board, real.board),
-        "model": (told.model, real.model),
-        "old": (told.old, real.old.version),
-        "new": (told.new, real.new.version),
-        "start": (told.start, real.start),
-        "end": (told.end, real.end),
-    }
-    problems = [
-        f"recording.{key}: {has}, but recording.json has {wanted}"
-        for key, (has, wanted) in pairs.items()
-        if has != wanted
-    ]
-    if problems:
-        raise ConfigurationError.of(
-            str(folder / results.FILE), problems, hint="explore this recording again"
-        )

@@ -17,13 +17,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+from harness.boards.medium.files import SECTOR
+from harness.boards.medium.model import Model
 
 _FORMAT = b"harness-medium-log 1\n"
 # magic, kind, flags, (2 unused), position, monotonic ns, wall ns, offset, length, payload bytes
 _HEADER = struct.Struct("<4sBBHQQQQQQ")
 _MAGIC = b"MREC"
 _FUA = 1
+_LINE = 1 << 16  # bytes of the second line: a path and a few words
+_LARGEST = 1 << 48  # bytes of a disk
+_WORDS = 1 << 26  # bytes of a mark or a cut, which lists each write that it lost
 
 
 class Kind(IntEnum):
@@ -38,6 +44,11 @@ class Kind(IntEnum):
 
 
 CHANGES = frozenset({Kind.WRITE, Kind.ZERO, Kind.TRIM})
+HEADER = _HEADER.size  # bytes that each record has at least
+
+
+class LogError(ValueError):
+    """A file that is no write log, or is damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,13 @@ class Record(NamedTuple):
     length: int
     payload_at: int
     payload_length: int
+
+
+class Fate(NamedTuple):
+    """Log positions of the writes that a cut took, and of one torn: (position, sectors kept)."""
+
+    lost: frozenset[int]
+    torn: tuple[int, int] | None
 
 
 class LogWriter:
@@ -119,15 +137,18 @@ class LogWriter:
 class LogReader:
     """Reads a log, also while it grows: `with LogReader(path) as log: for record in log.records()`.
 
-    Raises ValueError when the file is not a write log.
+    Raises LogError, also while reading on, when the file is not what a medium writes.
     """
 
     def __init__(self, path: Path) -> None:
         self._stream: BinaryIO = path.open("rb")
-        if self._stream.readline() != _FORMAT:
+        try:
+            if self._stream.readline(_LINE) != _FORMAT:
+                raise LogError(f"{path} is not a write log of this version")
+            self.origin = _origin(path, self._stream.readline(_LINE))
+        except LogError:
             self._stream.close()
-            raise ValueError(f"{path} is not a write log of this version")
-        self.origin = Origin(**json.loads(self._stream.readline()))
+            raise
         self.start = self._stream.tell()
 
     def __enter__(self) -> "LogReader":
@@ -138,15 +159,17 @@ class LogReader:
 
     def records(self) -> Iterator[Record]:
         """All whole records in order; payloads are skipped (`payload` reads one)."""
-        at = self.start
+        at, number = self.start, 0
         size = os.fstat(self._stream.fileno()).st_size
         while at + _HEADER.size <= size:
             header = os.pread(self._stream.fileno(), _HEADER.size, at)
-            magic, kind, flags, _, position, mono, wall, offset, length, count = _HEADER.unpack(
-                header
+            magic, kind, flags, unused, position, mono, wall, offset, length, count = (
+                _HEADER.unpack(header)
             )
-            if magic != _MAGIC:
-                raise ValueError(f"{self._stream.name}: no record at byte {at}")
+            if (magic, position) != (_MAGIC, number) or flags | _FUA != _FUA or unused:
+                raise LogError(f"{self._stream.name}: no record {number} at byte {at}")
+            if problem := self._problem(kind, offset, length, count):
+                raise LogError(f"{self._stream.name}: record {number} at byte {at}: {problem}")
             payload_at = at + _HEADER.size
             if payload_at + count > size:
                 return
@@ -161,11 +184,66 @@ class LogReader:
                 payload_at=payload_at,
                 payload_length=count,
             )
-            at = payload_at + count
+            at, number = payload_at + count, number + 1
+
+    def _problem(self, kind: int, offset: int, length: int, count: int) -> str:
+        """What no medium of this size would have written; nothing when all is well."""
+        if kind in CHANGES:
+            if offset % SECTOR or length % SECTOR or not length:
+                return f"{length} bytes at {offset} are not whole sectors"
+            if offset + length > self.origin.size:
+                return f"{length} bytes at {offset} are not on a disk of {self.origin.size}"
+            wanted = length if kind == Kind.WRITE else 0
+            return "" if count == wanted else f"{count} bytes of data, not {wanted}"
+        if kind not in (Kind.FLUSH, Kind.MARK, Kind.CUT):
+            return f"kind {kind} is not known"
+        if offset or length or count > (0 if kind == Kind.FLUSH else _WORDS):
+            return f"{Kind(kind).name.lower()} of {length} bytes at {offset} with {count} of data"
+        return ""
 
     def payload(self, record: Record) -> bytes:
         """Data of a write, text of a mark (UTF-8), JSON of a cut; empty for the others."""
         return os.pread(self._stream.fileno(), record.payload_length, record.payload_at)
+
+    def text(self, record: Record) -> str:
+        """The name that a mark gives to its instant."""
+        try:
+            return self.payload(record).decode()
+        except UnicodeDecodeError as error:
+            raise LogError(f"{self._stream.name}: mark {record.position}: {error}") from error
+
+    def fate(self, record: Record) -> Fate:
+        """What a power cut in the log took."""
+        try:
+            told = _json(self.payload(record))
+            lost, torn = frozenset(told["lost"]), told.get("torn")
+            numbers = [*lost, *(torn or ())]
+            if not all(type(n) is int and n >= 0 for n in numbers) or len(torn or "ok") != 2:
+                raise TypeError("not two lists of positions")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LogError(f"{self._stream.name}: cut {record.position}: {error}") from error
+        return Fate(lost, (torn[0], torn[1]) if torn else None)
+
+
+def _origin(path: Path, line: bytes) -> Origin:
+    try:
+        found = Origin(**_json(line))
+        Model(found.model)
+        texts = (found.base, found.base_sha256)
+        if type(found.size) is not int or not all(isinstance(text, str) for text in texts):
+            raise TypeError("a key of another kind")
+        if not 0 < found.size < _LARGEST or found.size % SECTOR:
+            raise ValueError(f"a disk of {found.size} bytes")
+    except (ValueError, TypeError) as error:
+        raise LogError(f"{path}: second line: {error}") from error
+    return found
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def create_log(path: Path, origin: Origin) -> None:

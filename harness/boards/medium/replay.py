@@ -4,12 +4,11 @@ Independent of `Store`: it never rolls anything back, it applies only what staye
 agree byte for byte is a test of both.
 """
 
-import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from harness.boards.medium.files import SECTOR, copy_file
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
+from harness.boards.medium.log import CHANGES, Fate, Kind, LogReader, Record
 
 
 def replay(base: Path, log: Path, upto: int, target: Path) -> None:
@@ -30,17 +29,16 @@ def replay(base: Path, log: Path, upto: int, target: Path) -> None:
             elif record.kind is Kind.FLUSH:
                 _apply(reader, pending, content)
             elif record.kind is Kind.CUT:
-                _apply(reader, pending, content, json.loads(reader.payload(record)))
+                _apply(reader, pending, content, reader.fate(record))
         if done < upto:
             raise ValueError(f"{log} has {done} records, not {upto}")
         _apply(reader, pending, content)
 
 
 def _apply(
-    reader: LogReader, pending: list[Record], content: BinaryIO, cut: dict[str, Any] | None = None
+    reader: LogReader, pending: list[Record], content: BinaryIO, cut: Fate | None = None
 ) -> None:
-    lost = set(cut["lost"]) if cut else set()
-    torn = cut["torn"] if cut else None
+    lost, torn = cut or (frozenset(), None)
     for record in pending:
         if record.position in lost:
             continue

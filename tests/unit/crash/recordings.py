@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
-from harness.crash import phases, workers
+from harness.clients import grub_environment
+from harness.clients.boot_selection import Slot
+from harness.crash import digests, phases, workers
 from harness.crash.identity import Identity
 from harness.crash.prove import Proof
-from harness.crash.recording import Recording
+from harness.crash.recording import LOG, Recording, own_files
 from harness.crash.state import parse
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
@@ -35,6 +37,8 @@ HOST_KEY = "ssh-ed25519 AAAA"
 PROBE = b"noise" * 200  # what the probe makes of a slot
 PROBE_SLOT = Digest(sha256=hashlib.sha256(PROBE).hexdigest(), size=len(PROBE))
 OLD, NEW = b"old " * 512, b"new " * 512
+MARKED_B = environment_block(states=("good", "bad"))
+MARKED_A = environment_block(order="B A", states=("bad", "good"))
 BEFORE, AFTER = environment_block(), environment_block(order="B A", states=("good", "trial"))
 
 
@@ -50,6 +54,7 @@ def release(folder: Path, version: str, content: bytes) -> Release:
             os.pwrite(disk.fileno(), content, LAYOUT[region].offset)
     _mkfs(image)
     (folder / "slot.img").write_bytes(content)
+    (folder / "update.raucb").write_bytes(b"update of " + content)
     made = Release(
         folder=folder,
         machine="small",
@@ -66,7 +71,7 @@ def release(folder: Path, version: str, content: bytes) -> Release:
         slot=_digest(folder / "slot.img"),
         artifact_name="update.raucb",
         layout=LAYOUT,
-        files={name: _digest(folder / name) for name in ("disk.img", "slot.img")},
+        files={name: _digest(folder / name) for name in ("disk.img", "slot.img", "update.raucb")},
     )
     made.write()
     return made
@@ -75,12 +80,29 @@ def release(folder: Path, version: str, content: bytes) -> Release:
 Extra = Callable[[Path], Sequence[tuple[int, bytes]]]  # disk image -> offset and content of writes
 
 
+def selected(image: bytes) -> tuple[bytes, tuple[Slot, ...]]:
+    """The copy of the boot selection that counts on a disk, and the slots in its order."""
+    for block in (image[:512], image[512:1024]):
+        if found := grub_environment.parse(block):
+            return block, found.order
+    raise AssertionError("both copies are torn")
+
+
 def update_log(
-    path: Path, base: Path, extra: Extra = lambda _: (), *, factory: bool = False
+    path: Path,
+    base: Path,
+    extra: Extra = lambda _: (),
+    *,
+    factory: bool = False,
+    careful: bool = False,
 ) -> None:
     """One update and one rollback: the writes that a gateway makes, as few as show each phase.
+
     `extra` ones come first, in a boot of the old version. `factory`: the end of the first boot is
-    marked, as it is in a real recording."""
+    marked, as it is in a real recording. The client selects a slot before it has written it; a
+    `careful` one rejects it first.
+    """
+    first, second = (MARKED_B, MARKED_A) if careful else (AFTER, AFTER)
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
@@ -90,11 +112,13 @@ def update_log(
     for offset, content in extra(base):
         log.write(offset, content).flush()
     log.data().flush()
-    log.mark(phases.INSTALL).select(AFTER).slot("slot-B").flush()
+    log.mark(phases.INSTALL).select(first).slot("slot-B").flush()
     log.select(AFTER).data().flush().mark(phases.INSTALLED)
     log.mark(phases.REBOOT).data().flush()
     log.mark("boot 3").select(AFTER).data().flush().select(AFTER).mark(phases.HEALTHY)
-    log.mark(phases.INSTALL).slot("slot-A").flush().select(BEFORE).mark(phases.INSTALLED)
+    log.mark(phases.INSTALL).select(second).slot("slot-A").flush().select(BEFORE).mark(
+        phases.INSTALLED
+    )
     log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
     log.mark("boot 5").select(AFTER).data().flush().mark(phases.END)
     log.writer.close()
@@ -132,12 +156,15 @@ class Log:
         return self.write(MIB + DATA_SIZE - SECTOR, b"d" * SECTOR)
 
 
-def recording(folder: Path, extra: Extra = lambda _: (), *, factory: bool = False) -> Recording:
+def recording(
+    folder: Path, extra: Extra = lambda _: (), *, factory: bool = False, careful: bool = False
+) -> Recording:
     """The whole recording, saved in `folder`/run; `factory`: with cuts in the first boot."""
     old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
     run = folder / "run"
     run.mkdir()
-    update_log(run / "log.bin", old.disk_image, extra, factory=factory)
+    update_log(run / "log.bin", old.disk_image, extra, factory=factory, careful=careful)
+    (run / "probe.raucb").write_bytes(b"probe")
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
         folder=run,
@@ -147,8 +174,7 @@ def recording(folder: Path, extra: Extra = lambda _: (), *, factory: bool = Fals
         lab=folder / "lab.yaml",
         old=old,
         new=new,
-        base=old.disk_image,
-        base_sha256=old.files["disk.img"].sha256,
+        files=own_files(run),
         start=span.start,
         end=span.end,
         phases=span.phases,
@@ -187,22 +213,29 @@ def proof(
     *,
     slot: str = "",
     sample: bool = False,
+    wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
     folder = found.folder / workers.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
     if sample:
         (folder / workers.SAMPLE_MARK).touch()
+    create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
+    log = Log(folder / LOG)
+    wrote(log)
+    log.writer.close()
     made = Proof(
+        recording=found.id,
         state=state,
         verdict=verdict,
-        final="" if verdict.failed else str(verdict),
+        final="" if verdict.failed else "new" if verdict is Verdict.RECOVERED else str(verdict),
         slot=slot or {Verdict.OLD: "A", Verdict.NEW: "B"}.get(verdict, ""),
         boots=1,
         broken=BROKEN if verdict.failed else (),
         reads=[SELECTION],
         reads_judged=[SELECTION],
         seconds=1.0,
+        log=digests.of_file(folder / LOG),
         folder=folder,
         factory=found.in_factory(parse(state)[0].at),
     )

@@ -1,13 +1,23 @@
 """A results.json with the shape of a real exploration: an update of a gateway and its rollback."""
 
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.boards.medium.log import HEADER, Origin, create_log
 from harness.crash.columns import Columns
+from harness.crash.identity import Identity
+from harness.crash.phases import Phase
+from harness.crash.recording import LOG, Recording, own_files
 from harness.crash.results import SCHEMA, Point, Write
+from harness.images import release as releases
+from harness.images.release import Digest
+from tests.unit.evidence.samples import make_release
 
 START = 40  # records of provisioning lie before
 MIB = 1 << 20
@@ -41,13 +51,20 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
     phases = list(_phases(positions))
     writes = [write for phase in phases for write in _writes(*phase)]
     points = [_point(write, phases, bad=bad, open_end=open_end) for write in writes]
+    end = phases[-1][2]
+    writes.append({"position": end, "kind": "mark", "milliseconds": end * 10})
     counted: Counter[str] = Counter()
     for point in points:
         counted.update(point["verdicts"])
     undecided = sum(point["undecided"] for point in points)
-    proofs = [
+    booted = [
         _proof(number, point) for number, point in enumerate(p for p in points if p["booted"])
     ]
+    proofs = [*booted, *_more_proofs(points[0], len(booted))]
+    counts = _counts(sum(counted.values()), undecided, len(booted))
+    nested = counts["nested"]["cut_points"] - counts["nested"]["undecided"]
+    decided = sum(counted.values()) + nested
+    proofs[0]["decides"] += decided - sum(proof["decides"] for proof in proofs)
     return {
         "schema": SCHEMA,
         "recording": {
@@ -57,15 +74,19 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
             "old": "1.0.0",
             "new": "1.1.0",
             "start": START,
-            "end": START + positions,
+            "end": end,
             "phases": [{"name": name, "start": a, "end": b} for name, a, b, _, _ in phases],
         },
         "writes": writes,
         "points": points,
         "proofs": proofs,
         "verdicts": dict(counted),
-        "counts": _counts(sum(counted.values()), undecided, len(proofs)),
-        "bad": [_bad(point) for point in points if point["worst"] in ("bricked", "inconsistent")],
+        "counts": counts,
+        "bad": [
+            _bad(proof, points)
+            for proof in booted
+            if proof["verdict"] in ("bricked", "inconsistent")
+        ],
         "disagreements": [],
         "audit": {"kinds": 618, "boots": len(proofs), "odd": {}},
         "timing": {"seconds": 731.0, "boot_seconds_mean": 14.2, "jobs": 2},
@@ -74,9 +95,49 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
     }
 
 
+def disagreeing(content: dict[str, Any], got: str) -> dict[str, Any]:
+    """The same, and the first sample came out otherwise than it had been decided."""
+    sample = next(proof for proof in content["proofs"] if proof["sample"])
+    told = {"state": sample["state"], "expected": "old old", "got": got}
+    content["disagreements"] = [
+        {**told, "proof": content["proofs"][0]["id"], "sample_proof": sample["id"], "why": []}
+    ]
+    content["counts"]["disagreements"] = 1
+    return content
+
+
 def write_run(folder: Path, content: dict[str, Any]) -> Path:
-    """A run with these results; returns `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A recording with these results; returns `folder`. Its log is only as long as it must be."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    told = content.get("recording") or results()["recording"]
+    for version in ("1.0.0", "1.1.0"):
+        make_release(folder / version, version=version)
+    old, new = (releases.load(folder / version) for version in ("1.0.0", "1.1.0"))
+    create_log(folder / LOG, Origin(model="disk", size=512, base=""))
+    os.truncate(folder / LOG, 1000 + HEADER * (told["end"] + 1))
+    made = Recording(
+        folder=folder,
+        machine="legacy-gateway",
+        board="gateway-qemu",
+        model="disk",
+        lab=Path("labs/qemu.yaml"),
+        old=old,
+        new=new,
+        files=own_files(folder),
+        start=told["start"],
+        end=told["end"],
+        phases=tuple(Phase(**phase) for phase in told["phases"]),
+        server_port=1,
+        clock=datetime(2026, 11, 23, tzinfo=UTC),
+        seed=1,
+        outcomes=(),
+        probe_slot=Digest(sha256="0" * 64, size=1),
+        identity=Identity(host_key="ssh-ed25519 AAAA"),
+    )
+    made.save()
+    if "recording" in content:
+        content = {**content, "recording": {"id": made.id, **told}}
     (folder / "results.json").write_text(json.dumps(packed(content)))
     return folder
 
@@ -98,7 +159,8 @@ def _phases(positions: int) -> Iterator[tuple[str, int, int, str, tuple[str, ...
         start, end = end, end + max(6, int(positions * share))
         if number == len(PLAN) - 1:
             end = START + positions
-        yield name, start, end, verdict, structures
+        if start < end:  # a short log has no room for the last one
+            yield name, start, end, verdict, structures
 
 
 def _writes(
@@ -138,21 +200,22 @@ def _writes(
 def _point(
     write: dict[str, Any], phases: list[Any], *, bad: bool, open_end: bool
 ) -> dict[str, Any]:
-    at = write["position"]
-    name, start, end, verdict, _ = next(phase for phase in phases if phase[1] <= at < phase[2])
-    many = 1 + at % 40 if write["length"] > 4096 else 1 + at % 4
+    written = write["position"]
+    at = written + 1
+    name, start, end, verdict, _ = next(p for p in phases if p[1] <= written < p[2])
+    many = 1 + written % 40 if write["length"] > 4096 else 1 + written % 4
     if open_end and start > next(phase[1] for phase in phases if phase[0] == "settled"):
         return {"at": at, "verdicts": {}, "undecided": many, "booted": 0, "worst": "", "loss": ""}
     verdicts = {verdict: many}
     middle = (start + end) // 2
-    if bad and name == "switch" and at in (middle, middle + 1):
+    if bad and name == "switch" and written in (middle, middle + 1):
         verdicts["bricked"] = 2
-    elif bad and name == "commit" and at == middle:
+    elif bad and name == "commit" and written == middle:
         verdicts["inconsistent"] = 1
     worst = [v for v in ("old", "new", "recovered", "bricked", "inconsistent") if v in verdicts][-1]
-    lost = at - 1 - (at - 1 - start) % 4  # no flush, and not flushed yet
+    lost = written - (written - start) % 4  # no flush, and not flushed yet
     loss = f"without:{lost}" if worst in ("bricked", "inconsistent") else "none"
-    booted = int(name not in ("install", "install-2") and at % 3 == 0) + len(verdicts) - 1
+    booted = int(name not in ("install", "install-2") and written % 3 == 0) + len(verdicts) - 1
     return {
         "at": at,
         "verdicts": verdicts,
@@ -166,17 +229,28 @@ def _point(
 def _proof(number: int, point: dict[str, Any]) -> dict[str, Any]:
     verdict = point["worst"]
     return {
-        "id": number,
+        "id": f"{number:05}",
         "state": f"{point['at']}/{point['loss']}",
         "verdict": verdict,
         "final": verdict if verdict in ("old", "new") else "new" if verdict == "recovered" else "",
         "boots": 2 if verdict == "recovered" else 1,
         "seconds": 14.0 + number % 7 / 10,
-        "decides": sum(point["verdicts"].values()) * (1 + number % 90),
+        "decides": point["verdicts"][verdict],
         "why": [_WHY[verdict]] if verdict in _WHY else [],
-        "sample": number % 9 == 0,
+        "sample": False,
         "nested": False,
     }
+
+
+def _more_proofs(point: dict[str, Any], number: int) -> Iterator[dict[str, Any]]:
+    """A sample of 20, and boots of 14 second cuts."""
+    plain = _proof(0, point)
+    for more in range(20):
+        yield {**plain, "id": f"{number + more:05}", "decides": 0, "sample": True}
+    for more in range(14):
+        state = f"{plain['state']}>{more}/all"
+        one = {"id": f"{number + 20 + more:05}", "state": state, "decides": 1, "nested": True}
+        yield {**plain, **one}
 
 
 _WHY = {
@@ -186,14 +260,15 @@ _WHY = {
 }
 
 
-def _bad(point: dict[str, Any]) -> dict[str, Any]:
+def _bad(proof: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
+    at = int(proof["state"].partition("/")[0])
     return {
-        "state": f"{point['at']}/{point['loss']}",
-        "verdict": point["worst"],
-        "why": _WHY[point["worst"]],
-        "proof": 3,
-        "at": point["at"],
-        "count": point["verdicts"][point["worst"]],
+        "state": proof["state"],
+        "verdict": proof["verdict"],
+        "why": proof["why"],
+        "proof": proof["id"],
+        "at": at,
+        "count": next(p for p in points if p["at"] == at)["verdicts"][proof["verdict"]],
     }
 
 
@@ -210,6 +285,7 @@ def _counts(decided: int, undecided: int, booted: int) -> dict[str, Any]:
         },
         "undecided": undecided,
         "sampled": 20,
+        "to_sample": 20,
         "disagreements": 0,
         "nested": {"cut_points": 96, "distinct": 60, "booted": 14, "undecided": 5, "missing": 0},
     }

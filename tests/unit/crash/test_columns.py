@@ -27,7 +27,7 @@ def test_run_lengths() -> None:
 @pytest.mark.parametrize("rows", [ROWS, []])
 def test_the_same_rows_come_back(rows: list[Point]) -> None:
     made = Columns(Point, rows)
-    found = Columns.read(Point, json.loads(json.dumps(made.data())))
+    found = Columns.read(Point, json.loads(json.dumps(made.data())), len(rows))
     assert found == made
     assert list(found) == found[:] == rows == [found[n] for n in range(len(found))]
     assert list(found.column("undecided")) == [row.undecided for row in rows]
@@ -53,6 +53,9 @@ def test_half_a_million_rows_are_a_few_numbers() -> None:
         ({"at": [4, 1, 1]}, "column at: a run without its length"),
         ({"at": [4, 0, 1, 2]}, "column at: a run of 0"),
         ({"at": [4, 1]}, "not equally long"),
+        ({"at": [0, 10**10]}, "column at: more than 100 rows"),
+        ({"worst": {"values": ["old"], "runs": [0, 101]}}, "column worst: more than 100 rows"),
+        ({"at": [4, True, 1, 2]}, "column at: is no list of whole numbers"),
         ({"at": "4"}, "column at: "),
         ({"worst": {"values": ["old"], "runs": [0, 2, 1, 1]}}, "column worst: a run of no value"),
         (
@@ -65,4 +68,4 @@ def test_half_a_million_rows_are_a_few_numbers() -> None:
 )
 def test_what_is_no_table_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Columns.read(Point, {**Columns(Point, ROWS).data(), **change})
+        Columns.read(Point, {**Columns(Point, ROWS).data(), **change}, 100)

@@ -33,9 +33,7 @@ def proof(
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
     """What counts of a state here: the boot selection, and both slots."""
-    data = content(
-        sources(exploration.recording, state, workers.proofs(exploration.recording.folder))
-    )
+    data = content(sources(exploration.recording, state, workers.proofs(exploration.recording)))
     slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
     return data[:1024], *(data[slot.offset :][:2048] for slot in slots)
 

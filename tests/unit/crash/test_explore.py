@@ -8,34 +8,17 @@ from pathlib import Path
 import pytest
 from dask.distributed import LocalCluster
 
-from harness.boards.medium.log import Origin, create_log
-from harness.clients import grub_environment
-from harness.crash import exploration, workers
+from harness.crash import workers
 from harness.crash.explore import Plan, explore, resumed
-from harness.crash.recording import LOG, Recording
+from harness.crash.recording import Recording
 from harness.crash.results import Results
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
 from harness.verdict import Verdict
-from tests.unit.crash.logs import content
-from tests.unit.crash.recordings import BEFORE, LAYOUT, NEW, OLD, Log, proof, recording
+from tests.unit.crash.explored import boot, leave
+from tests.unit.crash.recordings import BEFORE, recording
 
 BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
-
-
-def boot(run: str, state: str, number: int, sample: bool) -> int:
-    """What a worker does: a proof in its folder. What runs is what the boot selection names first,
-    if that is whole. The boot counts itself, and takes that back."""
-    found = Recording.load(Path(run))
-    image = content(exploration.sources(found, state, workers.proofs(found.folder)))
-    block = next(block for block in (image[:512], image[512:1024]) if grub_environment.parse(block))
-    selection = grub_environment.parse(block)
-    assert selection is not None
-    images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in selection.order]
-    runs = next(each for each in images if each in (OLD, NEW))
-    verdict = Verdict.OLD if runs == OLD else Verdict.NEW
-    _leave(found, number, state, verdict, block, sample=sample)
-    return number
 
 
 def boot_bad(run: str, state: str, number: int, sample: bool) -> int:
@@ -43,7 +26,7 @@ def boot_bad(run: str, state: str, number: int, sample: bool) -> int:
     if not BAD_FROM <= int(state.partition("/")[0]) < BAD_TO:
         return boot(run, state, number, sample)
     found = Recording.load(Path(run))
-    _leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
+    leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
     return number
 
 
@@ -62,16 +45,6 @@ def boot_fails(run: str, state: str, number: int, sample: bool) -> int:
         (Path(run) / f"try-{len(list(Path(run).glob('try-*')))}").touch()
         raise LabError("the bench is on fire")
     return boot(run, state, number, sample)
-
-
-def _leave(
-    found: Recording, number: int, state: str, verdict: Verdict, block: bytes, *, sample: bool
-) -> None:
-    folder = proof(found, number, state, verdict, sample=sample).folder
-    create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
-    log = Log(folder / LOG)
-    counted = block.replace(b"_left=3", b"_left=2")
-    log.write(0, counted).write(512, counted).flush().data().flush().select(block).writer.close()
 
 
 def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:

@@ -309,12 +309,12 @@ def test_a_proof_comes_back_as_it_was_saved(recorded: Recording) -> None:
     board = device(recorded)
     board.install = "refused"
     proof = proven(recorded, board)
-    assert Proof.load(proof.folder) == proof
+    assert Proof.load(proof.folder, recorded) == proof
     moved = shutil.move(proof.folder, recorded.folder / "elsewhere")
-    assert Proof.load(Path(moved)).folder == Path(moved)
+    assert Proof.load(Path(moved), recorded).folder == Path(moved)
     (Path(moved) / FILE).write_text("{}")
-    with pytest.raises(ConfigurationError, match="no proof"):
-        Proof.load(Path(moved))
+    with pytest.raises(ConfigurationError, match="recording: Field required"):
+        Proof.load(Path(moved), recorded)
 
 
 def free_port() -> int:

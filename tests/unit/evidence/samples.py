@@ -45,7 +45,8 @@ def make_release(
     folder.mkdir()
     shipped = [*FILES, "update.raucb"]
     for name in shipped:
-        (folder / name).write_text(f"{name} of {machine} {version} {content}")
+        text = f"{name} of {machine} {version} {content}"
+        (folder / name).write_bytes(text.encode().ljust(512, b"."))  # a disk has whole sectors
     files = {name: digest(folder / name) for name in shipped}
     release = Release(
         folder=folder,

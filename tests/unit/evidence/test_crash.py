@@ -3,58 +3,46 @@
 import gzip
 import hashlib
 import json
-from datetime import UTC, datetime
+import os
+import re
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness.crash.identity import Identity
-from harness.crash.recording import Recording
+from harness.boards.medium.log import HEADER, LogReader
+from harness.crash.explore import Plan
+from harness.crash.explore import explore as explore_states
+from harness.crash.recording import FILE, Recording
 from harness.crash.results import load as read
+from harness.crash.results import recorded as recorded_as
 from harness.errors import ConfigurationError
 from harness.evidence import crash
 from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
 from harness.images import release as releases
-from harness.images.release import Digest
 from harness.verdict import Verdict
-from tests.unit.crash.samples import START, packed, results, write_run
-from tests.unit.evidence.samples import NOON, make_release
+from tests.unit.crash.explored import change, copied, explore
+from tests.unit.crash.recordings import recording
+from tests.unit.crash.samples import disagreeing, results, write_run
+from tests.unit.evidence.samples import NOON
 
-POSITIONS = 500
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Releases and a recording of an update that loses no power cut, explored to its end."""
+    folder = tmp_path_factory.mktemp("good")
+    explore(recording(folder, careful=True).folder)
+    return folder
 
 
-def make_run(folder: Path, content: dict[str, Any]) -> Path:
-    """A recording between two small releases, explored."""
-    run = write_run(folder / "run", content)
-    for version in ("1.0.0", "1.1.0"):
-        make_release(folder / version, version=version)
-    old, new = (releases.load(folder / version) for version in ("1.0.0", "1.1.0"))
-    (run / "log.bin").touch()
-    Recording(
-        folder=run,
-        machine="legacy-gateway",
-        board="gateway-qemu",
-        model="disk",
-        lab=Path("labs/qemu.yaml"),
-        old=old,
-        new=new,
-        base=old.disk_image,
-        base_sha256=old.files["disk.img"].sha256,
-        start=START,
-        end=START + POSITIONS,
-        phases=(),
-        server_port=1,
-        clock=datetime(2026, 11, 23, tzinfo=UTC),
-        seed=1,
-        outcomes=(),
-        probe_slot=Digest(sha256="0" * 64, size=1),
-        identity=Identity(host_key="ssh-ed25519 AAAA"),
-    ).save()
-    return run
+@pytest.fixture
+def run(recorded: Path, tmp_path: Path) -> Path:
+    return copied(recorded, tmp_path / "copy")
 
 
 def record_of(folder: Path, content: dict[str, Any]) -> Record:
@@ -63,27 +51,27 @@ def record_of(folder: Path, content: dict[str, Any]) -> Record:
 
 
 def test_a_good_exploration_is_signed_with_its_numbers(
-    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+    run: Path, store: EvidenceStore, signer: CryptoSigner
 ) -> None:
-    content = results(POSITIONS)
-    run = make_run(tmp_path, content)
+    content = json.loads((run / "results.json").read_text())
     kept = crash.keep(run, store, signer)
     stored = load(kept.folder, [signer.public_key])
     [record] = stored.evidence.records
     assert stored.evidence.passed
-    assert stored.evidence.subject == read_subject(tmp_path / "1.1.0")
-    assert stored.evidence.header.from_release == read_subject(tmp_path / "1.0.0")
+    assert stored.evidence.subject == read_subject(run.parent / "new")
+    assert stored.evidence.header.from_release == read_subject(run.parent / "old")
     assert record.scenario == "crash"
-    assert record.verdict is Verdict.RECOVERED  # the worst that was seen
+    assert record.verdict is Verdict.NEW  # the worst that was seen
     assert record.replay == f"./run harness crash report {run}"
     assert record.seconds == content["timing"]["seconds"]
     assert record.fault is not None
     numbers = record.fault.parameters
     assert numbers["cut_points"] == content["counts"]["cut_points"]
     assert numbers["verdicts"] == content["verdicts"]
+    assert numbers["recording"] == Recording.load(run).id
     text = gzip.decompress((kept.folder / crash.RESULTS_FILE).read_bytes())
     assert numbers["results_sha256"] == hashlib.sha256(text).hexdigest()
-    assert json.loads(text) == packed(content)
+    assert json.loads(text) == content
     assert "0 bricked, 0 inconsistent of" in (kept.folder / crash.REPORT_FILE).read_text()
     assert (kept.folder / "report.html").is_file()
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
@@ -98,15 +86,15 @@ def test_a_bad_exploration_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_bad_second_cut_is_a_failure_though_no_cut_point_is_bad(tmp_path: Path) -> None:
     content = results()
-    content["bad"] = [{"state": "99/none>5/all", "verdict": "inconsistent", "proof": "0007"}]
+    proof = content["proofs"][-1]
+    proof |= {"verdict": "inconsistent", "final": ""}
+    told = {"state": proof["state"], "verdict": "inconsistent", "why": [], "proof": proof["id"]}
+    content["bad"] = [{**told, "at": 41, "count": 1}]
     assert record_of(tmp_path, content).verdict is Verdict.INCONSISTENT
 
 
 def test_a_sample_that_is_bricked_is_a_failure(tmp_path: Path) -> None:
-    content = results()
-    content["disagreements"] = [{"state": "99/none", "expected": "old old", "got": "bricked "}]
-    content["counts"]["disagreements"] = 1
-    assert record_of(tmp_path, content).verdict is Verdict.BRICKED
+    assert record_of(tmp_path, disagreeing(results(), "bricked ")).verdict is Verdict.BRICKED
 
 
 def test_bad_and_incomplete_is_a_failure(tmp_path: Path) -> None:
@@ -114,43 +102,123 @@ def test_bad_and_incomplete_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "why"),
+    ("content", "why"),
     [
-        ("complete", False, "ended before it was complete"),
-        ("points", [], "add up to 0 of"),
-        (
-            "disagreements",
-            [{"state": "9/none", "expected": "old old", "got": "new new"}],
-            "sampled",
-        ),
+        ({**results(), "complete": False}, "ended before it was complete"),
+        (disagreeing(results(), "new new"), "sampled"),
+        (results(open_end=True), "4,233 cut points are undecided"),
     ],
 )
-def test_what_is_not_proven_is_no_verdict(tmp_path: Path, key: str, value: Any, why: str) -> None:
-    record = record_of(tmp_path, {**results(), key: value})
+def test_what_is_not_proven_is_no_verdict(
+    tmp_path: Path, content: dict[str, Any], why: str
+) -> None:
+    record = record_of(tmp_path, content)
     assert record.outcome is Outcome.LAB_ERROR
     assert why in record.error
 
 
-def test_undecided_cut_points_are_no_verdict(tmp_path: Path) -> None:
-    record = record_of(tmp_path, {**results(open_end=True), "complete": True})
-    assert record.outcome is Outcome.LAB_ERROR
-    assert "cut points are undecided" in record.error
+def refusal(run: Path, store: EvidenceStore, signer: CryptoSigner) -> str:
+    """Why nothing is signed."""
+    with pytest.raises(ConfigurationError) as caught:
+        crash.keep(run, store, signer)
+    assert not store.folder.exists()
+    return str(caught.value)
+
+
+def test_a_log_that_was_cut_is_neither_explored_nor_signed(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    with LogReader(run / "log.bin") as log:
+        twelve = list(log.records())[12]
+    os.truncate(run / "log.bin", twelve.payload_at - HEADER)
+    with pytest.raises(ConfigurationError, match=r"log\.bin has .* bytes, not .* as recorded"):
+        explore_states(run, Plan(jobs=1))
+    assert "as recorded" in refusal(run, store, signer)
+    files = json.loads((run / FILE).read_text())["files"]
+    files["log.bin"]["size"] = (run / "log.bin").stat().st_size
+    change(run / FILE, files=files)  # it is longer than twelve records, and not what was recorded
+    assert "records" in refusal(run, store, signer)
+
+
+@pytest.mark.parametrize("file", ["run/log.bin", "run/probe.raucb", "old/disk.img", "new/slot.img"])
+def test_one_changed_byte_is_noticed(
+    run: Path, store: EvidenceStore, signer: CryptoSigner, file: str
+) -> None:
+    path = run.parent / file
+    with path.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(bytes([path.read_bytes()[-1] ^ 1]))
+    told = f"{path} has another content than was recorded"
+    assert told in refusal(run, store, signer)
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        explore_states(run, Plan(jobs=1))
+
+
+def test_a_release_that_was_replaced_is_not_signed_for(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    """All of it is another one, and fits together: artifact, disk image, release.json."""
+    new = releases.load(run.parent / "new")
+    for path in (new.artifact, new.disk_image):
+        path.write_bytes(path.read_bytes()[::-1])
+    files = {name: releases.digest(new.folder / name) for name in new.files}
+    replace(new, files=files).write()
+    assert "is not the release that was recorded: another files" in refusal(run, store, signer)
+
+
+def test_an_artifact_alone_is_noticed(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    (run.parent / "new/update.raucb").write_text("another one")
+    assert "update.raucb has 11 bytes" in refusal(run, store, signer)
+
+
+def other_run(folder: Path) -> Path:
+    """A recording of the same versions that has bad states, explored."""
+    made = recording(folder)
+    explore(made.folder)
+    assert read(made.folder).bad
+    return made.folder
 
 
 def test_results_of_another_recording_are_refused(
-    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+    run: Path, tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
 ) -> None:
-    run = make_run(tmp_path, results(POSITIONS + 1))
-    with pytest.raises(ConfigurationError, match=r"recording\.end: 541, but recording\.json"):
-        crash.keep(run, store, signer)
-    assert not store.folder.exists()
+    """Those of a good one over a bad one's; then they say that they are its; then proofs, too."""
+    (tmp_path / "bad").mkdir()
+    bad = other_run(tmp_path / "bad")
+    shutil.copyfile(run / "results.json", bad / "results.json")
+    assert "recording.id: " in refusal(bad, store, signer)
+    change(bad / "results.json", recording=asdict(recorded_as(Recording.load(bad))))
+    assert "results.json: " in refusal(bad, store, signer)
+    shutil.rmtree(bad / "proofs")
+    shutil.copytree(run / "proofs", bad / "proofs")
+    good, own = Recording.load(run).id, Recording.load(bad).id
+    explored = f"recording: {good:.12} is another one, {bad} is {own:.12}"
+    with pytest.raises(ConfigurationError, match=re.escape(explored)):
+        explore_states(bad, Plan(jobs=1))
 
 
-def test_a_release_that_has_changed_is_refused(
+def test_results_that_proofs_do_not_come_to_are_refused(
     tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
 ) -> None:
-    run = make_run(tmp_path, results(POSITIONS))
-    (tmp_path / "1.1.0" / "update.raucb").write_text("another one")
-    with pytest.raises(ConfigurationError, match=r"files\.update\.raucb"):
-        crash.keep(run, store, signer)
-    assert not store.folder.exists()
+    """A proof was deleted, a bad one turned into a good one, or the boot's own log changed."""
+    run = other_run(tmp_path)
+    number = next(bad.proof for bad in read(run).bad)
+    proof = run / "proofs" / number
+    kept = (proof / "log.bin").read_bytes()
+    (proof / "log.bin").write_bytes(kept[:-1] + b"?")
+    assert "log.bin has another content" in refusal(run, store, signer)
+    (proof / "log.bin").write_bytes(kept)
+    change(proof / "proof.json", final="new", slot="B", verdict="new")
+    assert "not what recording and proofs come to" in refusal(run, store, signer)
+    shutil.rmtree(proof)
+    assert "proof" in refusal(run, store, signer)
+
+
+def test_a_bad_exploration_is_signed_as_such(
+    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    run = other_run(tmp_path)
+    [record] = load(crash.keep(run, store, signer).folder, [signer.public_key]).evidence.records
+    assert record.verdict is Verdict.INCONSISTENT

@@ -11,7 +11,7 @@ from harness.errors import PromotionError
 from harness.evidence import crash
 from harness.evidence.record import Record
 from harness.promotion.policy import Policy
-from tests.unit.crash.samples import results, write_run
+from tests.unit.crash.samples import disagreeing, results, write_run
 from tests.unit.evidence.samples import NOON
 from tests.unit.promotion.conftest import Bench, git
 
@@ -71,10 +71,7 @@ def test_nobody_asked(bench: Bench) -> None:
     [
         (results(open_end=True), "4,233 cut points are undecided"),
         ({**results(), "complete": False}, "ended before it was complete"),
-        (
-            {**results(), "disagreements": [{"state": "9/none", "expected": "old", "got": "new"}]},
-            "sampled states came out otherwise",
-        ),
+        (disagreeing(results(), "new new"), "sampled states came out otherwise"),
     ],
 )
 def test_what_is_not_proven_is_missing_until_it_is(

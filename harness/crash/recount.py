@@ -1,0 +1,28 @@
+"""Results worked out anew from recording and proofs, and compared: before anybody signs them."""
+
+from dataclasses import fields
+
+from harness.crash.explore import resumed
+from harness.crash.recording import Recording
+from harness.crash.results import FILE, Results
+from harness.crash.tally import tally
+from harness.errors import ConfigurationError
+from harness.log import step
+
+_OWN = ("timing", "sha256")  # how long it took, and the file itself
+
+
+def recount(recording: Recording, found: Results) -> None:
+    """ConfigurationError when recording and proofs, all read and hashed, do not come to `found`."""
+    recording.verify()
+    with step("recount", run=str(recording.folder)):
+        exploration = resumed(recording, seed=found.seed)
+        if found.counts.nested.cut_points:
+            exploration.nest()
+        again = tally(exploration, seconds=0, jobs=1)
+    names = [each.name for each in fields(found) if each.name not in _OWN]
+    if other := [name for name in names if getattr(found, name) != getattr(again, name)]:
+        raise ConfigurationError(
+            f"{recording.folder / FILE}: {', '.join(other)}: not what recording and proofs come to",
+            hint=f"explore it again, the proofs are kept: harness crash explore {recording.folder}",
+        )

@@ -1,0 +1,89 @@
+"""The small recording, explored to its end in this process: a device that does what it says on the
+boot selection, and takes no time."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.crash import exploration, tally, workers
+from harness.crash.exploration import Exploration
+from harness.crash.prove import Proof
+from harness.crash.recording import FILE, Recording
+from harness.crash.sample import choose_sample
+from harness.verdict import Verdict
+from tests.unit.crash import recordings
+from tests.unit.crash.logs import content
+from tests.unit.crash.recordings import LAYOUT, NEW, OLD, Log
+
+
+def boot(run: str, state: str, number: int, sample: bool) -> int:
+    """What a worker does: a proof in its folder. What runs is what the boot selection names first,
+    if that is whole. The boot counts itself, and takes that back."""
+    found = Recording.load(Path(run))
+    known = workers.proofs(found) if ">" in state else []
+    image = content(exploration.sources(found, state, known))
+    block, order = recordings.selected(image)
+    images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
+    runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in (OLD, NEW))
+    verdict = Verdict.OLD if runs == OLD else Verdict.NEW
+    leave(found, number, state, verdict, block, slot=str(slot), sample=sample)
+    return number
+
+
+def leave(
+    found: Recording,
+    number: int,
+    state: str,
+    verdict: Verdict,
+    block: bytes,
+    *,
+    slot: str = "",
+    sample: bool = False,
+) -> None:
+    """The proof of a boot that wrote the boot selection and the data partition."""
+    counted = block.replace(b"_left=3", b"_left=2")
+
+    def write(log: Log) -> Log:
+        return log.write(0, counted).write(512, counted).flush().data().flush().select(block)
+
+    recordings.proof(found, number, state, verdict, slot=slot, sample=sample, wrote=write)
+
+
+def explore(folder: Path) -> None:
+    """Every class, second cuts and a sample: results.json of a run that is complete."""
+    found = Recording.load(folder)
+    shutil.rmtree(folder / workers.PROOFS, ignore_errors=True)
+    explored = Exploration(found, seed=1)
+    for number, (state, sample) in enumerate(_wanted(explored)):
+        boot(str(folder), state, number, sample)
+        proof = Proof.load(folder / workers.PROOFS / f"{number:05}", found)
+        explored.add(proof, sample=sample)
+    tally.write(explored, folder, seconds=1.0, jobs=1)
+
+
+def _wanted(explored: Exploration) -> Iterator[tuple[str, bool]]:
+    new = True
+    while new:
+        while left := explored.undecided() or explored.second_cuts():
+            yield max(left[0].kinds, key=lambda kind: kind.count).states[0], False
+        new = explored.nest()
+    for state in choose_sample(explored):
+        yield state, True
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """A copy of a recording with its releases, as `recordings.recording` leaves them in `folder`:
+    a copy elsewhere is the same recording."""
+    before = Recording.load(folder / "run").id
+    shutil.copytree(folder, target, symlinks=True)
+    file = target / "run" / FILE
+    file.write_text(file.read_text().replace(str(folder), str(target)))
+    assert Recording.load(target / "run").id == before
+    return target / "run"
+
+
+def change(file: Path, **keys: Any) -> None:
+    """Put other values into a JSON file, for keys at its top."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
