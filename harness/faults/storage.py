@@ -4,8 +4,8 @@ import random
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from harness.boards.board import Board
 from harness.crash.filesystem import FileSystem
 from harness.errors import ConfigurationError
 
@@ -38,6 +38,19 @@ class StorageFault:
         """Offset and length of what it zeroes in a range of the medium; all of a short one."""
         lost = min(self.length, length)
         return offset + length - lost, lost
+
+
+class Harmed(Protocol):
+    """What of a `Board` that is off a fault needs."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As `Board.read`."""
+
+    def overwrite(self, offset: int, content: bytes) -> None:
+        """As `Board.overwrite`."""
+
+    def harm(self, offset: int, length: int) -> None:
+        """As `Board.harm`."""
 
 
 class How(StrEnum):
@@ -85,7 +98,7 @@ class DataFault:
             raise ValueError(f"{text!r}: only a superblock is torn")
         return fault
 
-    def strike(self, board: Board, system: FileSystem) -> None:
+    def strike(self, board: Harmed, system: FileSystem) -> None:
         """Do it to the medium of a board that is off; `system` is its data partition's."""
         offset = system.offset + self.where.block(system) * system.block_size
         match self.how:

@@ -103,6 +103,10 @@ class DataPartition:
             stream.seek(offset)
             return stream.read(length)
 
+    def harm(self, offset: int, length: int) -> None:
+        """A file is always readable."""
+        raise NotImplementedError
+
     def overwrite(self, offset: int, content: bytes) -> None:
         """As `Board.overwrite`."""
         with self.image.open("r+b") as stream:

@@ -104,7 +104,7 @@ def test_a_copy_is_whole_at_any_time(device: DataPartition) -> None:
                 if place == order[1]:
                     cut[other : other + COPY] = new[other : other + COPY]
                 cut[place : place + sectors * 512] = new[place : place + sectors * 512]
-                device.overwrite(FIRST, cut)
+                device.overwrite(FIRST, bytes(cut))
                 assert device.run("keep any").returncode == 0
         device.overwrite(FIRST, new)
 
