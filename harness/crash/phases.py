@@ -38,7 +38,7 @@ INSTALL, INSTALLED, REBOOT, HEALTHY = (
     f"record: {word}" for word in ("install", "installed", "reboot", "healthy")
 )
 PROVISION = "record: provision"
-FACTORY = "factory"
+FACTORY, PROVISIONING = "factory", "provision"
 _SELECTION, _DATA = "boot-selection", "data"
 
 
@@ -96,7 +96,7 @@ def find(log: Path, layout: Mapping[str, Region]) -> Span:
 def _factory(marks: Mapping[int, str], start: int) -> list[tuple[str, int]]:
     """The first boot and what follows it, of a recording that has its end marked."""
     healthy = [at for at, name in marks.items() if name == PROVISION and at < start]
-    return [(FACTORY, 0), ("provision", healthy[0])] if healthy else []
+    return [(FACTORY, 0), (PROVISIONING, healthy[0])] if healthy else []
 
 
 def _borders(
@@ -180,12 +180,18 @@ def _named(borders: Sequence[tuple[str, int]], end: int) -> tuple[Phase, ...]:
 
 
 def broken_phases(phases: tuple[Phase, ...], start: int, end: int) -> Iterator[str]:
-    """Phases cover a recording from its start to its end, each with a name of its own."""
-    borders = [start, *(border for each in phases for border in (each.start, each.end)), end]
+    """Phases cover a recording from its start to its end, each with a name of its own; before the
+    start there may be the factory's first boot, and the provisioning, together from record 0."""
+    before = [each for each in phases if each.end <= start]
+    if before and (before[0].start or [each.name for each in before] != [FACTORY, PROVISIONING]):
+        yield "phases: before the start there is something else than the first boot from record 0"
+    first = before[0].start if before else start
+    borders = [first, *(border for each in phases for border in (each.start, each.end)), end]
     touching = all(
         before == after for before, after in zip(borders[::2], borders[1::2], strict=True)
     )
-    if not touching or any(each.start >= each.end for each in phases) or start >= end:
+    known = start in {each.start for each in phases}
+    if not touching or not known or any(each.start >= each.end for each in phases):
         yield f"phases: do not cover all from start {start:,} to end {end:,} one after the other"
     if len({each.name for each in phases}) != len(phases):
         yield "phases: a name occurs twice"
