@@ -16,15 +16,23 @@ from harness.errors import ConfigurationError
 
 
 class Writes:
-    """The first `end` records of a log that began on `base`; all of them without `end`.
+    """The first `end` records of a log that began on `base`; all of them without `end`. `window`:
+    of a card, how many of the writes that it has answered are in doubt.
 
     ConfigurationError when a power cut in the log has lost writes: states are those of one life.
     """
 
     def __init__(
-        self, contents: Contents, base: Base, log: Path, model: Model, end: int | None = None
+        self,
+        contents: Contents,
+        base: Base,
+        log: Path,
+        model: Model,
+        end: int | None = None,
+        *,
+        window: int = 0,
     ) -> None:
-        self.base, self.model = base, model
+        self.base, self.model, self.window = base, model, window
         self._pieces = Pieces()  # what is left is in most places what was there before, or all
         with LogReader(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
@@ -46,7 +54,7 @@ class Writes:
 
     def left(self, cut: Cut) -> Over:
         """What a power cut leaves."""
-        unflushed = Unflushed(self.model)
+        unflushed = Unflushed(self.model, cut.loss.window)
         for record in self.records[: cut.at]:
             unflushed.add(record)
         doubts = unflushed.doubts()
