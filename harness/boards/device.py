@@ -33,10 +33,10 @@ _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 class QemuDevice:
     """Ours alone from `open` to `close`. Off, on, or frozen: dead, and its losses not decided."""
 
-    def __init__(self, name: str, hardware: Hardware, *, model: str) -> None:
+    def __init__(self, name: str, hardware: Hardware, *, model: str, cache: int = 0) -> None:
         self.name = name
         self.folder = run_folder(name)
-        self.medium = Medium(self.folder / "medium", model=model)
+        self.medium = Medium(self.folder / "medium", model=model, cache=cache)
         self.console = Console(self.folder / "console")
         self._hardware = hardware
         self._lock = BoardLock(self.folder, name)

@@ -32,9 +32,11 @@ _LOOK = 0.5  # seconds between two looks at whether a silent board is still on
 @target_factory.reg_resource
 @attr.s(eq=False)
 class HarnessMedium(Resource):  # type: ignore[misc]
-    """The board's storage: `model` is `disk` or `sd` (harness.boards.medium)."""
+    """The board's storage: `model` is `disk` or `sd` (harness.boards.medium); `cache`: of an `sd`,
+    how many answered writes a power cut may take when its loss says so (`~N`)."""
 
     model: str = attr.ib(default="disk", validator=attr.validators.in_(["disk", "sd"]))
+    cache: int = attr.ib(default=0, validator=attr.validators.ge(0))
 
 
 @target_factory.reg_driver
@@ -83,7 +85,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             nic_when=self.nic_when,
             extra_args=tuple(shlex.split(self.extra_args)),
         )
-        self.device = QemuDevice(self.target.name, hardware, model=self.storage.model)
+        self.device = QemuDevice(
+            self.target.name, hardware, model=self.storage.model, cache=self.storage.cache
+        )
 
     def on_activate(self) -> None:
         """Lock the board and serve its medium."""

@@ -5,7 +5,7 @@ slots. A *class* is made of the kinds that are the same after the recovery of th
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from harness.crash.landscape import Picture
@@ -61,10 +61,19 @@ class Classes:
             parent.kinds.append(found)
         return found
 
-    def add(self, kind: Kind, state: str) -> None:
-        """One more cut point of a kind."""
-        kind.count += 1
-        if len(kind.states) < KEPT:
-            kind.states.append(state)
-        elif self._chance.random() < KEPT / kind.count:
-            kind.states[int(self._chance.random() * KEPT)] = state
+    def add(self, kind: Kind, number: int, name: Callable[[int], str]) -> None:
+        """So many more cut points of a kind; `name` gives the state of each."""
+        old, new = kind.count, number
+        kind.count += number
+        if kind.count <= KEPT:
+            kind.states += map(name, range(number))
+            return
+        chosen = 0  # of all that there are now, some are drawn: how many of them are new ones?
+        for _ in range(KEPT):
+            if self._chance.random() * (old + new) < new:
+                chosen, new = chosen + 1, new - 1
+            else:
+                old -= 1
+        if chosen:
+            drawn = self._chance.sample(kind.states, KEPT - chosen)
+            kind.states = drawn + [name(n) for n in self._chance.sample(range(number), chosen)]

@@ -24,6 +24,7 @@ from harness.crash.prove import Proof, Runs
 from harness.crash.recording import Recording
 from harness.crash.state import Sources, cut_off, parse, printed
 from harness.crash.structure import Structures
+from harness.crash.tears import Borders
 from harness.crash.walk import Walk
 from harness.crash.writes import Writes
 from harness.images.release import Release
@@ -72,10 +73,12 @@ class Group:
 
 
 class Exploration:
-    """The crash states of a recording. `seed` decides which of the pruned ones are sampled."""
+    """The crash states of a recording. `seed` decides which mixtures of many writes are tried, and
+    which of the pruned states are sampled; `window`: how many writes that it has answered a card
+    may lose all the same."""
 
-    def __init__(self, recording: Recording, *, seed: int) -> None:
-        self.recording, self.seed = recording, seed
+    def __init__(self, recording: Recording, *, seed: int, window: int = 0) -> None:
+        self.recording, self.seed, self.window = recording, seed, window
         self.booted: list[Booted] = []
         self.groups: list[Group] = []
         self._contents = Contents()
@@ -99,9 +102,17 @@ class Exploration:
         ]
         self.landscape = Landscape(self._contents, flashed, slots, self.system, checked)
         self._structures = Structures.of(recording.old)
+        self._tears = Borders(recording.layout, self.system)
         self.base = Image(self._contents, recording.base)  # what was flashed
         self._writes = {
-            "": Writes(self._contents, self.base, recording.log, self._model, recording.end + 1)
+            "": Writes(
+                self._contents,
+                self.base,
+                recording.log,
+                self._model,
+                recording.end + 1,
+                window=window,
+            )
         }
         self._add_group("")
         self._apart: set[str] = set()
@@ -305,7 +316,9 @@ class Exploration:
         if before:
             factory = self.recording.in_factory(parse(before)[0].at)
             stretches = (replace(EVERYWHERE, factory=factory),)
-        walk = Walk(self.landscape, self._written(before), stretches)
+        walk = Walk(
+            self.landscape, self._written(before), stretches, seed=self.seed, tears=self._tears
+        )
         self.groups.append(Group(walk, prefix))
 
     def put_in_order(self) -> None:
@@ -326,7 +339,9 @@ class Exploration:
         if state not in self._writes:
             each = next(each for each in self.booted if each.proof.state == state)
             log = each.proof.folder / "log.bin"
-            self._writes[state] = Writes(self._contents, each.base, log, self._model)
+            self._writes[state] = Writes(
+                self._contents, each.base, log, self._model, window=self.window
+            )
         return self._writes[state]
 
     def samples(self) -> list[tuple[Booted, Booted]]:

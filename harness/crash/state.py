@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.boards.medium.log import CHANGES, Fate, Kind, LogReader, Record
+from harness.boards.medium.loss import choose
 from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.contents import SECTOR
 from harness.crash.log import opened
@@ -51,7 +52,8 @@ def parse(text: str) -> tuple[Cut, ...]:
     except ValueError as error:
         raise ConfigurationError(
             f"{text!r} is no crash state: {error}",
-            hint="AT/LOSS, for example 1234/none, 1234/all, 1234/only:17, 1234/torn:17:3",
+            hint="AT/LOSS, for example 1234/none, 1234/all, 1234/only:17, 1234/without:17,19, "
+            "1234/torn:17:3; behind it ~8 for a card with a cache of 8 writes",
         ) from error
 
 
@@ -80,20 +82,24 @@ class Doubt:
 
 
 class Unflushed:
-    """Follows a log and knows at each position which writes are in doubt."""
+    """Follows a log and knows at each position which writes are in doubt; `window`: of a card, how
+    many of those that it has answered."""
 
-    def __init__(self, model: Model) -> None:
-        self._sd = model is Model.SD
+    def __init__(self, model: Model, window: int = 0) -> None:
+        self._sd, self._window = model is Model.SD, window
         self.writes: list[Record] = []
 
-    def add(self, record: Record) -> None:
-        """The next record; a flush or the end of a power cut settles what was before."""
+    def add(self, record: Record) -> list[Record]:
+        """The next record. Returns the writes that are stable from now on, oldest first."""
+        settled: list[Record] = []
         if record.kind in (Kind.FLUSH, Kind.CUT):
-            self.writes.clear()
+            settled, self.writes = self.writes, []
         elif record.kind in CHANGES:
-            if self._sd:
-                self.writes.clear()  # what was answered is stable; this one may not have been
+            if self._sd:  # what was answered is stable, but for what the card still has in a cache
+                count = max(0, len(self.writes) - self._window)
+                settled, self.writes = self.writes[:count], self.writes[count:]
             self.writes.append(record)
+        return settled
 
     def doubts(self) -> list[Doubt]:
         """Of the writes since the last flush, oldest first; the newest one may be unanswered,
@@ -201,16 +207,18 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
     Raises ConfigurationError for a position that is not in the log, or a loss that names a write
     which is not in doubt there.
     """
-    unflushed = Unflushed(model)
+    if cut.loss.window and model is not Model.SD:
+        raise ConfigurationError(f"{cut}: a {model} has a cache of its own, up to the last flush")
+    unflushed = Unflushed(model, cut.loss.window)
     with opened(log) as reader:
         records = _first(reader, cut.at, log)
         for record in records:
+            settled = unflushed.add(record)
             if record.kind is Kind.CUT:
-                _apply_cut(sources, unflushed, reader.fate(record), log)
-            elif record.kind is Kind.FLUSH or (model is Model.SD and record.kind in CHANGES):
-                for write in unflushed.writes:
+                _apply_cut(sources, settled, reader.fate(record), log)
+            else:
+                for write in settled:
                     sources.apply(write, log)
-            unflushed.add(record)
     for write, part in surviving(unflushed.doubts(), cut):
         sources.apply(write, log, part)
 
@@ -229,9 +237,9 @@ def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
     return records
 
 
-def _apply_cut(sources: Sources, unflushed: Unflushed, fate: Fate, log: Path) -> None:
+def _apply_cut(sources: Sources, writes: Sequence[Record], fate: Fate, log: Path) -> None:
     """A power cut that is itself in the log, with the fate of each write."""
-    for write in unflushed.writes:
+    for write in writes:
         if write.position in fate.lost:
             continue
         part = fate.torn[1] if fate.torn and fate.torn[0] == write.position else None
@@ -258,24 +266,26 @@ def kept(doubts: Sequence[Doubt], loss: Loss, *, at: int) -> dict[int, int | Non
 
     ConfigurationError when the loss names a write that is not in doubt.
     """
-    open_ones = [doubt.record.position for doubt in doubts if not doubt.promised]
+    length = {d.record.position: d.record.length for d in doubts if not d.promised}
     if loss.kind is LossKind.NONE:
         return {}
     if loss.kind is LossKind.ALL:
-        return dict.fromkeys(open_ones)
-    named = loss.position
-    if named is None:
-        raise ConfigurationError(f"{at}/{loss}: explored states name the write: torn:P:S")
-    if named not in open_ones:
-        raise ConfigurationError(
-            f"{at}/{loss}: write {named} is not in doubt there",
-            hint=f"in doubt are: {', '.join(map(str, open_ones)) or 'none'}",
-        )
-    if loss.kind is LossKind.ONLY:
-        return {named: None}
-    length = next(doubt.record.length for doubt in doubts if doubt.record.position == named)
-    if loss.kind is LossKind.TORN and loss.sectors >= length // SECTOR:
-        raise ConfigurationError(f"{at}/{loss}: that write has only {length // SECTOR} sectors")
+        return dict.fromkeys(length)
+    if not loss.positions:  # a seeded coin must fall here as it falls in the medium
+        fate, order = choose(list(length.values()), loss), list(length)
+        found: dict[int, int | None] = dict.fromkeys(order[index] for index in fate.kept)
+        return found | ({order[fate.torn[0]]: fate.torn[1]} if fate.torn else {})
+    for named in loss.positions:
+        if named not in length:
+            raise ConfigurationError(
+                f"{at}/{loss}: write {named} is not in doubt there",
+                hint=f"in doubt are: {', '.join(map(str, length)) or 'none'}",
+            )
+    first = loss.positions[0]
+    if loss.sectors and loss.sectors >= length[first] // SECTOR:
+        has = length[first] // SECTOR
+        raise ConfigurationError(f"{at}/{loss}: that write has only {has} sectors")
     if loss.kind is LossKind.WITHOUT:
-        return {position: None for position in open_ones if position != named}
-    return {position: loss.sectors if position == named else None for position in open_ones}
+        return {position: None for position in length if position not in loss.positions}
+    others = loss.positions if loss.kind is LossKind.ONLY else length
+    return dict.fromkeys(others) | ({first: loss.sectors} if loss.sectors else {})

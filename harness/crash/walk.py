@@ -1,370 +1,242 @@
 """Every crash state of one write log, in order, each put into its kind.
 
 For each log position: nothing in doubt kept, all kept, each write in doubt lost alone, each kept
-alone, the newest torn at each of its sectors (docs/crash.md). Nothing is computed for each state
-that can be had from its neighbour: a write is worked out once for as long as no other write in
-doubt overlaps it, and a state is a position and the difference that one write makes to it.
+alone, torn, two at a time, and some drawn mixtures (docs/crash.md). Nothing is computed for each
+state that can be had from its neighbour: a write is worked out once for as long as no other write
+in doubt overlaps it, and a state is a position and the difference that few writes make to it.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.boards.medium.log import CHANGES, Kind, Record
 from harness.boards.medium.model import Loss, LossKind, Model
+from harness.crash import mixtures
 from harness.crash.classes import Classes
 from harness.crash.classes import Kind as StateKind
-from harness.crash.contents import SECTOR, Ids, hashes
+from harness.crash.contents import SECTOR, hashes
 from harness.crash.landscape import Landscape
+from harness.crash.mixtures import Mixtures, Side
 from harness.crash.phases import EVERYWHERE, Stretch
+from harness.crash.results import Family
+from harness.crash.tears import every_sector
+from harness.crash.views import Change, Lens, Step, View
 from harness.crash.writes import Writes
 
 Hashes = npt.NDArray[np.uint64]
-_NO_IMAGE = np.uint32(np.iinfo(np.uint32).max)  # expected of a sector that no image covers
+Tears = Callable[[Record], npt.NDArray[np.int64]]
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
-@dataclass(slots=True, eq=False)
-class Step:
-    """A write of the log, and what it puts where."""
-
-    record: Record
-    first: int  # column of its first sector
-    ids: Ids
-    change: "Change | None" = None  # what it did to all that had been issued before
-    changes: dict[str, "Change"] = field(default_factory=dict)  # `without`, `only`; see Walk
-
-    @property
-    def columns(self) -> slice:
-        """Its sectors among the written ones."""
-        return slice(self.first, self.first + len(self.ids))
-
-    def overlaps(self, other: "Step") -> bool:
-        """Whether both touch a sector."""
-        return self.first < other.first + len(other.ids) and other.first < self.first + len(
-            self.ids
-        )
-
-
-@dataclass(slots=True, eq=False)
-class View:
-    """A content of the log's and the tracked sectors; its hash, and what is wrong in each slot."""
-
-    ids: Ids
-    hash: np.uint64
-    wrong: npt.NDArray[np.int64]  # per slot: sectors that differ from each version
-
-
-@dataclass(slots=True, frozen=True, eq=False)
-class Change:
-    """What becomes of a view when the sectors of one step are replaced."""
-
-    step: Step
-    ids: Ids
-    hash: np.uint64
-    wrong: npt.NDArray[np.int64]
-    relevant: bool
-
-
 class Walk:
-    """The crash states of a log: of the power cuts in `stretches`."""
+    """The crash states of a log: of the power cuts in `stretches`.
+
+    `seed` draws the mixtures that are drawn; `tears` says after which sectors a write is torn that
+    is not the newest, or that is kept alone.
+    """
 
     def __init__(
-        self, landscape: Landscape, writes: Writes, stretches: Sequence[Stretch] = (EVERYWHERE,)
+        self,
+        landscape: Landscape,
+        writes: Writes,
+        stretches: Sequence[Stretch] = (EVERYWHERE,),
+        *,
+        seed: int = 1,
+        tears: Tears = every_sector,
     ) -> None:
         self._landscape, self.writes, self._stretches = landscape, writes, stretches
-        self._factory = False  # whether the states of now are those of a device's first boot
+        self._seed, self._tears = seed, tears
         landscape.written[writes.sectors] = True
-        end = len(writes.records)
         # What each write did to all before it: the same in every run, but for what is tracked.
-        self._effects = np.zeros(end, np.uint64)
-        versions = [len(images.versions) for images in landscape.slots.values()]
-        self._shape = len(versions), max(versions, default=0)
-        self._wrongs = np.zeros((end, *self._shape), np.int64)
-        wrong = [images.wrong(writes.base) for images in landscape.slots.values()]
-        self._wrong = np.array(wrong, np.int64).reshape(self._shape)  # before the log
-        self._has_run = False
+        self._effects: dict[int, tuple[np.uint64, npt.NDArray[np.int64]]] = {}
+        self._wrong = [images.wrong(writes.base) for images in landscape.slots.values()]
         self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
         self.points: dict[int, Counter[StateKind]] = {}
+        self.families = Counter[Family]()
         self._hashes = array("Q")
 
     @property
     def cut_points(self) -> int:
         """Number of crash states, equal ones counted as often as they occur."""
-        return sum(sum(counter.values()) for counter in self.points.values())
+        return self.families.total()
 
     @property
     def distinct(self) -> int:
-        """Number of different contents among them."""
+        """Number of different contents among those that are compared whole: see `hashes`."""
         return len(np.unique(self.hashes))
 
     @property
     def hashes(self) -> Hashes:
-        """Of each state's content, as far as the log can change it."""
+        """Of the content of each state of the families ALL, NONE, SINGLE and TORN, as far as the
+        log can change it. The others are put into their kinds without being made in full."""
         return np.array(self._hashes, np.uint64)
 
     def run(self, classes: Classes, prefix: str = "") -> None:
         """Go through all states; `prefix` is the state whose boot wrote this log, with its `>`."""
-        self.points, self._hashes = {}, array("Q")
-        self._alone: dict[StateKind, Counter[StateKind]] = {}
+        self.points, self._hashes, self.families = {}, array("Q"), Counter()
+        self._shared: dict[tuple[StateKind, int], Counter[StateKind]] = {}
         self._classes, self._prefix = classes, prefix
-        self._prepare()
+        self._lens = Lens(self._landscape, self.writes)
+        self._now, self._open, self._whole = self._lens.start(self._wrong), list[Step](), None
+        self._stable = self._now.copy()
         for record in self.writes.records:
             self._issue(record)
-            at = record.position + 1
             stretch = next((s for s in self._stretches if record.position in s.records), None)
             if stretch and record.kind is not Kind.MARK:
-                if stretch.factory != self._factory:
-                    self._factory, self._whole = stretch.factory, None
-                self._emit(at, record)
-        self._has_run, self._whole = True, None
-        del self._now, self._stable, self._open, self._column, self._expected  # megabytes
+                if stretch.factory != self._lens.factory:
+                    self._lens.factory, self._whole = stretch.factory, None
+                self._emit(record.position + 1, record)
+        self._whole = None
+        del self._now, self._stable, self._open, self._lens  # megabytes
 
     # What the log does
-
-    def _prepare(self) -> None:
-        land = self._landscape
-        sectors = self._sectors = np.union1d(self.writes.sectors, land.tracked)
-        self._column = np.full(land.sectors, -1, np.int32)
-        self._column[sectors] = np.arange(len(sectors), dtype=np.int32)
-        start = self.writes.base.at(sectors)
-        self._tracked = self._column[land.tracked]
-        self._is_tracked = np.zeros(len(sectors), np.bool_)
-        self._is_tracked[self._tracked] = True
-        self._expected = [self._slot_columns(name) for name in land.slots]
-        self._nothing_wrong = np.zeros(self._shape, np.int64)
-        self._of_slots = np.zeros(len(sectors), np.bool_)
-        for images in self._expected:
-            for image in images:
-                self._of_slots |= image != _NO_IMAGE
-        self._now = View(start.copy(), np.uint64(0), self._wrong.copy())
-        self._stable = View(start, np.uint64(0), self._wrong.copy())
-        self._open: list[Step] = []
-        self._whole = None
-
-    def _slot_columns(self, name: str) -> list[Ids]:
-        """For each written sector what each version of the slot has there; a sector outside of the
-        image has what nothing is equal or unequal to: see `_count`."""
-        images = self._landscape.slots[name]
-        return [self._expectation(images.first, each) for each in images.versions.values()]
-
-    def _expectation(self, first: int, image: Ids) -> Ids:
-        expected = np.full(len(self._sectors), _NO_IMAGE, np.uint32)
-        inside = (self._sectors >= first) & (self._sectors < first + len(image))
-        expected[inside] = image[self._sectors[inside] - first]
-        return expected
 
     def _issue(self, record: Record) -> None:
         """One record has been issued."""
         if record.kind in (Kind.FLUSH, Kind.CUT):
             # A cut in a recording is that of a board which had switched itself off: nothing lost.
-            self._settle()
+            self._settle(len(self._open))
         elif record.kind in CHANGES:
             if self.writes.model is Model.SD:
-                self._settle()
-            first = int(self._column[record.offset // SECTOR])
-            step = Step(record, first, self.writes.ids(record))
-            # Differences change with what lies over them, also when a FUA write has been answered.
-            for news in (step, *(s for s in self._open[-1:] if s.record.fua)):
-                for other in self._open:
-                    if other.overlaps(news):
-                        other.changes.clear()
-            step.change = self._effect(step)
-            equal = self._now.wrong == 0
-            _apply(self._now, step.change)
-            if step.change.relevant or (equal != (self._now.wrong == 0)).any():
-                self._whole = None
-            self._open.append(step)
+                self._settle(max(0, len(self._open) - self.writes.window))
+            self._add(self._step(record))
 
-    def _settle(self) -> None:
-        """What has been issued becomes stable, in the same order: it does there what it did."""
-        for step in self._open:
+    def _step(self, record: Record) -> Step:
+        ids, first = self.writes.ids(record), self._lens.column(record.offset // SECTOR)
+        matters = self._lens.matters(slice(first, first + len(ids)))
+        return Step(record, first, ids, matters, self._tears(record))
+
+    def _add(self, step: Step) -> None:
+        step.clashes = [other for other in self._open if other.overlaps(step)]
+        # Differences change with what lies over them, also when a FUA write has been answered.
+        for news in (step, *(s for s in self._open[-1:] if s.promised)):
+            self._forget_under(news)
+        step.change = self._effect(step)
+        equal = self._now.wrong == 0
+        self._now.apply(step.change)
+        if step.change.relevant or (equal != (self._now.wrong == 0)).any():
+            self._whole = None
+        self._open.append(step)
+
+    def _forget_under(self, step: Step) -> None:
+        for other in self._open:
+            if other.overlaps(step):
+                other.without = other.only = None
+
+    def _settle(self, count: int) -> None:
+        """The oldest open writes become stable, in the same order: they do there what they did."""
+        for step in self._open[:count]:
             assert step.change is not None  # noqa: S101 - issued
-            _apply(self._stable, step.change)
-        self._open.clear()
+            self._stable.apply(step.change)
+            if count < len(self._open):
+                self._forget_under(step)  # there is something else under the others now
+        del self._open[:count]
 
     def _effect(self, step: Step) -> Change:
         """What the newest write does to all that had been issued before it."""
-        at = step.record.position
-        if not self._has_run:
-            change = self._difference(self._now, step, step.ids)
-            self._effects[at], self._wrongs[at] = change.hash, change.wrong
+        known = self._effects.get(step.record.position)
+        if known is None:
+            change = self._lens.difference(self._now, step.columns, step.ids)
+            self._effects[step.record.position] = change.hash, change.wrong
             return change
-        tracked = self._is_tracked[step.columns]
-        relevant = bool(
-            tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
-        )
-        return Change(step, step.ids, self._effects[at], self._wrongs[at], relevant)
-
-    def _difference(self, view: View, step: Step, ids: Ids) -> Change:
-        """What replacing the step's sectors by `ids` would do to the view."""
-        columns = step.columns
-        before, sectors = view.ids[columns], self._sectors[columns]
-        changed = before != ids
-        where = sectors[changed]
-        delta = np.bitwise_xor.reduce(
-            hashes(where, ids[changed]) ^ hashes(where, before[changed]), initial=np.uint64(0)
-        )
-        wrong = self._nothing_wrong
-        if self._of_slots[columns].any():
-            wrong = np.array(
-                [
-                    [
-                        _count(ids, image[columns]) - _count(before, image[columns])
-                        for image in images
-                    ]
-                    for images in self._expected
-                ],
-                np.int64,
-            ).reshape(self._shape)
-        relevant = bool((changed & self._is_tracked[columns]).any())
-        return Change(step, ids, delta, wrong, relevant)
+        tracked = self._lens.is_tracked[step.columns]
+        relevant = tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
+        return Change(step.columns, step.ids, *known, bool(relevant))
 
     # What a power cut leaves
 
     def _emit(self, at: int, record: Record) -> None:
-        self._counter = Counter[StateKind]()
+        window = f"~{self.writes.window}" if self.writes.window else ""
         doubtful = self._doubtful()
+        found = Mixtures(
+            self._lens,
+            self._classes,
+            doubtful,
+            self._open,
+            self._stable,
+            lambda loss: f"{self._prefix}{at}/{loss}{window}",
+        )
         if self._whole is None:
-            self._whole = self._kind_of(self._now, None)
+            self._whole = self._lens.kind(self._classes, self._now)
         everything = self._whole
-        self._add(everything, f"{at}/{_ALL}", self._now.hash)
-        if doubtful and self.writes.model is not Model.SD:
-            rest = self._promised_only()
-            nothing = self._kind_of(rest, None)
-            self._add(nothing, f"{at}/{_NONE}", rest.hash)
-            for step in doubtful:
-                position = step.record.position
-                for kind, view, plain, change in (
-                    (LossKind.WITHOUT, self._now, everything, self._without(step)),
-                    (LossKind.ONLY, rest, nothing, self._only(step, rest)),
-                ):
-                    loss = Loss(kind=kind, position=position)
-                    found = self._varied(view, plain, change)
-                    self._add(found, f"{at}/{loss}", view.hash ^ change.hash)
-        newest = doubtful[-1] if doubtful and doubtful[-1].record is record else None
-        if newest and len(newest.ids) > 1:
-            self._tear(newest, at)
-        if self._counter.total() == 1:  # of a card nearly all: a few counters do for them
-            self._counter = self._alone.setdefault(next(iter(self._counter)), self._counter)
-        self.points[at] = self._counter
+        found.count(Family.ALL, everything, 1, lambda _: _ALL)
+        self._hashes.append(int(self._now.hash))
+        mixed = self.writes.model is not Model.SD or self.writes.window
+        if doubtful and (mixed or len(doubtful[-1].ids) > 1):
+            changes = [self._without(step) for step in doubtful]
+            kept = Side(LossKind.WITHOUT, self._now, everything, changes)
+            if mixed:
+                self._mix(found, at, doubtful, kept)
+            self._tear(found, doubtful, kept)
+        self.families.update(found.families)
+        self.points[at] = found.kinds
+        if len(found.kinds) == 1:  # of a card nearly all: a few counters do for them
+            ((kind, number),) = found.kinds.items()
+            self.points[at] = self._shared.setdefault((kind, number), found.kinds)
+
+    def _mix(self, found: Mixtures, at: int, doubtful: list[Step], kept: Side) -> None:
+        """All that is not a tear of the newest write."""
+        view = self._promised_only()
+        nothing = self._lens.kind(self._classes, view)
+        found.count(Family.NONE, nothing, 1, lambda _: _NONE)
+        self._hashes.append(int(view.hash))
+        changes = [self._only(step, view) for step in doubtful]
+        lost = Side(LossKind.ONLY, view, nothing, changes)
+        for side in (kept, lost):
+            found.singles(side)
+            each = np.array([change.hash for change in side.changes], np.uint64)
+            self._hashes.frombytes((each ^ side.view.hash).tobytes())
+            if len(doubtful) >= mixtures.PAIRS_FROM:
+                found.pairs(side)
+        if len(doubtful) > 1:
+            for index, step in enumerate(doubtful):
+                found.tear(Family.BORDER, lost, index, step.cuts)
+                if index < len(doubtful) - 1:
+                    found.tear(Family.BORDER, kept, index, step.cuts)
+        if len(doubtful) >= mixtures.SUBSETS_FROM:
+            found.subsets(lost, mixtures.seeds(self._seed, at))
+
+    def _tear(self, found: Mixtures, doubtful: list[Step], kept: Side) -> None:
+        """The newest write after 1 .. n-1 of its sectors, all others kept."""
+        step, change = doubtful[-1], kept.changes[-1]
+        found.tear(Family.TORN, kept, len(doubtful) - 1, every_sector(step.record))
+        sectors = self._lens.sectors[step.columns]
+        each = hashes(sectors, change.ids) ^ hashes(sectors, step.ids)
+        tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
+        self._hashes.frombytes((self._now.hash ^ tails).tobytes())
 
     def _doubtful(self) -> list[Step]:
         """Writes that a power cut may take: the newest, and those that nothing promised."""
-        newest = self._open[-1:] if self._open else []
-        return [s for s in self._open[:-1] if not s.record.fua] + newest
+        return [s for s in self._open[:-1] if not s.promised] + self._open[-1:]
 
     def _promised_only(self) -> View:
         """What is there when everything in doubt is lost."""
-        promised = [step for step in self._open[:-1] if step.record.fua]
+        promised = [step for step in self._open[:-1] if step.promised]
         if not promised:
             return self._stable
-        stable = self._stable
-        view = View(stable.ids.copy(), stable.hash, stable.wrong.copy())
+        view = self._stable.copy()
         for step in promised:
-            _apply(view, self._difference(view, step, step.ids))
+            view.apply(self._lens.difference(view, step.columns, step.ids))
         return view
 
     def _without(self, step: Step) -> Change:
-        if "without" not in step.changes:
+        if step.without is None:
             ids = self._stable.ids[step.columns].copy()
             for other in self._open:
-                if other is not step and other.overlaps(step):
-                    _lay_over(ids, step, other)
-            step.changes["without"] = self._difference(self._now, step, ids)
-        return step.changes["without"]
+                if other is not step:
+                    other.lay_over(ids, step.columns)
+            step.without = self._lens.difference(self._now, step.columns, ids)
+        return step.without
 
     def _only(self, step: Step, rest: View) -> Change:
-        if "only" not in step.changes:
+        if step.only is None:
             ids = step.ids.copy()
             for other in self._open[self._open.index(step) + 1 : -1]:
-                if other.record.fua and other.overlaps(step):
-                    _lay_over(ids, step, other)
-            step.changes["only"] = self._difference(rest, step, ids)
-        return step.changes["only"]
-
-    def _varied(self, view: View, unchanged: StateKind, change: Change) -> StateKind:
-        """The kind of a view with one change; most of them change nothing that matters."""
-        if change.relevant or change.wrong.any():
-            return self._kind_of(view, change)
-        return unchanged
-
-    def _tear(self, step: Step, at: int) -> None:
-        """The newest write after 1 .. n-1 of its sectors, all others kept."""
-        whole = self._without(step)
-        columns, count = step.columns, len(step.ids)
-        sectors, missing = self._sectors[columns], whole.ids
-        each = hashes(sectors, missing) ^ hashes(sectors, step.ids)
-        tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
-        self._hashes.frombytes((self._now.hash ^ tails).tobytes())
-        wrongs = [
-            [_tail(missing, step.ids, image[columns]) for image in images]
-            for images in self._expected
-        ]
-        touched = (missing != step.ids) & self._is_tracked[columns]
-        before: npt.NDArray[np.bool_] | None = None
-        found = None
-        for kept in range(1, count):
-            wrong = np.array([[w[kept] for w in each] for each in wrongs], np.int64)
-            wrong = wrong.reshape(self._shape)
-            # Torn one sector later is the same kind unless that sector matters.
-            equal = (self._now.wrong + wrong) == 0
-            if found is None or before is None or touched[kept - 1] or (equal != before).any():
-                ids = np.concatenate((step.ids[:kept], missing[kept:]))
-                torn = Change(step, ids, np.uint64(0), wrong, relevant=True)
-                found = self._kind_of(self._now, torn)
-            before = equal
-            loss = Loss(kind=LossKind.TORN, position=step.record.position, sectors=kept)
-            self._count_in(found, f"{at}/{loss}")
-
-    def _kind_of(self, view: View, change: Change | None) -> StateKind:
-        """The kind of a view in which the sectors of one step are replaced."""
-        wrong = view.wrong if change is None else view.wrong + change.wrong
-        ids = view.ids[self._tracked]
-        if change and change.relevant:
-            columns = change.step.columns
-            first, end = np.searchsorted(self._tracked, (columns.start, columns.stop))
-            ids[first:end] = change.ids[self._tracked[first:end] - columns.start]
-        slots = tuple(
-            images.named(w.tolist())
-            for images, w in zip(self._landscape.slots.values(), wrong, strict=True)
-        )
-        picture = self._landscape.picture(ids, self.writes.base)
-        return self._classes.kind(picture, slots, factory=self._factory)
-
-    def _add(self, found: StateKind, state: str, content: np.uint64) -> None:
-        self._hashes.append(int(content))
-        self._count_in(found, state)
-
-    def _count_in(self, found: StateKind, state: str) -> None:
-        self._counter[found] += 1
-        self._classes.add(found, self._prefix + state)
-
-
-def _apply(view: View, change: Change) -> None:
-    view.ids[change.step.columns] = change.ids
-    view.hash ^= change.hash
-    view.wrong += change.wrong
-
-
-def _count(ids: Ids, image: Ids) -> int:
-    """Sectors that differ from an image; those that no image covers do not."""
-    return int(np.count_nonzero((ids != image) & (image != _NO_IMAGE)))
-
-
-def _tail(missing: Ids, new: Ids, image: Ids) -> npt.NDArray[np.int64]:
-    """For each s: how many more sectors differ from the image when those from s on are missing."""
-    covered = image != _NO_IMAGE
-    more = ((missing != image) & covered).astype(np.int64) - ((new != image) & covered)
-    return np.cumsum(more[::-1])[::-1]
-
-
-def _lay_over(ids: Ids, step: Step, other: Step) -> None:
-    """Another step's content over what `ids` says of the sectors of `step`."""
-    first = max(step.first, other.first)
-    end = min(step.first + len(step.ids), other.first + len(other.ids))
-    ids[first - step.first : end - step.first] = other.ids[first - other.first : end - other.first]
+                if other.promised:
+                    other.lay_over(ids, step.columns)
+            step.only = self._lens.difference(rest, step.columns, ids)
+        return step.only

@@ -17,15 +17,23 @@ from harness.errors import ConfigurationError
 
 
 class Writes:
-    """The first `end` records of a log that began on `base`; all of them without `end`.
+    """The first `end` records of a log that began on `base`; all of them without `end`. `window`:
+    of a card, how many of the writes that it has answered are in doubt.
 
     ConfigurationError when a power cut in the log has lost writes: states are those of one life.
     """
 
     def __init__(
-        self, contents: Contents, base: Base, log: Path, model: Model, end: int | None = None
+        self,
+        contents: Contents,
+        base: Base,
+        log: Path,
+        model: Model,
+        end: int | None = None,
+        *,
+        window: int = 0,
     ) -> None:
-        self.base, self.model = base, model
+        self.base, self.model, self.window = base, model, window
         self._pieces = Pieces()  # what is left is in most places what was there before, or all
         with opened(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
@@ -55,7 +63,7 @@ class Writes:
                 f"{cut}: the log has {len(self.records)} records",
                 hint="a proof of such a state is of another recording: delete its folder",
             )
-        doubts = self._doubts(cut.at)
+        doubts = self._doubts(cut)
         settled = self._begin[doubts[0].record.position if doubts else cut.at]
         ids = self._before.copy()
         ids[self._columns[:settled]] = self._ids[:settled]  # of equal columns the last one stays
@@ -65,11 +73,12 @@ class Writes:
             ids[self._columns[kept]] = self._ids[kept]
         return Over(self.base, self.sectors, self._pieces.keep(ids))
 
-    def _doubts(self, at: int) -> list[Doubt]:
-        """The writes in doubt after `at` records: none from before the last flush."""
-        unflushed = Unflushed(self.model)
-        settled = self._settles[: bisect_left(self._settles, at)]
-        for record in self.records[settled[-1] if settled else 0 : at]:
+    def _doubts(self, cut: Cut) -> list[Doubt]:
+        """The writes in doubt at a cut: none from before the last flush, and of a card none but the
+        newest and those in its cache."""
+        unflushed = Unflushed(self.model, cut.loss.window)
+        before = bisect_left(self._settles, cut.at) - 1 - cut.loss.window
+        for record in self.records[self._settles[before] if before >= 0 else 0 : cut.at]:
             unflushed.add(record)
         return unflushed.doubts()
 

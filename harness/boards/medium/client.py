@@ -37,14 +37,18 @@ _HASHED = 50 << 20  # bytes a second that any host hashes
 
 
 class Medium:
-    """A medium in `folder` (made when missing) that behaves like `model` (`disk` or `sd`).
+    """A medium in `folder` (made when missing) that behaves like `model` (`disk` or `sd`; `cache`:
+    answered writes that a loss may take from a card).
 
     Every call raises LabError when nbdkit has died or cannot do it in its present state.
     """
 
-    def __init__(self, folder: Path, *, model: str = Model.DISK, plugin: Path = _PLUGIN) -> None:
+    def __init__(
+        self, folder: Path, *, model: str = Model.DISK, cache: int = 0, plugin: Path = _PLUGIN
+    ) -> None:
         self.folder = folder
         self.model = Model(model)
+        self.cache = cache
         self._plugin = plugin
         self._sockets: Path | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -78,7 +82,12 @@ class Medium:
             raise
 
     def _nbdkit(self, control: int) -> subprocess.Popen[bytes]:
-        options = {"folder": self.folder.resolve(), "model": self.model, "control": control}
+        options = {
+            "folder": self.folder.resolve(),
+            "model": self.model,
+            "cache": self.cache,
+            "control": control,
+        }
         return start(
             [
                 *("nbdkit", "--foreground", "--unix", f"{self._sockets}/nbd", "python"),

@@ -51,18 +51,20 @@ def choose(lengths: Sequence[int], loss: Loss, positions: Sequence[int] = ()) ->
 
 
 def _named(lengths: Sequence[int], loss: Loss, positions: Sequence[int]) -> Fate:
-    if loss.position not in positions:
-        some = f"{positions[0]} ... {positions[-1]}" if positions else "none"
-        raise ValueError(
-            f"{loss}: record {loss.position} is not an unflushed write at this cut"
-            f" ({len(positions)} are in doubt: {some})"
-        )
-    index = positions.index(loss.position)
+    for each in loss.positions:
+        if each not in positions:
+            some = f"{positions[0]} ... {positions[-1]}" if positions else "none"
+            raise ValueError(
+                f"{loss}: record {each} is not an unflushed write at this cut"
+                f" ({len(positions)} are in doubt: {some})"
+            )
+    named = tuple(positions.index(each) for each in loss.positions)
+    torn = (named[0], loss.sectors) if loss.sectors else None
+    if torn and loss.sectors >= lengths[named[0]] // SECTOR:
+        raise ValueError(f"{loss}: that write has only {lengths[named[0]] // SECTOR} sectors")
     if loss.kind is LossKind.ONLY:
-        return Fate(kept=(index,))
+        return Fate(kept=named, torn=torn)
     everything = range(len(lengths))
     if loss.kind is LossKind.WITHOUT:
-        return Fate(kept=tuple(other for other in everything if other != index))
-    if loss.sectors >= lengths[index] // SECTOR:
-        raise ValueError(f"{loss}: that write has only {lengths[index] // SECTOR} sectors")
-    return Fate(kept=tuple(everything), torn=(index, loss.sectors))
+        return Fate(kept=tuple(other for other in everything if other not in named))
+    return Fate(kept=tuple(everything), torn=torn)

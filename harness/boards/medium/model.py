@@ -3,7 +3,7 @@
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -11,7 +11,8 @@ class Model(StrEnum):
     """How a medium keeps its promises."""
 
     DISK = "disk"  # volatile write cache; only flush and FUA make writes stable
-    SD = "sd"  # no flush exists: what was answered is stable, the last write may be torn
+    SD = "sd"  # no flush exists: what was answered is stable, the last write may be torn; unless
+    # the card has a cache: then its last answered writes may be lost, each by itself (Loss.window)
 
 
 class LossKind(StrEnum):
@@ -22,50 +23,83 @@ class LossKind(StrEnum):
     SOME = "some"  # each is kept or lost as a coin falls, seeded
     TORN = "torn"  # like SOME, and one of the kept ones is cut off at a 512-byte sector, seeded;
     # or all are kept, but one that is named ends after so many sectors
-    ONLY = "only"  # none but the named one is kept
-    WITHOUT = "without"  # all but the named one are kept
+    ONLY = "only"  # none but the named ones are kept; or of a single one its first sectors
+    WITHOUT = "without"  # all but the named ones are kept
 
 
 _SEEDED = (LossKind.SOME, LossKind.TORN)
 _NAMING = (LossKind.ONLY, LossKind.WITHOUT)
+_PLAIN = (LossKind.NONE, LossKind.ALL)
+_PARTS = (LossKind.ONLY, LossKind.TORN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What a power cut takes: `none`, `all`, `some:SEED`, `torn:SEED`, or with a write named by
-    its log position P: `only:P`, `without:P`, `torn:P:S` (S sectors of it are kept)."""
+    """What a power cut takes: `none`, `all`, `some:SEED`, `torn:SEED`, or with writes named by
+    their log positions P < Q: `only:P`, `only:P,Q`, `without:P`, `without:P,Q` (and more of them),
+    `torn:P:S`, `only:P:S` (S sectors of it are kept).
+
+    `~N` behind it: of a card with a cache, the last N writes that were answered are in doubt, too.
+    """
 
     kind: LossKind
     seed: int = 0
     position: int | None = None  # of the named write, in the log
-    sectors: int = 0  # kept of it, when it is torn
+    others: tuple[int, ...] = ()  # that are named with it, ascending
+    sectors: int = 0  # kept of it, when it is torn; 0: it is not
+    window: int = 0  # answered writes of a card that are in doubt
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The writes that are named, in order."""
+        return () if self.position is None else (self.position, *self.others)
 
     def __str__(self) -> str:
+        return f"{self.kind}{self._which()}" + (f"~{self.window}" if self.window else "")
+
+    def _which(self) -> str:
         if self.position is not None:
-            torn = f":{self.sectors}" if self.kind is LossKind.TORN else ""
-            return f"{self.kind}:{self.position}{torn}"
-        return f"{self.kind}:{self.seed}" if self.kind in _SEEDED else str(self.kind)
+            named = ",".join(map(str, self.positions))
+            return f":{named}:{self.sectors}" if self.sectors else f":{named}"
+        return f":{self.seed}" if self.kind in _SEEDED else ""
 
     @classmethod
     def parse(cls, text: str) -> "Loss":
         """Read the printed form back; raises ValueError."""
-        word, *fields = text.split(":")
-        kinds = {str(kind): kind for kind in LossKind}
-        if word not in kinds or not all(field.isdecimal() for field in fields):
+        plain, cached, window = text.partition("~")
+        word, *fields = plain.split(":")
+        if word not in list(LossKind) or (cached and not _number(window)):
             raise ValueError(f"{text!r} is not a valid loss: {_FORMS}")
-        kind, numbers = kinds[word], [int(field) for field in fields]
-        if kind is LossKind.TORN and len(numbers) == 2 and numbers[1] > 0:
-            return cls(kind=kind, position=numbers[0], sectors=numbers[1])
-        if kind in _NAMING and len(numbers) == 1:
-            return cls(kind=kind, position=numbers[0])
-        if kind in _SEEDED and len(numbers) <= 1:
-            return cls(kind=kind, seed=numbers[0] if numbers else 0)
-        if not numbers and kind in (LossKind.NONE, LossKind.ALL):
-            return cls(kind=kind)
-        raise ValueError(f"{text!r} is not a valid loss: {_FORMS}")
+        found = _parsed(LossKind(word), fields)
+        if found is None:
+            raise ValueError(f"{text!r} is not a valid loss: {_FORMS}")
+        return replace(found, window=_number(window))
 
 
-_FORMS = "none, all, some:SEED, torn:SEED, only:P, without:P or torn:P:S (P a log position, S > 0)"
+_FORMS = (
+    "none, all, some:SEED, torn:SEED, only:P, without:P, only:P,Q, without:P,Q, torn:P:S or "
+    "only:P:S (P < Q log positions, S > 0); and ~N behind it for a card's cache of N > 0 writes"
+)
+
+
+def _parsed(kind: LossKind, fields: list[str]) -> Loss | None:
+    """A loss without its window, or None when these are not its fields."""
+    named, *parts = fields or [""]
+    positions = [int(each) for each in named.split(",") if each.isdecimal()]
+    if fields and (len(positions) <= named.count(",") or positions != sorted(set(positions))):
+        return None
+    if kind in _PARTS and len(positions) == len(parts) == 1 and _number(parts[0]):
+        return Loss(kind=kind, position=positions[0], sectors=_number(parts[0]))
+    if kind in _NAMING and positions and not parts:
+        return Loss(kind=kind, position=positions[0], others=tuple(positions[1:]))
+    if kind in _SEEDED and not parts and (len(positions) == 1 or not fields):
+        return Loss(kind=kind, seed=sum(positions))
+    return Loss(kind=kind) if kind in _PLAIN and not fields else None
+
+
+def _number(text: str) -> int:
+    """A decimal number; 0 for any other text."""
+    return int(text) if text.isdecimal() else 0
 
 
 class Event(StrEnum):
@@ -109,7 +143,7 @@ class Cut:
 
     position: int  # number of log records before the cut
     loss: str  # Loss, printed
-    unflushed: int  # writes that no flush had covered; under `sd`, those never answered
+    unflushed: int  # writes that were in doubt; under `sd`, those never answered or in the cache
     kept: tuple[int, ...]  # log positions of those that were kept, in order
     torn: tuple[int, int] | None = None  # (log position, sectors kept of it)
     sha256: str = ""  # of the medium's whole content after the cut, where it was asked for

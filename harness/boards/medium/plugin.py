@@ -36,7 +36,8 @@ def config(key: str, value: str) -> None:
 def get_ready() -> None:
     """Open the medium; an error here ends nbdkit with a message."""
     global _store  # noqa: PLW0603  (nbdkit's callbacks are module functions)
-    _store = Store(Path(_options["folder"]), Model(_options["model"]))
+    cache = int(_options.get("cache", "0"))
+    _store = Store(Path(_options["folder"]), Model(_options["model"]), cache)
 
 
 def after_fork() -> None:

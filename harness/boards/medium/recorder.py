@@ -26,8 +26,9 @@ _CHUNK = 1 << 20
 class Recorder:
     """An open medium. Close it before another one is opened on the folder.
 
-    `struck`: log position of the last change, when it was made but never answered; `content`:
-    of a crash state, otherwise it is the folder's file.
+    `struck`: log position of the last change, when it was made but never answered; `cache`: writes
+    that a card may lose although it has answered them; `content`: of a crash state, otherwise it is
+    the folder's file.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Recorder:
         model: Model,
         *,
         struck: int | None = None,
+        cache: int = 0,
         content: Content | None = None,
     ) -> None:
         self.struck = struck
         self._folder = folder
         self._model = model
         self.content = content or FlatContent(folder / _CONTENT)
-        self._volatile = Volatile(self.content, folder / _UNDO)
+        self._volatile = Volatile(self.content, folder / _UNDO, cache)
         self._log = LogWriter(folder / _LOG)
         self.size = self.content.size
         self.read_into = self.content.read_into
@@ -55,8 +57,8 @@ class Recorder:
 
     @property
     def unflushed(self) -> int:
-        """Number of writes that a power cut may undo."""
-        return self._volatile.unflushed
+        """Number of writes that a power cut may undo, the cache of a card apart."""
+        return len(self._volatile.in_doubt())
 
     def change(
         self,
@@ -86,7 +88,7 @@ class Recorder:
 
     def cut(self, loss: Loss, position: int, *, digest: bool) -> Cut:
         """Lose unflushed writes; `position` is the log's length when the power went."""
-        unflushed = self.unflushed
+        unflushed = len(self._volatile.in_doubt(loss.window))
         fallout = self._volatile.lose(loss, self._log.fd)
         cut = Cut(
             position=position,
@@ -150,12 +152,14 @@ def flash(folder: Path, image: Path, model: Model, sha256: str) -> None:
     _begin(folder, Origin(model=model, size=size, base=str(image.resolve()), base_sha256=sha256))
 
 
-def open_state(folder: Path, state_file: Path, extents: Extents, model: Model) -> Recorder:
+def open_state(
+    folder: Path, state_file: Path, extents: Extents, model: Model, cache: int = 0
+) -> Recorder:
     """Make a medium of a crash state, with an empty log. It lasts as long as the Recorder."""
     shutil.copyfile(state_file, folder / _STATE)
     content = StateContent(extents, folder / _CONTENT)
     _begin(folder, Origin(model=model, size=content.size, base=str(state_file.resolve())))
-    return Recorder(folder, model, content=content)
+    return Recorder(folder, model, cache=cache, content=content)
 
 
 def _begin(folder: Path, origin: Origin) -> None:

@@ -36,11 +36,17 @@ class PowerLost(Exception):
 
 
 class Store:
-    """A medium in `folder` that behaves like `model`. Thread-safe."""
+    """A medium in `folder` that behaves like `model`. Thread-safe.
 
-    def __init__(self, folder: Path, model: Model = Model.DISK) -> None:
+    `cache`, of an `sd` medium: a loss may take so many writes that were answered last.
+    """
+
+    def __init__(self, folder: Path, model: Model = Model.DISK, cache: int = 0) -> None:
+        if cache and model is not Model.SD:
+            raise ValueError(f"cache={cache}: a {model} has a cache anyway, up to the last flush")
         self._folder = folder
         self._model = model
+        self._cache = cache
         self._change = threading.Condition()
         self._era = 0
         self._attached = 0
@@ -57,7 +63,7 @@ class Store:
         elif recorder.is_state(folder):
             self._problem = _ENDED
         elif recorder.exists(folder):
-            self._open(Recorder(folder, model))
+            self._open(Recorder(folder, model, cache=cache))
 
     # Requests of the board
 
@@ -242,7 +248,7 @@ class Store:
             self._close()
             recorder.flash(self._folder, image, self._model, sha256)
             self._begin_era()
-            self._open(Recorder(self._folder, self._model))
+            self._open(Recorder(self._folder, self._model, cache=self._cache))
 
     def load_state(self, state_file: Path) -> None:
         """As `load`, of a crash state (`extents.py`): nothing is copied."""
@@ -250,7 +256,9 @@ class Store:
             self._require_off()
             extents = Extents(state_file, apart_from=self._folder)
             self._close()
-            medium = recorder.open_state(self._folder, state_file, extents, self._model)
+            medium = recorder.open_state(
+                self._folder, state_file, extents, self._model, self._cache
+            )
             self._begin_era()
             self._open(medium)
 
@@ -340,7 +348,8 @@ class Store:
             self._close()
             recorder.put_back(folder, self._folder)
             self._begin_era()
-            self._open(Recorder(self._folder, self._model, struck=state["struck"]))
+            opened = Recorder(self._folder, self._model, cache=self._cache, struck=state["struck"])
+            self._open(opened)
             self._frozen_at = state["frozen_at"]
             self._damage = Damage(state.get("unreadable", ()))
 

@@ -9,6 +9,7 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,8 @@ _UNDO_KEPT = 64 << 20  # bytes
 class Unflushed(NamedTuple):
     """A write that a power cut may undo.
 
-    `promised`: stable (FUA), and only listed because an older, unflushed write may lie under it.
+    `promised`: answered and stable (FUA, or an SD card); listed because an older, unflushed write
+    may lie under it, or because a card may have it in its cache all the same.
     """
 
     record: Record
@@ -43,29 +45,40 @@ class Fallout:
 
 
 class Volatile:
-    """Content and undo file; not thread-safe."""
+    """Content and undo file; not thread-safe. `cache`: so many writes that were answered last can
+    still be undone, by a loss that says so."""
 
-    def __init__(self, content: Content, undo: Path) -> None:
+    def __init__(self, content: Content, undo: Path, cache: int = 0) -> None:
         self._content = content
+        self._cache = cache
         self._undo = os.open(undo, os.O_RDWR | os.O_CLOEXEC)
         self._undo_end = 0
         self._writes: list[Unflushed] = []
 
-    @property
-    def unflushed(self) -> int:
-        """Number of writes that a power cut may undo."""
-        return sum(not write.promised for write in self._writes)
+    def in_doubt(self, window: int = 0) -> list[Unflushed]:
+        """Writes that a power cut may undo, oldest first; with `window` also the last so many that
+        were answered, but for FUA ones. ValueError for more of those than are kept."""
+        if window > self._cache:
+            raise ValueError(
+                f"~{window}: this medium keeps {self._cache} answered writes (`cache`)"
+            )
+        answered = [write for write in self._writes if write.promised]
+        cached = [w.record.position for w in answered[-window:] if window and not w.record.fua]
+        return [w for w in self._writes if not w.promised or w.record.position in cached]
 
     def remember(self, record: Record, *, promised: bool) -> Unflushed | None:
         """Keep account of a write in the log; None when no power cut can undo it.
 
         Also rebuilds the account from a log: the place of each undo follows from the order.
         """
-        if promised and not self._writes:
+        if promised and not self._writes and not self._cache:
             return None
         write = Unflushed(record, self._undo_end, promised)
         self._undo_end += record.length
         self._writes.append(write)
+        if self._cache and len(self._writes) > self._cache + (not promised):
+            oldest = self._writes.pop(0).record  # has left the card's cache
+            self._content.settle(oldest.offset, oldest.length)
         return write
 
     def apply(self, record: Record, data: bytes | memoryview, *, promised: bool) -> None:
@@ -98,30 +111,28 @@ class Volatile:
 
         Raises ValueError, with nothing done, for a loss that names a write that is not in doubt.
         """
-        doubtful = [write for write in self._writes if not write.promised]
+        doubtful = self.in_doubt(loss.window)
         positions = [write.record.position for write in doubtful]
         fate = choose([write.record.length for write in doubtful], loss, positions)
         kept = {doubtful[index].record.position for index in fate.kept}
         torn = None
         if fate.torn:
             torn = (doubtful[fate.torn[0]].record.position, fate.torn[1])
-        if len(kept) < len(doubtful) or torn:
-            self._rewrite(kept, torn, log)
+        lost = tuple(at for at in positions if at not in kept)
+        if lost or torn:
+            self._rewrite(lost, torn, log)
         self.settle()
-        return Fallout(
-            kept=tuple(at for at in positions if at in kept),
-            lost=tuple(at for at in positions if at not in kept),
-            torn=torn,
-        )
+        return Fallout(kept=tuple(at for at in positions if at in kept), lost=lost, torn=torn)
 
-    def _rewrite(self, kept: set[int], torn: tuple[int, int] | None, log: int) -> None:
+    def _rewrite(self, lost: Sequence[int], torn: tuple[int, int] | None, log: int) -> None:
         """Roll all of them back and apply what stays again; then none is in doubt any more."""
+        gone = frozenset(lost)
         for write in reversed(self._writes):
             record = write.record
             self._content.roll_back(record.offset, record.length, self._undo, write.undo_at)
         for write in self._writes:
             record = write.record
-            if write.promised or record.position in kept:
+            if record.position not in gone:
                 length = record.length
                 if torn and torn[0] == record.position:
                     length = torn[1] * SECTOR

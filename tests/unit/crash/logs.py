@@ -7,10 +7,12 @@ from harness.boards.medium import recorder
 from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
 from harness.boards.medium.model import Model
 from harness.boards.medium.recorder import Recorder
+from harness.crash import mixtures
 from harness.crash.state import Sources
 
 SECTOR = 512
 SECTORS = 48
+SEED = 1
 SIZE = SECTORS * SECTOR
 
 
@@ -52,22 +54,37 @@ def scribble(to: Recorder, chance: random.Random, count: int, *, struck: bool = 
             )
 
 
-def losses(records: list[Record], model: Model) -> list[str]:
-    """What docs/medium.md says that a cut after these records can do, in words of its own: the
-    newest write is in doubt; of the others those without FUA that no flush followed (`disk`)."""
+def in_doubt(records: list[Record], model: Model, window: int = 0) -> list[Record]:
+    """Which writes docs/medium.md says that a cut after these records can take, in words of its
+    own: the newest one; of the others those without FUA that no flush followed (`disk`), or that
+    are among the last `window` ones that a card has answered."""
     since: list[Record] = []
     for record in records:
         if record.kind in (Kind.FLUSH, Kind.CUT):
             since = []
         elif record.kind in CHANGES:
-            since = [record] if model is Model.SD else [*since, record]
-    doubtful = [r for r in since if not r.fua or r is since[-1]]
+            since = [*since, record][-window - 1 if model is Model.SD else 0 :]
+    return [r for r in since if not r.fua or r is since[-1]]
+
+
+def losses(records: list[Record], model: Model, window: int = 0) -> list[str]:
+    """Those of a cut after these records, by the table in docs/crash.md; each write torn at each
+    of its sectors."""
+    doubtful = in_doubt(records, model, window)
+    at = [record.position for record in doubtful]
     found = ["none", "all"]
     for record in doubtful:
         found += [f"only:{record.position}", f"without:{record.position}"]
-        count = record.length // SECTOR
-        found += [f"torn:{record.position}:{kept}" for kept in range(1, count)]
-    return found
+        parts = range(1, record.length // SECTOR)
+        found += [f"torn:{record.position}:{kept}" for kept in parts]
+        if len(at) > 1:
+            found += [f"only:{record.position}:{kept}" for kept in parts]
+    if len(at) > 3:
+        found += [f"{way}:{p},{q}" for way in ("only", "without") for p in at for q in at if p < q]
+    if len(at) > 5:
+        seeds = mixtures.seeds(SEED, len(records))
+        found += [f"{way}:{seed}" for way in ("some", "torn") for seed in seeds]
+    return [f"{loss}~{window}" if window else loss for loss in found]
 
 
 def records(log: Path) -> list[Record]:

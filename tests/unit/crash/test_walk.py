@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.boards.medium.log import CHANGES, Kind, Record
-from harness.boards.medium.model import Loss, Model
+from harness.boards.medium.log import Kind, Record
+from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.base import Image
 from harness.crash.classes import Classes
 from harness.crash.contents import Contents
@@ -20,9 +20,11 @@ from harness.crash.writes import Writes
 from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
     SECTOR,
+    SEED,
     SIZE,
     base_image,
     content,
+    in_doubt,
     losses,
     medium,
     records,
@@ -33,26 +35,25 @@ SLOT = range(8, 11)
 READS = (0, 1, 2, 3, 9, 20, 21, 22, 30)
 
 
-def cut_points(log: list[Record], model: Model, start: int) -> list[str]:
-    """All, named: of the tears those of the record just issued; under `sd` no `none` and no named
-    write, which are `all` of the position before."""
+def cut_points(log: list[Record], model: Model, start: int, window: int = 0) -> list[str]:
+    """All, named; of a card without a cache no `none` and no named write, which are `all` of the
+    position before, but for one that is torn."""
     found = []
     for record in log[start:]:
-        at = record.position + 1
-        if record.kind is Kind.MARK:
-            continue
-        named = losses(log[:at], model)
-        here = [loss for loss in named if loss == "all" or loss.startswith("torn")]
-        if model is Model.DISK and len(named) > 2:
-            here = named
-        newest = f"torn:{record.position}:" if record.kind in CHANGES else "nothing"
-        found += [f"{at}/{x}" for x in here if not x.startswith("torn") or x.startswith(newest)]
+        if record.kind is not Kind.MARK:
+            at = record.position + 1
+            here = losses(log[:at], model, window)
+            if not in_doubt(log[:at], model, window):
+                here = here[1:2]
+            elif model is Model.SD and not window:
+                here = [loss for loss in here if loss == "all" or loss.startswith("torn")]
+            found += [f"{at}/{loss}" for loss in here]
     return found
 
 
-@pytest.mark.parametrize("model", list(Model))
-@pytest.mark.parametrize("seed", range(25))
-def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) -> None:
+@pytest.mark.parametrize(("model", "window"), [(Model.DISK, 0), (Model.SD, 0), (Model.SD, 5)])
+@pytest.mark.parametrize("seed", range(10))
+def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, seed: int) -> None:
     chance = random.Random(seed)
     base, folder = base_image(tmp_path), tmp_path / "medium"
     found = medium(folder, base, model)
@@ -62,7 +63,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
     log = records(path)
 
     made: dict[str, bytes] = {}
-    for state in cut_points(log, model, start):
+    for state in cut_points(log, model, start, window):
         state_sources = Sources(SIZE, base)
         cut_off(state_sources, path, model, parse(state)[0])
         made[state] = content(state_sources)
@@ -74,11 +75,11 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
     versions = {name: contents.ids(data) for data, name in fills.items()}
     images = SlotImages(first=SLOT.start, versions=versions)
     land = Landscape(contents, SIZE, {"A": images}, None)
-    writes = Writes(contents, Image(contents, base), path, model)
+    writes = Writes(contents, Image(contents, base), path, model, window=window)
     for state, data in made.items():
         ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
         assert b"".join(map(contents.data, ids.tolist())) == data
-    walk = Walk(land, writes, [Stretch(range(start, len(writes.records)))])
+    walk = Walk(land, writes, [Stretch(range(start, len(writes.records)))], seed=SEED)
     reads = np.zeros(land.sectors, np.bool_)
     for more in (READS[:4], READS):  # as when a boot has read what none had read before
         reads[list(more)] = True
@@ -92,7 +93,9 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
         return slot, b"".join(data[s * SECTOR : (s + 1) * SECTOR] for s in land.tracked.tolist())
 
     assert walk.cut_points == len(made)
-    assert walk.distinct == len(set(made.values()))
+    compared = {s for s in made if is_compared(s)}
+    assert walk.distinct == len({made[state] for state in compared})
+    assert walk.hashes.size == len(compared)
     expected: dict[int, Counter[tuple[str, bytes]]] = {}
     for state, data in made.items():
         expected.setdefault(parse(state)[0].at, Counter())[seen(data)] += 1
@@ -111,6 +114,17 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, seed: int) ->
             assert kind.states
             whole = one.slots[0], b"".join(map(contents.data, kind.picture.ids))
             assert all(seen(made[state]) == whole for state in kind.states)
+
+
+def is_compared(state: str) -> bool:
+    """Whether the walk compares its whole content: of tears only the newest write's."""
+    (cut,) = parse(state)
+    loss = cut.loss
+    if loss.kind in (LossKind.ALL, LossKind.NONE):
+        return True
+    if loss.sectors:
+        return loss.kind is LossKind.TORN and loss.position == cut.at - 1
+    return len(loss.positions) == 1
 
 
 def test_a_log_with_a_cut_that_lost_writes_is_refused(tmp_path: Path) -> None:
