@@ -18,7 +18,7 @@ import numpy as np
 from harness.boards.medium.loss import choose
 from harness.boards.medium.model import Loss, LossKind
 from harness.crash.classes import Classes, Kind
-from harness.crash.results import Family
+from harness.crash.families import Family
 from harness.crash.views import Change, Counts, Lens, Step, View
 
 PAIRS_FROM = 4  # of three writes in doubt, two lost are one kept

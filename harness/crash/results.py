@@ -6,7 +6,6 @@ what follows from it (`good`, `exhaustive`, `problems`) is worked out each time 
 
 import hashlib
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -25,23 +24,6 @@ T = TypeVar("T")
 FILE = "results.json"
 SCHEMA = 3
 _HINT = "explore the recording again"
-
-
-class Family(StrEnum):
-    """Kinds of losses, by how many of the writes in doubt go another way than the others."""
-
-    ALL = "all"
-    NONE = "none"
-    SINGLE = "single"  # one is lost alone, or kept alone
-    TORN = "torn"  # the newest is torn, at each of its sectors; all others are kept
-    BORDER = "border"  # another one is, or one alone is kept in part; at the borders (`tears`)
-    PAIR = "pair"  # two are lost, or kept, together
-    SUBSET = "subset"  # a seeded coin for each of them
-
-    @property
-    def sampled(self) -> bool:
-        """Whether only some of its losses are tried."""
-        return self is Family.SUBSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

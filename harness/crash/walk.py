@@ -19,10 +19,10 @@ from harness.crash import mixtures
 from harness.crash.classes import Classes
 from harness.crash.classes import Kind as StateKind
 from harness.crash.contents import SECTOR, hashes
+from harness.crash.families import Family
 from harness.crash.landscape import Landscape
 from harness.crash.mixtures import Mixtures, Side
 from harness.crash.phases import EVERYWHERE, Stretch
-from harness.crash.results import Family
 from harness.crash.tears import every_sector
 from harness.crash.views import Change, Lens, Step, View
 from harness.crash.writes import Writes
