@@ -25,10 +25,11 @@ def boot_fresh(board: Board, client: Client, release: Release, *, server_url: st
     board.power_on()
     board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
     client.provision(server_url)
-    _write_sentinel(board)
+    write_sentinel(board)
 
 
-def _write_sentinel(board: Board) -> None:
+def write_sentinel(board: Board) -> None:
+    """Give it the site's own data, also once more after they were lost."""
     board.run(f"mkdir -p {SENTINEL}", timeout=_SHORT)
     for name, content in sentinel().items():
         board.put(content, f"{SENTINEL}/{name}", timeout=_SHORT)
