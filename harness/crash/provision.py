@@ -35,10 +35,11 @@ def boot_factory(board: Board, release: Release) -> None:
 def provision(board: Board, client: Client, *, server_url: str) -> None:
     """Give a healthy board what a site gives it; DeviceError when it cannot be written to."""
     client.provision(server_url)
-    _write_sentinel(board)
+    write_sentinel(board)
 
 
-def _write_sentinel(board: Board) -> None:
+def write_sentinel(board: Board) -> None:
+    """Give it the site's own data, also once more after they were lost."""
     board.run(f"mkdir -p {SENTINEL}", timeout=_SHORT)
     for name, content in sentinel().items():
         board.put(content, f"{SENTINEL}/{name}", timeout=_SHORT)

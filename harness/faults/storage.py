@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from harness.crash.filesystem import FileSystem
 from harness.errors import ConfigurationError
 
 _SUPERBLOCK = 1024  # bytes, at that offset of the file system; its checksum is in the second half
@@ -53,6 +52,26 @@ class Harmed(Protocol):
         """As `Board.harm`."""
 
 
+class Geometry(Protocol):
+    """Where things lie in the data partition's file system: `harness.crash.filesystem`."""
+
+    @property
+    def offset(self) -> int:
+        """Byte of the disk that it begins at."""
+
+    @property
+    def block_size(self) -> int:
+        """In bytes."""
+
+    @property
+    def journal(self) -> tuple[int, ...]:
+        """The journal's blocks, in order."""
+
+    @property
+    def parts(self) -> tuple[tuple[int, int, str], ...]:
+        """First and last block, dumpe2fs's name of what is there."""
+
+
 class How(StrEnum):
     """What has become of a block."""
 
@@ -71,7 +90,7 @@ class Where(StrEnum):
     INODE_TABLE = "inode-table"  # its first block: root folder, journal, first folders
     JOURNAL = "journal"  # its superblock
 
-    def block(self, system: FileSystem) -> int:
+    def block(self, system: Geometry) -> int:
         """Which block of the file system it is."""
         if self is Where.JOURNAL:
             return system.journal[0]
@@ -98,7 +117,7 @@ class DataFault:
             raise ValueError(f"{text!r}: only a superblock is torn")
         return fault
 
-    def strike(self, board: Harmed, system: FileSystem) -> None:
+    def strike(self, board: Harmed, system: Geometry) -> None:
         """Do it to the medium of a board that is off; `system` is its data partition's."""
         offset = system.offset + self.where.block(system) * system.block_size
         match self.how:

@@ -19,7 +19,7 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import read_subject
 from harness.faults.power import Phase, PowerFault
-from harness.faults.storage import StorageFault
+from harness.faults.storage import DataFault, StorageFault
 from harness.images.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
@@ -30,7 +30,7 @@ from tests.hil.scenario import Scenario
 from tests.hil.test_bad_update import bad_update
 from tests.hil.test_network import network
 from tests.hil.test_power_cut import power_cut
-from tests.hil.test_storage import torn_selection
+from tests.hil.test_storage import data_fault, torn_selection
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -79,6 +79,11 @@ def _zeroed(bench: Bench, releases: Releases, scenario: Scenario, broken: Releas
     )
 
 
+def _torn_superblock(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    fault = DataFault.parse("torn:superblock")
+    data_fault(bench, scenario, fault, releases.old, broken, kept=True)
+
+
 def _cut_in_bootloader(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
@@ -114,6 +119,12 @@ CONTROLS = {
         variants=("host-key-each-boot",),
         flow=_rebooted,
         because="identity does not hold",
+        expected=Verdict.INCONSISTENT,
+    ),
+    "data-unrepaired": Control(
+        variants=("data-unrepaired",),
+        flow=_torn_superblock,
+        because="reachable does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
     ),
     "environment-not-redundant": Control(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.faults.storage import StorageFault
+from harness.crash.filesystem import FileSystem
+from harness.faults.storage import DataFault, StorageFault, Where
 
 
 def test_printed_form_reads_back() -> None:
@@ -20,3 +21,76 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_the_tail_of_a_range() -> None:
     assert StorageFault(length=32768).within(1 << 20, 65536) == ((1 << 20) + 32768, 32768)
     assert StorageFault(length=32768).within(512, 512) == (512, 512)
+
+
+SYSTEM = FileSystem(
+    offset=1 << 20,
+    length=1 << 24,
+    block_size=4096,
+    inode_size=256,
+    journal=(900, 901),
+    parts=(
+        (0, 0, "superblock"),
+        (1, 1, "Group descriptors"),
+        (33, 33, "Block bitmap"),
+        (34, 34, "Block bitmap"),
+        (35, 35, "Inode bitmap"),
+        (37, 2084, "Inode table"),
+        (32768, 32768, "superblock"),
+    ),
+)
+
+
+class Medium:
+    """What a fault does to a board."""
+
+    def __init__(self, superblock: bytes = b"") -> None:
+        self.superblock = superblock
+        self.done: list[tuple[str, int, int]] = []
+        self.content = b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        assert (offset, length) == (SYSTEM.offset + 1024, 1024)
+        return self.superblock
+
+    def overwrite(self, offset: int, content: bytes) -> None:
+        self.done.append(("overwrite", offset - SYSTEM.offset, len(content)))
+        self.content = content
+
+    def harm(self, offset: int, length: int) -> None:
+        self.done.append(("harm", offset - SYSTEM.offset, length))
+
+
+BLOCKS = {
+    Where.SUPERBLOCK: 0,
+    Where.DESCRIPTORS: 1,
+    Where.BLOCK_BITMAP: 33,
+    Where.INODE_BITMAP: 35,
+    Where.INODE_TABLE: 37,
+    Where.JOURNAL: 900,
+}
+
+
+@pytest.mark.parametrize("where", Where)
+def test_one_block_is_struck(where: Where) -> None:
+    for how, done in (("destroyed", "overwrite"), ("unreadable", "harm")):
+        fault = DataFault.parse(f"{how}:{where}")
+        assert str(fault) == f"{how}:{where}"
+        medium = Medium()
+        fault.strike(medium, SYSTEM)
+        assert medium.done == [(done, BLOCKS[where] * 4096, 4096)]
+
+
+def test_a_torn_superblock_is_newer_in_its_first_sector() -> None:
+    whole = bytes(56) + b"\x53\xef" + bytes(range(200)) * 4
+    medium = Medium(whole.ljust(1024, b"\0"))
+    DataFault.parse("torn:superblock").strike(medium, SYSTEM)
+    assert medium.done == [("overwrite", 1024, 1024)]
+    assert medium.content[512:] == medium.superblock[512:]
+    assert medium.content[:512] != medium.superblock[:512]
+
+
+@pytest.mark.parametrize("text", ["", "torn", "torn:journal", "unreadable:", "melted:superblock"])
+def test_what_is_no_fault_of_the_data_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a valid|only a superblock"):
+        DataFault.parse(text)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import struct
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.images import build as builder
 from harness.images import pki, recipe, release
 from harness.images.artifacts import sign_as_stranger
 from harness.images.build import build
+from harness.images.layout import KEEP
 from tests.unit.images import samples
 
 
@@ -51,6 +53,9 @@ def test_a_release_is_complete(small: Path, tmp_path: Path) -> None:
     assert disk[440:444] == bytes.fromhex("0badcafe")[::-1]
     assert disk[524288:524312] == disk[786432:786456] == b"# GRUB Environment Block"
     assert disk[1080 + made.layout["data"].offset :][:2] == b"\x53\xef"  # ext4's magic
+    end = made.layout["data"].offset + made.layout["data"].length + KEEP  # where its partition ends
+    assert len(disk) == end == 512 * sum(struct.unpack_from("<II", disk, 446 + 3 * 16 + 8))
+    assert made.layout["keep-1"].offset == end - KEEP
     root = _unpacked(made.slot_image, tmp_path / "root")
     assert (root / "etc/gateway-release").read_text() == "VERSION=1.0.0\nMACHINE=small\nVARIANT=\n"
     assert (root / "etc/fstab").read_text() == "PARTUUID=0badcafe-04 /data ext4\n"

@@ -1,12 +1,13 @@
 """Whatever is written, a cut leaves exactly what the definition says."""
 
+import errno
 import random
 import threading
 from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Loss, LossKind
+from harness.boards.medium.model import Loss, LossKind, Model
 from harness.boards.medium.replay import replay
 from harness.boards.medium.store import PowerLost, Refused, Store
 
@@ -280,3 +281,41 @@ def test_restore_brings_back_unflushed_writes_log_and_freeze(
         store.attach()
     reference.cut(store.drop(Loss(kind=LossKind.SOME, seed=4)))
     assert content(folder) == reference.view()
+
+
+def test_an_unreadable_sector_is_so_until_it_is_written(store: Store, tmp_path: Path) -> None:
+    store.harm(4096, 4096)
+    buffer = bytearray(4096)
+    era = store.attach()
+    for offset in (2048, 4096, 7680):
+        with pytest.raises(OSError, match="unreadable") as failure:
+            store.read_into(era, memoryview(buffer)[:2560], offset)
+        assert failure.value.errno == errno.EIO
+    store.read_into(era, buffer, 0)
+    store.write(era, b"\1" * 512, 4096)
+    store.read_into(era, memoryview(buffer)[:512], 4096)
+    with pytest.raises(Refused, match="power off first"):
+        store.harm(0, 512)
+    store.detach(era)
+    store.save(tmp_path)
+    store.zero(store.attach(), 4096, 4096)
+    store.read_into(era, buffer, 4096)
+    store.restore(tmp_path)  # unreadable as it was
+    era = store.attach()
+    store.read_into(era, memoryview(buffer)[:512], 4096)
+    with pytest.raises(OSError, match="unreadable"):
+        store.read_into(era, memoryview(buffer)[:512], 4608)
+    assert len(store.peek(4096, 4096)) == 4096  # the harness may look
+
+
+def test_flashing_gives_a_medium_that_is_whole(store: Store, image: Path) -> None:
+    store.harm(0, 512)
+    store.load(image)
+    store.read_into(store.attach(), bytearray(512), 0)
+
+
+def test_qemu_hides_what_an_sd_card_cannot_read(folder: Path, image: Path) -> None:
+    store = Store(folder, Model.SD)
+    store.load(image)
+    with pytest.raises(Refused, match="SD card"):
+        store.harm(0, 512)
