@@ -94,6 +94,17 @@ class Recording:
         rest = Stretch(range(self.start, self.end + 1))
         return (*(Stretch(each, factory=True) for each in first), rest)
 
+    def require_cut(self, at: int) -> None:
+        """ConfigurationError when a cut after `at` records is none that this recording is about."""
+        if not any(at - 1 in stretch.records for stretch in self.stretches):
+            spans = " and ".join(
+                f"{s.records.start + 1} to {s.records[-1] + 1}" for s in self.stretches
+            )
+            raise ConfigurationError(
+                f"{self.folder}: there is no cut point after {at} records",
+                hint=f"there are from {spans}; `--console` boots any state",
+            )
+
     def in_factory(self, at: int) -> bool:
         """Whether a cut after `at` records is one in the first boot: nothing was provisioned."""
         return self.phase(at - 1) == FACTORY

@@ -9,6 +9,7 @@ from harness.boards import bench
 from harness.boards.lab import QemuBoard, board_options, open_board
 from harness.crash.prove import Proof, prove, serving
 from harness.crash.recording import Recording
+from harness.crash.state import parse
 from harness.crash.workers import PROOFS, extents_file
 from harness.errors import ConfigurationError
 
@@ -37,7 +38,11 @@ def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | Non
 
 
 def judge(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> Proof:
-    """Boot a state and judge it; the proof is kept in the recording, for the explorer, too."""
+    """Boot a state and judge it; the proof is kept in the recording, for the explorer, too.
+
+    ConfigurationError for a state that nothing can be asked of: half provisioned by the harness.
+    """
+    recording.require_cut(parse(state)[0].at)
     recording.verify(releases=False)
     proofs = recording.folder / PROOFS
     proofs.mkdir(exist_ok=True)

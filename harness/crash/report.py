@@ -108,8 +108,8 @@ def coverage(results: Results) -> str:
     counts = results.counts
     numbers = (
         f"{counts.cut_points:,} cut points, {counts.undecided:,} undecided; "
-        f"{counts.distinct:,} distinct states, {counts.booted:,} booted; of all "
-        f"{len(results.proofs):,} boots {counts.came_back:,} were judged again after a reboot"
+        f"{counts.distinct:,} distinct states, {counts.booted:,} booted; "
+        f"{counts.came_back:,} of all {len(results.proofs):,} boots judged again after a reboot"
     )
     return f"{'Exhaustive' if results.exhaustive else 'Not exhaustive'}: {numbers}"
 

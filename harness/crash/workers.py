@@ -41,16 +41,17 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
         state_file = Path(scratch) / "state.json"
         extents_file(recording, state, state_file)
         with _any_board(recording) as board, serving(recording):
-            comes_back = sample or ">" in state or not _is_slow(recording)
-            prove(recording, board, state, state_file, folder, comes_back=comes_back)
+            more = comes_back(recording, state, sample=sample)
+            prove(recording, board, state, state_file, folder, comes_back=more)
     return number
 
 
-def _is_slow(recording: Recording) -> bool:
-    """A second boot to a verdict is as long as the first: on slow boards only samples and second
-    cuts are asked to come back from the probe."""
+def comes_back(recording: Recording, state: str, *, sample: bool) -> bool:
+    """Whether a board is to reboot after the probe. That is as long as all before it: on boards
+    that are slow only samples and second cuts are asked for it."""
     kind = recording.board.partition("@")[0]
-    return bool(board_options(recording.lab).get(kind, {}).get("slow", False))
+    slow = board_options(recording.lab).get(kind, {}).get("slow", False)
+    return sample or ">" in state or not slow
 
 
 def extents_file(recording: Recording, state: str, target: Path) -> None:

@@ -61,6 +61,16 @@ def test_a_log_without_its_marks_is_no_recording(tmp_path: Path) -> None:
         phases.find(path, LAYOUT)
 
 
+def test_where_the_harness_itself_was_at_work_there_is_no_cut_point(tmp_path: Path) -> None:
+    found = recording(tmp_path, factory=True)
+    first, provision, *_ = found.phases
+    for at in (1, first.end, found.start + 1, found.end):
+        found.require_cut(at)
+    for at in (0, provision.start + 1, found.start, found.end + 2):
+        with pytest.raises(ConfigurationError, match=f"no cut point after {at} records"):
+            found.require_cut(at)
+
+
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"recording\.json: No such file"):
         Recording.load(tmp_path)
