@@ -83,7 +83,7 @@ def selected(image: bytes) -> tuple[bytes, tuple[Slot, ...]]:
 def update_log(path: Path, base: Path, *, careful: bool = False) -> None:
     """One update and one rollback: the writes that a gateway makes, as few as show each phase. Its
     client selects a slot before it has written it; a `careful` one rejects it first."""
-    first, second = (MARKED_B, MARKED_A) if careful else (AFTER, AFTER)
+    first = MARKED_B if careful else AFTER
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
@@ -92,7 +92,10 @@ def update_log(path: Path, base: Path, *, careful: bool = False) -> None:
     log.select(AFTER).data().flush().mark(phases.INSTALLED)
     log.mark(phases.REBOOT).data().flush()
     log.mark("boot 3").select(AFTER).data().flush().select(AFTER).mark(phases.HEALTHY)
-    log.mark(phases.INSTALL).select(second).slot("slot-A").flush().select(BEFORE).mark(
+    log.mark(phases.INSTALL)
+    if careful:
+        log.select(MARKED_A)
+    log.slot("slot-A").flush().select(BEFORE).mark(
         phases.INSTALLED
     )
     log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
