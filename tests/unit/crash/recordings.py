@@ -95,9 +95,7 @@ def update_log(path: Path, base: Path, *, careful: bool = False) -> None:
     log.mark(phases.INSTALL)
     if careful:
         log.select(MARKED_A)
-    log.slot("slot-A").flush().select(BEFORE).mark(
-        phases.INSTALLED
-    )
+    log.slot("slot-A").flush().select(BEFORE).mark(phases.INSTALLED)
     log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
     log.mark("boot 5").select(AFTER).data().flush().mark(phases.END)
     log.writer.close()
