@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.crash.results import Proof, Results
 
 _ORDER = list(Verdict)
+_PLAIN = ("", "none", "all")  # losses that every position has
 
 
 def contradictions(found: "Results") -> Iterator[str]:
@@ -68,13 +69,10 @@ def _sums(found: "Results") -> Iterator[str]:
 
 def _points(found: "Results") -> Iterator[str]:
     """What a position says of its worst state; each text is looked at once."""
-    for name in ("undecided", "booted"):
-        if any(number < 0 for number, _ in found.points.counted(name)):
-            yield f"points.{name}: below 0"
-    numbers = ("offset", "length", "milliseconds")
-    yield from (
-        f"writes.{n}: below 0" for n in numbers if min(found.writes.column(n), default=0) < 0
-    )
+    columns = {f"points.{name}": found.points.column(name) for name in ("undecided", "booted")}
+    columns |= {f"writes.{name}": found.writes.column(name) for name in ("offset", "length")}
+    columns["writes.milliseconds"] = found.writes.column("milliseconds")
+    yield from (f"{name}: below 0" for name, each in columns.items() if min(each, default=0) < 0)
     rows = zip(found.points.column("verdicts"), found.points.column("worst"), strict=True)
     for verdicts, worst in {(tuple(verdicts.items()), worst) for verdicts, worst in rows}:
         seen = [verdict for verdict, number in verdicts if number]
@@ -82,10 +80,10 @@ def _points(found: "Results") -> Iterator[str]:
             yield f"points.verdicts: {dict(verdicts)}"
         elif worst != (max(seen, key=_ORDER.index) if seen else ""):
             yield f"points.worst: {worst!r} of {', '.join(seen) or 'none'}"
-    end = found.recording.end
-    wrong = (each.state for each in found.points if each.loss and not possible(each.state, end))
-    if state := next(wrong, None):
-        yield f"points.loss: {state[:80]!r} is no crash state"
+    pairs = zip(found.points.column("at"), found.points.column("loss"), strict=True)
+    states = (loss if "/" in loss else f"{at}/{loss}" for at, loss in pairs if loss not in _PLAIN)
+    if wrong := next((each for each in states if not possible(each, found.recording.end)), ""):
+        yield f"points.loss: {wrong[:80]!r} is no crash state"
 
 
 def _proofs(found: "Results") -> Iterator[str]:

@@ -6,7 +6,6 @@ own decided. Each finished boot is a folder on disk, so an exploration that was 
 where it was.
 """
 
-import contextlib
 import logging
 import re
 import time
@@ -15,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
-from dask.distributed import Client, Future, LocalCluster, wait
+from dask.distributed import Client, Future, wait
 
 from harness.crash import audit, results, tally, workers
 from harness.crash.classes import StateClass
+from harness.crash.cluster import connected
 from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
@@ -85,7 +85,8 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     worker does with a state.
 
     Raises LabError when boots fail for the lab's fault more often than they may, ConfigurationError
-    for a phase that the recording has not got.
+    for a phase that the recording has not got, for anything that is not what was recorded, and for
+    a scheduler that is open to others.
     """
     recording = Recording.load(folder)
     with step("verify", run=str(folder)):
@@ -99,7 +100,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         exploration = resumed(recording, seed=plan.seed)
         exploration.refresh()
     began = time.monotonic()
-    with step("explore", run=str(folder)), _cluster(plan) as client:
+    with step("explore", run=str(folder)), connected(plan.scheduler, jobs=plan.jobs) as client:
         run = _Run(exploration, plan, client, boot)
         run.number = _next_number(folder)
         try:
@@ -225,32 +226,6 @@ def _width(run: _Run) -> int:
         return run.plan.jobs
     threads: dict[str, int] = run.client.nthreads()
     return max(1, sum(threads.values()))
-
-
-@contextlib.contextmanager
-def _cluster(plan: Plan) -> Iterator[Client]:
-    """Workers: those of a scheduler, or processes of our own; one boot at a time each."""
-    with contextlib.ExitStack() as stack:
-        address: LocalCluster | str = plan.scheduler
-        if not plan.scheduler:
-            address = stack.enter_context(
-                LocalCluster(
-                    n_workers=plan.jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=":0",
-                    memory_limit=0,
-                )
-            )
-        try:
-            client = stack.enter_context(Client(address, timeout=20))
-        except (TimeoutError, OSError) as error:
-            raise LabError(
-                f"no Dask scheduler at {plan.scheduler}: {error}",
-                hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS "
-                "--nthreads 1` in this project's environment",
-            ) from error
-        yield client
 
 
 def _earlier(folder: Path) -> float:

@@ -10,6 +10,7 @@ from harness.errors import ConfigurationError
 from harness.log import step
 
 _OWN = ("timing", "sha256")  # how long it took, and the file itself
+FACTS = tuple(each.name for each in fields(Results) if each.name not in _OWN)
 
 
 def recount(recording: Recording, found: Results) -> None:
@@ -20,8 +21,7 @@ def recount(recording: Recording, found: Results) -> None:
         if found.counts.nested.cut_points:
             exploration.nest()
         again = tally(exploration, seconds=0, jobs=1)
-    names = [each.name for each in fields(found) if each.name not in _OWN]
-    if other := [name for name in names if getattr(found, name) != getattr(again, name)]:
+    if other := [name for name in FACTS if getattr(found, name) != getattr(again, name)]:
         raise ConfigurationError(
             f"{recording.folder / FILE}: {', '.join(other)}: not what recording and proofs come to",
             hint=f"explore it again, the proofs are kept: harness crash explore {recording.folder}",

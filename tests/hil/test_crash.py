@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
+from dask import config as dask_config
 from dask.distributed import Client
+from distributed.security import Security
 
 from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
@@ -287,27 +289,51 @@ def test_crash_on_a_cluster(
 
 @contextlib.contextmanager
 def _cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler on loopback with two worker processes, started as a lab would."""
+    """A scheduler on loopback with two worker processes, started as a lab would, with TLS; for the
+    length of the block Dask is configured as its client."""
     told = folder / "scheduler.json"
+    names = _certificate(folder)
+    options = [f"--tls-{name}={path}" for name, path in names.items()]
     dask = [str(Path(sys.executable).with_name("dask"))]
+    config = {f"distributed.comm.tls.client.{name}": str(names[name]) for name in ("cert", "key")}
+    config["distributed.comm.tls.ca-file"] = str(names["ca-file"])
     with contextlib.ExitStack() as stack:
+        stack.enter_context(dask_config.set(config))
 
         def started(name: str, *words: str) -> subprocess.Popen[bytes]:
             file = f"--scheduler-file={told}"
-            argv = [*dask, *words, "--no-dashboard", file]
+            argv = [*dask, *words, *options, "--no-dashboard", "--protocol=tls", file]
             return stack.enter_context(background(argv, log=folder / f"{name}.log"))
 
         started("scheduler", "scheduler", "--host=127.0.0.1", "--port=0")
         words = ("worker", "--nthreads=1", "--no-nanny")
         workers = [started(f"worker-{number}", *words) for number in range(2)]
-        with Client(scheduler_file=str(told), timeout=60) as client:
+        with Client(scheduler_file=str(told), timeout=60, security=Security()) as client:
             client.wait_for_workers(2, timeout=60)
-            yield client.scheduler.address, workers
+            yield client.scheduler_info()["address"], workers
+
+
+def _certificate(folder: Path) -> dict[str, Path]:
+    """Files for Dask's options: one certificate for all of them, which is its own authority."""
+    made = Security.temporary()
+    content = {
+        "ca-file": made.tls_ca_file,
+        "cert": made.tls_client_cert,
+        "key": made.tls_client_key,
+    }
+    for name, text in content.items():
+        (folder / f"{name}.pem").write_text(text)
+    return {name: folder / f"{name}.pem" for name in content}
 
 
 def _kill_at_work(worker: subprocess.Popen[bytes], run: Path) -> None:
     """Kill the worker when two states are being booted, so that it has one."""
     deadline, pause = Deadline(_WHILE), threading.Event()
-    while len(list(run.glob("proofs/*/state.json"))) < 2 and not deadline.over:
+    while len(_under_way(run)) < 2 and not deadline.over:
         pause.wait(1.0)
     kill_group(worker)
+
+
+def _under_way(run: Path) -> list[Path]:
+    """Boots that have begun and are not proven yet."""
+    return [path for path in run.glob("proofs/*") if not (path / "proof.json").exists()]

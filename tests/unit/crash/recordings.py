@@ -102,7 +102,7 @@ def update_log(
     marked, as it is in a real recording. The client selects a slot before it has written it; a
     `careful` one rejects it first.
     """
-    first, second = (MARKED_B, MARKED_A) if careful else (AFTER, AFTER)
+    first = MARKED_B if careful else AFTER
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
     log = Log(path)
     log.mark("boot 1").data().flush()
@@ -116,9 +116,10 @@ def update_log(
     log.select(AFTER).data().flush().mark(phases.INSTALLED)
     log.mark(phases.REBOOT).data().flush()
     log.mark("boot 3").select(AFTER).data().flush().select(AFTER).mark(phases.HEALTHY)
-    log.mark(phases.INSTALL).select(second).slot("slot-A").flush().select(BEFORE).mark(
-        phases.INSTALLED
-    )
+    log.mark(phases.INSTALL)
+    if careful:
+        log.select(MARKED_A)
+    log.slot("slot-A").flush().select(BEFORE).mark(phases.INSTALLED)
     log.mark(phases.REBOOT).mark("boot 4").select(BEFORE).data().flush().select(AFTER)
     log.mark("boot 5").select(AFTER).data().flush().mark(phases.END)
     log.writer.close()

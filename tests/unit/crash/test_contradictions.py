@@ -161,6 +161,10 @@ def below_nothing(content: Content) -> None:
     content["points"][0]["verdicts"] = {"old": -3, "new": 4}
 
 
+def before_the_disk(content: Content) -> None:
+    content["writes"][4]["offset"] = -512
+
+
 CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (of_the_middle, {}, r"writes: 250 records, 40 to 289, are not all from 40 to 554"),
     (a_position_twice, {}, "points: 514 log positions are not one behind each write"),
@@ -194,6 +198,7 @@ CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (disagreement_of_no_sample, {}, r"disagreements\.\S+: of proofs that there are not"),
     (fewer_than_distinct, {}, r"counts: more states than 9,315 cut points"),
     (below_nothing, {}, r"points\.verdicts: "),
+    (before_the_disk, {}, r"writes\.offset: below 0"),
 ]
 
 
