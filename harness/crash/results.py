@@ -20,7 +20,7 @@ from harness.verdict import Verdict
 
 T = TypeVar("T")
 FILE = "results.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Family(StrEnum):
@@ -39,6 +39,11 @@ class Family(StrEnum):
         """Whether only some of its losses are tried."""
         return self is Family.SUBSET
 
+    @property
+    def compared(self) -> bool:
+        """Whether its states are compared by their whole content, and not only by what matters."""
+        return self in (Family.ALL, Family.NONE, Family.SINGLE, Family.TORN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
@@ -51,7 +56,8 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The update that was recorded; `start` and `end` are positions in its log."""
+    """The update that was recorded; `start` and `end` are positions in its log. `model`: of the
+    medium that was explored, `sd~8` for a card that may lose 8 writes that it has answered."""
 
     machine: str
     board: str
@@ -183,9 +189,12 @@ class Nested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many; `decided` maps the rule by which cut points got their verdict to their number."""
+    """How many; `losses` maps kinds of losses to the number of cut points with one of them,
+    `decided` the rule by which cut points got their verdict to their number. `distinct` counts the
+    different contents among those that are compared whole: of Family ALL, NONE, SINGLE and TORN."""
 
     cut_points: int
+    losses: dict[Family, int]
     distinct: int
     booted: int
     decided: dict[str, int]
@@ -193,6 +202,16 @@ class Counts:
     sampled: int
     disagreements: int
     nested: Nested = field(default_factory=Nested)
+
+    @property
+    def drawn(self) -> int:
+        """Cut points of families of which only some are tried."""
+        return sum(number for family, number in self.losses.items() if family.sampled)
+
+    @property
+    def enumerated(self) -> int:
+        """Cut points of families of which all are tried."""
+        return self.cut_points - self.drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,11 +266,13 @@ class Results:
         counts = self.counts
         sums = {
             "verdicts": sum(self.verdicts.values()) + counts.undecided,
+            "losses": sum(counts.losses.values()),
             "rules": sum(counts.decided.values()) + counts.undecided,
             "log positions": sum(self.points.column("undecided"))
             + sum(sum(each.values()) * n for each, n in self.points.counted("verdicts")),
         }
-        if min([0, *counts.decided.values(), *self.verdicts.values()]) < 0:
+        each = (counts.decided, self.verdicts, counts.losses)
+        if min([0, *(number for part in each for number in part.values())]) < 0:
             yield "a number of cut points is below 0"
         for what, total in sums.items():
             if total != counts.cut_points:

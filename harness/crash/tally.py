@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.boards.medium.log import CHANGES, Kind, LogReader
-from harness.crash import results
+from harness.crash import mixtures, results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.columns import Columns
@@ -20,6 +20,7 @@ from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
 from harness.crash.sample import choose_sample
+from harness.crash.state import parse
 from harness.crash.structure import Structures
 from harness.verdict import Verdict
 
@@ -65,10 +66,11 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
-        recording=_recorded(exploration.recording),
+        recording=_recorded(exploration.recording, exploration.model),
         writes=Columns(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
+            losses={each: exploration.main.families[each] for each in results.Family},
             distinct=exploration.main.distinct,
             booted=len(booted),
             decided=dict(rules),
@@ -169,13 +171,14 @@ def _rules(exploration: Exploration) -> Counter[str]:
             rules["read-set" if alike else exploration.rule(kind, by)] += count
     equal = _equal_content(exploration, booted)
     rules["booted"] = len(booted)
-    rules["equal-content"] = max(0, equal - len(booted))
+    rules["equal-content"] = equal - len(booted)
     rules["read-set"] -= equal  # a state equal to a booted one agrees in what it read, too
     return rules
 
 
 def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
-    """Cut points whose whole content is that of a state that was booted."""
+    """Cut points whose whole content is that of a state that was booted, those that were booted
+    included. Of families that are not compared whole only these are known."""
     walk = exploration.main
     sectors = walk.writes.sectors
     plain = exploration.base.at(sectors)
@@ -186,7 +189,10 @@ def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
         where = sectors[differs]
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
         wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
-    return int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    found = int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    cuts = {parse(each.proof.state)[0] for each in booted}
+    found += sum(not mixtures.family(cut).compared for cut in cuts)
+    return max(found, len(booted))
 
 
 def _nested(exploration: Exploration) -> results.Nested:
@@ -271,11 +277,11 @@ def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
             )
 
 
-def _recorded(recording: Recording) -> results.Recorded:
+def _recorded(recording: Recording, model: str) -> results.Recorded:
     return results.Recorded(
         machine=recording.machine,
         board=recording.board,
-        model=recording.model,
+        model=model,
         old=recording.old.version,
         new=recording.new.version,
         start=recording.start,

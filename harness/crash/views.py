@@ -220,7 +220,11 @@ class Lens:
         )
 
     def kind(
-        self, classes: Classes, view: View, changes: Iterable[Change] = (), wrong: Counts | None = None
+        self,
+        classes: Classes,
+        view: View,
+        changes: Iterable[Change] = (),
+        wrong: Counts | None = None,
     ) -> Kind:
         """The kind of a view with changes that do not overlap; `wrong` is then in its slots."""
         ids = view.ids[self._tracked]

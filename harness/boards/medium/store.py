@@ -325,9 +325,7 @@ class Store:
             self._close()
             recorder.put_back(folder, self._folder)
             self._begin_era()
-            opened = Recorder(
-                self._folder, self._model, cache=self._cache, struck=state["struck"]
-            )
+            opened = Recorder(self._folder, self._model, cache=self._cache, struck=state["struck"])
             self._open(opened)
             self._frozen_at = state["frozen_at"]
 

@@ -23,11 +23,11 @@ def base_image(folder: Path) -> Path:
     return path
 
 
-def medium(folder: Path, base: Path, model: Model) -> Recorder:
+def medium(folder: Path, base: Path, model: Model, cache: int = 0) -> Recorder:
     """A medium that `base` was flashed to."""
     folder.mkdir(exist_ok=True)
     recorder.flash(folder, base, model, "")
-    return Recorder(folder, model)
+    return Recorder(folder, model, cache=cache)
 
 
 def scribble(to: Recorder, chance: random.Random, count: int, *, struck: bool = False) -> None:

@@ -62,7 +62,9 @@ def test_a_good_exploration(tmp_path: Path) -> None:
     assert page.open == []
     assert page.links == []
     assert f"0 bricked, 0 inconsistent of {total:,} cut points" in page.text
-    assert f"Exhaustive: {total:,} cut points, 0 undecided; " in page.text
+    assert f"Exhaustive: {total - 40:,} cut points, 0 undecided; " in page.text
+    assert "; and 40 mixtures of more writes, which are a sample of all" in page.text
+    assert "1,000 with one write lost, or kept, alone: each;" in page.text
     assert "are equal in content to a state that was booted" in page.text
     assert "Bad states" not in page.text
     assert "Disagreements" not in page.text
@@ -91,6 +93,7 @@ def test_bad_states_have_reason_write_and_replay(tmp_path: Path) -> None:
         ({"counts": {"undecided": 3}}, "3 cut points are undecided"),
         ({"counts": {"nested": {"missing": 2}}}, "2 boots of second cuts are missing"),
         ({"verdicts": {"old": 1}}, "the verdicts add up to"),
+        ({"counts": {"losses": {"all": 2}}}, "the losses add up to 2 of"),
         ({"counts": {"decided": {"booted": 1}}}, "the rules add up to"),
         ({"counts": {"decided": {"booted": 9_325, "read-set": -10}}}, "below 0"),
         ({"points": []}, "the log positions add up to 0 of"),
@@ -166,7 +169,7 @@ def test_losses_are_told_relative_to_the_cut(tmp_path: Path) -> None:
 def test_results_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="harness crash explore"):
         report.write(tmp_path)
-    with pytest.raises(ConfigurationError, match="schema 1 is not known, 2 is"):
+    with pytest.raises(ConfigurationError, match="schema 1 is not known, 3 is"):
         report.write(write_run(tmp_path, {"schema": 1}))
     with pytest.raises(ConfigurationError, match=r"counts\.booted"):
         content = results()

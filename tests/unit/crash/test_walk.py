@@ -52,9 +52,7 @@ def cut_points(log: list[Record], model: Model, start: int, window: int = 0) -> 
 
 @pytest.mark.parametrize(("model", "window"), [(Model.DISK, 0), (Model.SD, 0), (Model.SD, 5)])
 @pytest.mark.parametrize("seed", range(10))
-def test_as_every_state_made_in_full(
-    tmp_path: Path, model: Model, window: int, seed: int
-) -> None:
+def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, seed: int) -> None:
     chance = random.Random(seed)
     base, folder = base_image(tmp_path), tmp_path / "medium"
     found = medium(folder, base, model)
