@@ -27,7 +27,8 @@ def main() -> None:
     counts, mean = found.counts, found.timing["boot_seconds_mean"]
     boots = len(found.proofs)
     began = time.monotonic()
-    exploration = resumed(Recording.load(folder), seed=found.seed)
+    window = int(found.recording.model.partition("~")[2] or 0)
+    exploration = resumed(Recording.load(folder), seed=found.seed, window=window)
     undecided = len(exploration.undecided())
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -36,6 +37,7 @@ def main() -> None:
     decided = counts.cut_points - counts.undecided
     rows = {
         "cut points": f"{counts.cut_points:,}, {counts.undecided:,} undecided ({undecided} boots)",
+        "of them drawn": f"{counts.drawn:,}",
         "distinct contents": f"{counts.distinct:,}",
         "boots": f"{boots} ({counts.booted} + {counts.nested.booted} nested + {counts.sampled} "
         f"samples), {mean} s each",
@@ -59,7 +61,7 @@ def _played(explored: Exploration, cores: int) -> tuple[int, int]:
     """How many boots, and how many rounds of them, decide all single cuts when each round boots as
     many states as there are cores, not knowing of each other. What a boot would read and end in is
     taken from the boot that decides its state."""
-    again = Exploration(explored.recording, seed=explored.seed)
+    again = Exploration(explored.recording, seed=explored.seed, window=explored.window)
     boots = rounds = 0
     while missing := again.undecided()[:cores]:
         boots, rounds = boots + len(missing), rounds + 1

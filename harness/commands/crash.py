@@ -32,8 +32,8 @@ LossText = Annotated[
     str,
     typer.Option(
         "--loss",
-        metavar="none|all|only:P|without:P|torn:P:S",
-        help="What is left of the unflushed writes; P is a write's log position.",
+        metavar="none|all|only:P|without:P|torn:P:S|...",
+        help="What is left of the unflushed writes; P is a write's log position (docs/medium.md).",
     ),
 ]
 StateText = Annotated[
@@ -94,7 +94,20 @@ def explore(
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers boot the states.")
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample that is booted to check.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Of the drawn mixtures, and of the sample that is booted to check."
+        ),
+    ] = None,
+    card_cache: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Read a card's recording as if it could lose its last N writes.",
+        ),
+    ] = 0,
     nested: Annotated[bool, typer.Option(help="Cut the boots that follow a cut, as well.")] = True,
     first: Annotated[
         list[str] | None,
@@ -118,6 +131,7 @@ def explore(
         jobs=jobs,
         scheduler=scheduler,
         seed=seed,
+        card_cache=card_cache,
         nested=nested,
         first=tuple(first or ()),
         until_bad="" if until_bad else None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.crash.classes import KEPT
-from harness.crash.phases import broken_phases
+from harness.crash.phases import PROVISIONING, broken_phases
 from harness.crash.sample import least_sample
 from harness.crash.state import possible
 from harness.verdict import Verdict
@@ -34,14 +34,18 @@ def contradictions(found: "Results") -> Iterator[str]:
 
 def _positions(found: "Results") -> Iterator[str]:
     """Every record once and in order, and cut points behind each that is not a mark."""
-    start, end = found.recording.start, found.recording.end
+    start, end = found.recording.first, found.recording.end
     positions = list(found.writes.column("position"))
     if positions != list(range(start, end + 1)):
         told = f"{positions[0]:,} to {positions[-1]:,}" if positions else "none"
         yield f"writes: {len(positions):,} records, {told}, are not all from {start:,} to {end:,}"
         return
     kinds = zip(positions, found.writes.column("kind"), strict=True)
-    if list(found.points.column("at")) != [at + 1 for at, kind in kinds if kind != "mark"]:
+    idle = [range(p.start, p.end) for p in found.recording.phases if p.name == PROVISIONING]
+    wanted = [
+        at + 1 for at, kind in kinds if kind != "mark" and not any(at in each for each in idle)
+    ]
+    if list(found.points.column("at")) != wanted:
         yield f"points: {len(found.points):,} log positions are not one behind each write"
 
 
@@ -57,6 +61,8 @@ def _sums(found: "Results") -> Iterator[str]:
         "verdicts": found.verdicts.values(),
         "counts.decided": counts.decided.values(),
     }
+    if (total := sum(counts.losses.values())) != counts.cut_points:
+        yield f"counts.losses: add up to {total:,} of {counts.cut_points:,} cut points"
     for what, parts in sums.items():
         if (total := sum(parts) + counts.undecided) != counts.cut_points:
             yield f"{what}: add up to {total:,} of {counts.cut_points:,} cut points"

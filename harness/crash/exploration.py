@@ -19,6 +19,7 @@ from harness.crash.base import Base, Image
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.landscape import Checked, Landscape, Mask, Picture, SlotImages
+from harness.crash.order import in_turns
 from harness.crash.phases import EVERYWHERE
 from harness.crash.prove import Proof, Runs
 from harness.crash.recording import Recording
@@ -27,6 +28,7 @@ from harness.crash.structure import Structures
 from harness.crash.tears import Borders
 from harness.crash.walk import Walk
 from harness.crash.writes import Writes
+from harness.errors import ConfigurationError
 from harness.images.release import Release
 
 
@@ -79,6 +81,11 @@ class Exploration:
 
     def __init__(self, recording: Recording, *, seed: int, window: int = 0) -> None:
         self.recording, self.seed, self.window = recording, seed, window
+        if window and recording.model != Model.SD:
+            raise ConfigurationError(
+                f"{recording.folder}: recorded on a {recording.model}, which has a cache anyway",
+                hint="only a card's model can be read again with a cache",
+            )
         self.booted: list[Booted] = []
         self.groups: list[Group] = []
         self._contents = Contents()
@@ -119,6 +126,11 @@ class Exploration:
         self._stale = True
 
     # What there is
+
+    @property
+    def model(self) -> str:
+        """Of the medium, as results name it: a card's cache makes it another one."""
+        return f"{self.recording.model}~{self.window}" if self.window else self.recording.model
 
     @property
     def main(self) -> Walk:
@@ -189,12 +201,9 @@ class Exploration:
         return {by: list(dict.fromkeys(kinds)) for by, kinds in found.items()}
 
     def undecided(self) -> list[StateClass]:
-        """Classes of the recorded update that no boot decides yet, most cut points first."""
+        """Classes of the recorded update that no boot decides yet; see `order`."""
         decided = self.decided()
-        return sorted(
-            (each for each in self.groups[0].classes if each not in decided),
-            key=lambda each: (-each.count, each.kinds[0].states[0]),
-        )
+        return in_turns([each for each in self.groups[0].classes if each not in decided])
 
     def second_cuts(self) -> list[StateClass]:
         """Of the second cuts that no boot decides, as few as show each aspect that no boot has had.
@@ -372,13 +381,22 @@ class Exploration:
         assert each.picture is not None  # noqa: S101 - refreshed
         return each.picture.digest
 
-    def rule(self, kind: Kind, by: Booted) -> str:
-        """How a boot decides a kind: by its read set alone, or only after recovery."""
-        picture = by.picture
-        assert picture is not None  # noqa: S101 - refreshed
+    def rule(self, like: Kind | Booted, by: Booted) -> str:
+        """How a boot decides what looks like that: by its read set alone, or after recovery."""
+        picture, its = by.picture, like.picture
+        assert picture and its  # noqa: S101 - refreshed
         mask = by.reads[self.landscape.tracked]
-        same = np.array_equal(kind.picture.ids[mask], picture.ids[mask])
+        same = np.array_equal(its.ids[mask], picture.ids[mask])
         return "read-set" if same else "recovery"
+
+    def equal(self, state: str, like: Kind | Booted, by: Booted) -> bool:
+        """Whether a state of the recording's own log is the one that was booted, by content."""
+        picture, its = by.picture, like.picture
+        assert picture and its  # noqa: S101 - refreshed
+        if ">" in state or by.nested or picture.digest != its.digest:
+            return False
+        sectors = self.main.writes.sectors
+        return bool(np.array_equal(self._left(state)[0].at(sectors), by.base.at(sectors)))
 
     # Comparing
 

@@ -1,13 +1,14 @@
 """Explores a recording: boots crash states until every one of its cut points is decided.
 
-The order: classes of the recorded update with most cut points first; then the cuts in the boots
-that followed (nested), of each kind one; then a seeded sample of the states that no boot of their
-own decided. Each finished boot is a folder on disk, so an exploration that was interrupted goes on
-where it was.
+The order: classes of the recorded update, large and odd ones in turns (`order`); then the cuts in
+the boots that followed (nested), of each kind one; then a seeded sample of the states that no boot
+of their own decided. Each finished boot is a folder on disk, so an exploration that was interrupted
+goes on where it was.
 """
 
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from harness.errors import ConfigurationError, LabError
 from harness.log import progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
+SEED = "seed"  # file in the recording's folder
 _RETRIES = 2  # of a boot that failed for the lab's fault
 Boot = Callable[[str, str, int, bool], int]  # see `workers.boot`
 
@@ -39,7 +41,8 @@ class Plan:
     budget: float = float("inf")
     jobs: int = 2
     scheduler: str = ""  # address of a Dask scheduler; empty: workers of our own
-    seed: int = 1
+    seed: int | None = None  # none: the recording's exploration has one, or gets one
+    card_cache: int = 0  # answered writes that the recording's card may lose all the same
     nested: bool = True
     first: tuple[str, ...] = ()  # phases whose cut points are decided before all others
     # Stop at the first failing verdict for a reason with this regular expression in it.
@@ -96,8 +99,9 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         raise ConfigurationError(
             f"{folder}: no phase {', '.join(unknown)}", hint=f"its phases: {', '.join(phases)}"
         )
-    with step("enumerate", run=str(folder)):
-        exploration = resumed(recording, seed=plan.seed)
+    seed = _seed(folder, plan.seed)
+    with step("enumerate", run=str(folder), seed=seed):
+        exploration = resumed(recording, seed=seed, window=plan.card_cache)
         exploration.refresh()
     began = time.monotonic()
     with step("explore", run=str(folder)), connected(plan.scheduler, jobs=plan.jobs) as client:
@@ -120,10 +124,12 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
 
-def resumed(recording: Recording, *, seed: int) -> Exploration:
-    """An exploration with all boots that have been made of its recording."""
-    exploration = Exploration(recording, seed=seed)
+def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
+    """An exploration with all boots that have been made of its recording, with that cache."""
+    exploration = Exploration(recording, seed=seed, window=window)
     for proof in workers.proofs(recording):
+        if any(cut.loss.window != window for cut in parse(proof.state)):
+            continue
         sample = (proof.folder / workers.SAMPLE_MARK).exists()
         exploration.add(proof, sample=sample)
     if made := audit.load(recording.folder):
@@ -226,6 +232,20 @@ def _width(run: _Run) -> int:
         return run.plan.jobs
     threads: dict[str, int] = run.client.nthreads()
     return max(1, sum(threads.values()))
+
+
+def _seed(folder: Path, asked: int | None) -> int:
+    """The exploration's seed: as asked for, else as before, else a new one. It is kept, so that an
+    exploration that was interrupted goes on with the same states."""
+    file = folder / SEED
+    if asked is None and file.exists():
+        text = file.read_text(encoding="ascii").strip()
+        if not text.isdecimal():
+            raise ConfigurationError(f"{file}: {text!r} is no seed", hint="delete it")
+        return int(text)
+    seed = secrets.randbelow(1 << 32) if asked is None else asked
+    file.write_text(f"{seed}\n", encoding="ascii")
+    return seed
 
 
 def _earlier(folder: Path) -> float:

@@ -18,3 +18,8 @@ class Family(StrEnum):
     def sampled(self) -> bool:
         """Whether only some of its losses are tried."""
         return self is Family.SUBSET
+
+    @property
+    def compared(self) -> bool:
+        """Whether its states are compared by their whole content, and not only by what matters."""
+        return self in (Family.ALL, Family.NONE, Family.SINGLE, Family.TORN)

@@ -7,8 +7,9 @@ writes that matter are made, the others are numbers.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from itertools import combinations, islice
 from math import comb
@@ -19,6 +20,7 @@ from harness.boards.medium.loss import choose
 from harness.boards.medium.model import Loss, LossKind
 from harness.crash.classes import Classes, Kind
 from harness.crash.families import Family
+from harness.crash.state import Cut
 from harness.crash.views import Change, Counts, Lens, Step, View
 
 PAIRS_FROM = 4  # of three writes in doubt, two lost are one kept
@@ -53,21 +55,23 @@ class Side:
 class Mixtures:
     """Counts them, into `classes` and into `kinds` and `families`, which are of this position.
 
-    `doubtful`: the writes in doubt, oldest first; `opened`: these, and others between them that
-    are stable all the same; `stable`: what is under all of them; `state`: a mixture's text form.
+    `opened`: the writes in doubt, oldest first, and others between them that are stable all the
+    same; `stable`: what is under all of them; `state`: a mixture's text form.
     """
 
     def __init__(
         self,
         lens: Lens,
         classes: Classes,
-        doubtful: Sequence[Step],
         opened: Sequence[Step],
         stable: View,
         state: Callable[[Loss], str],
     ) -> None:
         self._lens, self._classes, self._state = lens, classes, state
-        self._doubtful, self._opened, self._stable = doubtful, opened, stable
+        self._opened, self._stable = opened, stable
+        # The newest one may not have been answered, so nothing promises it.
+        doubtful = [step for step in opened[:-1] if not step.promised] + list(opened[-1:])
+        self.doubtful = doubtful
         self.kinds, self.families = Counter[Kind](), Counter[Family]()
         places = {id(step): index for index, step in enumerate(doubtful)}
         self._clashes = [
@@ -100,7 +104,7 @@ class Mixtures:
             if change.active:
                 side.kinds[index] = self._kind(side, [change])
                 self._named(Family.SINGLE, side, side.kinds[index], [(index,)])
-        idle = [(index,) for index in range(len(self._doubtful)) if index not in side.kinds]
+        idle = [(index,) for index in range(len(self.doubtful)) if index not in side.kinds]
         self._named(Family.SINGLE, side, side.plain, idle)
 
     def _named(
@@ -109,7 +113,7 @@ class Mixtures:
         self.count(family, kind, len(indexes), lambda number: self._loss(side, indexes[number]))
 
     def _loss(self, side: Side, indexes: Iterable[int], sectors: int = 0) -> Loss:
-        first, *others = (self._doubtful[index].record.position for index in indexes)
+        first, *others = (self.doubtful[index].record.position for index in indexes)
         word = LossKind.TORN if sectors and not side.head else side.word
         return Loss(kind=word, position=first, others=tuple(others), sectors=sectors)
 
@@ -120,7 +124,7 @@ class Mixtures:
             return lambda number: self._loss(side, (index,), int(cuts[begin + number]))
 
         change = side.changes[index]
-        if not self._doubtful[index].matters or self._lens.never_fills(side.view, change):
+        if not self.doubtful[index].matters or self._lens.never_fills(side.view, change):
             self.count(family, side.plain, len(cuts), name(0))
         elif len(cuts):
             for begin, end, part in self._lens.torn(side.view, change, cuts, head=side.head):
@@ -130,7 +134,7 @@ class Mixtures:
 
     def pairs(self, side: Side) -> None:
         """Each two of them lost, or kept, together."""
-        active, count = list(side.kinds), len(self._doubtful)
+        active, count = list(side.kinds), len(self.doubtful)
         idle = [index for index in range(count) if index not in side.kinds]
         clashing = [(i in side.kinds) + (j in side.kinds) for i, j in self._clashes]
         quiet = comb(len(idle), 2) - clashing.count(0)
@@ -138,7 +142,7 @@ class Mixtures:
         for index in active:
             with_it = [i + j - index for i, j in self._clashes if index in (i, j)]
             number = len(idle) - sum(other not in side.kinds for other in with_it)
-            self._nth(side, side.kind(index), number, lambda one=index: ((one, i) for i in idle))
+            self._nth(side, side.kind(index), number, partial(_with, index, idle))
         self._active(side, active)
         for clash in self._clashes:
             kept = set(clash) if side.head else set(range(count)) - set(clash)
@@ -205,7 +209,7 @@ class Mixtures:
 
     def subsets(self, rest: Side, seeds: Iterable[int]) -> None:
         """Mixtures that are drawn, by the medium's own choice (`harness.boards.medium.loss`)."""
-        lengths = [step.record.length for step in self._doubtful]
+        lengths = [step.record.length for step in self.doubtful]
         for seed in seeds:
             for word in (LossKind.SOME, LossKind.TORN):
                 loss = Loss(kind=word, seed=seed)
@@ -213,11 +217,11 @@ class Mixtures:
                 kept: dict[int, int | None] = dict.fromkeys(fate.kept)
                 kept.update([fate.torn] if fate.torn else [])
                 kind = self._mixed(rest, kept)
-                self.count(Family.SUBSET, kind, 1, lambda _, loss=loss: loss)
+                self.count(Family.SUBSET, kind, 1, partial(_always, loss))
 
     def _mixed(self, rest: Side, kept: Mapping[int, int | None]) -> Kind:
         """Any writes kept, some of them only in part."""
-        mattering = [index for index in kept if self._doubtful[index].matters]
+        mattering = [index for index in kept if self.doubtful[index].matters]
         if self._clashes:
             return self._kind(rest, [self._laid(rest.view, mattering, kept)] if mattering else [])
         changes = []
@@ -232,16 +236,29 @@ class Mixtures:
     def _laid(self, view: View, changed: Iterable[int], kept: Mapping[int, int | None]) -> Change:
         """What the sectors of `changed` writes become when `kept` ones are laid over each other,
         after so many sectors or whole, and those that are stable all the same."""
-        steps = [self._doubtful[index] for index in changed]
+        steps = [self.doubtful[index] for index in changed]
         where = [np.arange(s.columns.start, s.columns.stop) for s in steps]
         columns = np.unique(np.concatenate(where))
         ids = self._stable.ids[columns]
-        parts = {id(self._doubtful[index]): sectors for index, sectors in kept.items()}
-        unsure = {id(step) for step in self._doubtful}
+        parts = {id(self.doubtful[index]): sectors for index, sectors in kept.items()}
+        unsure = {id(step) for step in self.doubtful}
         for step in self._opened:
             if id(step) in parts or id(step) not in unsure:
                 step.lay_over(ids, columns, parts.get(id(step)))
         return self._lens.difference(view, columns, ids)
+
+
+def family(cut: Cut) -> Family:
+    """The kind of a power cut's loss."""
+    loss = cut.loss
+    if loss.kind in (LossKind.ALL, LossKind.NONE):
+        return Family(str(loss.kind))
+    if not loss.positions:
+        return Family.SUBSET
+    if loss.sectors:
+        newest = loss.kind is LossKind.TORN and loss.position == cut.at - 1
+        return Family.TORN if newest else Family.BORDER
+    return Family.PAIR if loss.others else Family.SINGLE
 
 
 def seeds(seed: int, at: int) -> list[int]:
@@ -249,6 +266,14 @@ def seeds(seed: int, at: int) -> list[int]:
     others that differ from one exploration's seed to the next."""
     drawn = [blake2b(f"{seed} {at} {n}".encode(), digest_size=4).digest() for n in range(1, SEEDS)]
     return [0, *(int.from_bytes(each) for each in drawn)]
+
+
+def _with(one: int, others: Iterable[int]) -> Iterator[Pair]:
+    return ((one, other) for other in others)
+
+
+def _always(loss: Loss, _: int) -> Loss:
+    return loss
 
 
 def _ordered(pair: Pair) -> Pair:

@@ -15,6 +15,8 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
+from harness.boards.medium.model import Loss, LossKind
+from harness.crash.families import Family
 from harness.crash.results import Bad, Results, Write, load
 from harness.crash.strip import replay_command, strip
 from harness.verdict import Verdict
@@ -29,15 +31,26 @@ RULES = {
     "read-set": "differ from a booted state only where no boot looked",
     "recovery": "become equal to a booted state when the journal is recovered",
 }
-# Model of the medium -> which cuts there are, and so what "all cut points" means.
+# Model of the medium -> which writes are in doubt.
 MODELS = {
-    "disk": "A cut point is a log position with one loss of the unflushed writes: all of them, "
-    "none, each one alone, all but each one, or the newest torn at one of its sectors; "
-    "no other mixture is tried.",
+    "disk": "A cut point is a log position with one loss of the writes that no flush had covered.",
     "sd": "A cut point is a log position, with the write that was under way absent, complete or "
     "torn at one of its sectors; the card keeps the order of writes.",
+    "sd~": "A cut point is a log position with one loss of the write that was under way and the "
+    "last ones that the card had answered: as if it had a cache of so many that it loses.",
 }
-_LOSSES = {"without": "lost", "only": "kept alone", "torn": "torn"}
+# Kinds of losses, in words, behind a number of cut points.
+LOSSES = {
+    Family.ALL: "with everything kept",
+    Family.NONE: "with everything in doubt lost",
+    Family.SINGLE: "with one write lost, or kept, alone: each",
+    Family.TORN: "with the newest write torn: at each of its sectors",
+    Family.BORDER: "with another write torn, or one kept in part alone: where structures begin "
+    "and end, short writes at each sector",
+    Family.PAIR: "with two writes lost, or kept, together: each two",
+    Family.SUBSET: "with a mixture of more writes: a sample, drawn by seeds",
+}
+_LOSSES = {LossKind.WITHOUT: "lost", LossKind.ONLY: "kept alone", LossKind.TORN: "torn"}
 
 
 def write(run: Path) -> Path:
@@ -65,7 +78,8 @@ def write(run: Path) -> Path:
         audit=audited(results),
         bad=[_bad_row(results, bad) for bad in results.bad[:_SHOWN]],
         proofs=sorted(results.proofs, key=lambda proof: -proof.decides)[:_SHOWN],
-        model=MODELS.get(results.recording.model, ""),
+        model=MODELS.get("".join(results.recording.model.partition("~")[:2]), ""),
+        losses=losses(results),
         replay=lambda state: replay_command(run, state),
         strip=_embedded(strip(results, run)),
     )
@@ -87,7 +101,7 @@ def summary(results: Results) -> Table:
     page.add_row(Text(title, style="" if results.good else "bold red"))
     page.add_row(table)
     page.add_row(Text(coverage(results)))
-    for text, count in rules(results):
+    for text, count in (*losses(results), *rules(results)):
         page.add_row(Text(f"  {count:,} {text}"))
     page.add_row(Text(audited(results)))
     for problem in results.problems:
@@ -105,13 +119,24 @@ def headline(results: Results) -> str:
 
 def coverage(results: Results) -> str:
     """How far the headline goes; the word "exhaustive" is only ever said with the numbers."""
-    counts = results.counts
-    numbers = (
-        f"{counts.cut_points:,} cut points, {counts.undecided:,} undecided; "
-        f"{counts.distinct:,} distinct states, {counts.booted:,} booted; "
+    counts, proven = results.counts, results.exhaustive
+    told = [
+        f"{counts.enumerated if proven else counts.cut_points:,} cut points, "
+        f"{counts.undecided:,} undecided",
+        f"{counts.distinct:,} distinct states, {counts.booted:,} booted",
+    ]
+    told.append(
         f"{counts.came_back:,} of all {len(results.proofs):,} boots judged again after a reboot"
     )
-    return f"{'Exhaustive' if results.exhaustive else 'Not exhaustive'}: {numbers}"
+    if counts.drawn and proven:
+        told.append(f"and {counts.drawn:,} mixtures of more writes, which are a sample of all")
+    return f"{'Exhaustive' if proven else 'Not exhaustive'}: {'; '.join(told)}"
+
+
+def losses(results: Results) -> list[tuple[str, int]]:
+    """(kind of loss in words, cut points); the ones that there are."""
+    counted = results.counts.losses
+    return [(LOSSES[each], counted[each]) for each in Family if counted.get(each)]
 
 
 def legend(results: Results) -> list[tuple[str, int]]:
@@ -151,12 +176,13 @@ def size(length: int) -> str:
 def _bad_row(results: Results, bad: Bad) -> dict[str, Any]:
     """A row of the table: the state, which write its loss is about, and the last one before."""
     cut, _, loss = bad.state.partition(">")[0].partition("/")
-    kind, *numbers = loss.split(":")
+    lost = Loss.parse(loss)
     last = _record(results.writes, int(cut) - 1)
     told = [f"last record before the cut: {_told(last)}"] if last else []
-    about = _record(results.writes, int(numbers[0])) if kind in _LOSSES else None
-    if about:
-        told.insert(0, f"{_LOSSES[kind]}: {_told(about)}")
+    named = [_record(results.writes, position) for position in lost.positions]
+    torn = f", the first {lost.sectors:,} sectors" if lost.sectors else ""
+    about = [f"{_LOSSES[lost.kind]}: {_told(write)}{torn}" for write in named if write]
+    told = [*about, *told]
     return {"bad": bad, "told": told, "phase": last.phase if last else ""}
 
 

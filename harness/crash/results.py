@@ -14,6 +14,7 @@ from pydantic import ConfigDict, PlainValidator, ValidationInfo
 
 from harness.crash.columns import Columns
 from harness.crash.contradictions import contradictions
+from harness.crash.families import Family
 from harness.crash.phases import Phase
 from harness.crash.recording import Recording
 from harness.crash.schema import Count, Seconds, Sha256, file_bytes, parsed
@@ -28,7 +29,8 @@ _HINT = "explore the recording again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The update that was recorded; `start` and `end` are positions in its log."""
+    """The update that was recorded; `start` and `end` are positions in its log. `model`: of the
+    medium that was explored, `sd~8` for a card that may lose 8 writes that it has answered."""
 
     id: Sha256  # of the recording
     machine: str
@@ -39,6 +41,11 @@ class Recorded:
     start: Count
     end: Count
     phases: tuple[Phase, ...]
+
+    @property
+    def first(self) -> int:
+        """The first record: of the factory's first boot, where that was recorded."""
+        return min([self.start, *(each.start for each in self.phases)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +168,13 @@ class Nested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many; `decided` maps the rule by which cut points got their verdict to their number.
+    """How many; `losses` maps kinds of losses to the number of cut points with one of them,
+    `decided` the rule by which cut points got their verdict to their number. `distinct` counts the
+    different contents among those that are compared whole: of Family ALL, NONE, SINGLE and TORN.
     `to_sample`: how many samples were asked for, as far as there are states to be sampled."""
 
     cut_points: Count
+    losses: dict[Family, Count]
     distinct: Count
     booted: Count
     decided: dict[str, Count]
@@ -174,6 +184,16 @@ class Counts:
     disagreements: Count
     came_back: Count = 0  # boots, of all kinds, that were rebooted after the probe and judged again
     nested: Nested = field(default_factory=Nested)
+
+    @property
+    def drawn(self) -> int:
+        """Cut points of families of which only some are tried."""
+        return sum(number for family, number in self.losses.items() if family.sampled)
+
+    @property
+    def enumerated(self) -> int:
+        """Cut points of families of which all are tried."""
+        return self.cut_points - self.drawn
 
 
 def _columns(kind: type[T], data: Any, info: ValidationInfo[int]) -> Columns[T]:
@@ -260,20 +280,20 @@ def load(run: Path) -> Results:
             hint="it was written by another version of the harness: explore the recording again",
         )
     recording = Recording.load(run)
-    rows = recording.end - recording.start + 1
+    rows = recording.end + 1
     found = parsed(Results, text, file, hint=_HINT, context=rows)
     if problems := _of_another(found.recording, recording) or list(contradictions(found)):
         raise ConfigurationError.of(str(file), problems[:20], hint=_HINT)
     return replace(found, sha256=hashlib.sha256(text).hexdigest())
 
 
-def recorded(recording: Recording) -> Recorded:
-    """What results say of the recording they are of."""
+def recorded(recording: Recording, model: str) -> Recorded:
+    """What results say of the recording they are of; `model`: see `Recorded`."""
     return Recorded(
         id=recording.id,
         machine=recording.machine,
         board=recording.board,
-        model=recording.model,
+        model=model,
         old=recording.old.version,
         new=recording.new.version,
         start=recording.start,
@@ -284,7 +304,10 @@ def recorded(recording: Recording) -> Recorded:
 
 def _of_another(told: Recorded, recording: Recording) -> list[str]:
     """What says that the results are of another recording."""
-    real = recorded(recording)
+    plain, cache, _ = told.model.partition("~")
+    real = recorded(recording, told.model if cache else recording.model)
+    if plain != recording.model:
+        return [f"recording.model: {told.model}, but recording.json has {recording.model}"]
     return [
         f"recording.{each.name}: {has}, but recording.json has {wanted}"
         for each in fields(real)

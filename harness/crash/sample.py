@@ -1,11 +1,25 @@
 """Which of the states that another boot decided are booted all the same: a seeded choice."""
 
 import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from harness.crash.exploration import Exploration
+from harness.crash.classes import Kind
+from harness.crash.exploration import Booted, Exploration
 
 SAMPLE = 20  # pruned states, or
-SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more
+SAMPLE_SHARE = 0.05  # this share of the boots, whichever is more; and
+OF_EACH_RULE = 3  # for each rule that decided something
+
+
+@dataclass(eq=False, slots=True)
+class _Candidates:
+    """States of one kind that one rule decided; `count`: its cut points."""
+
+    rule: str
+    count: int
+    states: list[str]
 
 
 def least_sample(boots: int) -> int:
@@ -16,27 +30,52 @@ def least_sample(boots: int) -> int:
 def choose_sample(exploration: Exploration) -> list[str]:
     """What is still to be sampled; empty when enough was, or no pruned state is left.
 
-    One half among all cut points, where bulk data wins, one half among the kinds of states, where
-    the odd ones have the same chance.
+    A few for each rule; of the others one half among all cut points, where bulk data wins, one half
+    among the kinds of states, where the odd ones have the same chance.
     """
-    decided = exploration.decided()
-    booted = {each.proof.state for each in exploration.booted}
-    kinds = [
-        (kind.count, left)
-        for each in exploration.classes
-        if each in decided
-        for kind in each.kinds
-        if (left := [state for state in kind.states if state not in booted])
-    ]
-    have = len(exploration.samples())
+    left = list(_candidates(exploration))
+    samples = exploration.samples()
+    had = Counter(_rule(exploration, each.proof.state, each, by) for each, by in samples)
     boots = sum(not each.sample for each in exploration.booted)
+    wanted = least_sample(boots) - len(samples)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
     chosen: list[str] = []
-    while kinds and have + len(chosen) < least_sample(boots):
-        weights = [count for count, _ in kinds] if len(chosen) % 2 else None
-        (index,) = chance.choices(range(len(kinds)), weights)
-        left = kinds[index][1]
-        chosen.append(left.pop(chance.randrange(len(left))))
+    for rule in sorted({each.rule for each in left}):
+        of_rule = [each for each in left if each.rule == rule]
+        chosen += _draw(chance, of_rule, max(0, OF_EACH_RULE - had[rule]))
+    rest = _draw(chance, left, wanted - len(chosen))
+    return [*chosen, *rest]
+
+
+def _draw(chance: random.Random, among: Iterable[_Candidates], number: int) -> Iterator[str]:
+    left = [each for each in among if each.states]
+    for turn in range(number):
         if not left:
-            del kinds[index]
-    return chosen
+            return
+        weights = [each.count for each in left] if turn % 2 else None
+        (index,) = chance.choices(range(len(left)), weights)
+        states = left[index].states
+        yield states.pop(chance.randrange(len(states)))
+        if not states:
+            del left[index]
+
+
+def _candidates(exploration: Exploration) -> Iterator[_Candidates]:
+    decided = exploration.decided()
+    booted = {each.proof.state for each in exploration.booted}
+    for one in exploration.classes:
+        by = decided.get(one)
+        for kind in one.kinds if by else ():
+            rules: dict[str, list[str]] = {}
+            for state in kind.states:
+                if by and state not in booted:
+                    rules.setdefault(_rule(exploration, state, kind, by), []).append(state)
+            for rule, states in rules.items():
+                yield _Candidates(rule, kind.count, states)
+
+
+def _rule(exploration: Exploration, state: str, like: Kind | Booted, by: Booted) -> str:
+    """By which rule a boot decides a state that looks like that."""
+    if exploration.equal(state, like, by):
+        return "equal-content"
+    return exploration.rule(like, by)

@@ -101,12 +101,14 @@ class Unflushed:
             self.writes.append(record)
         return settled
 
-    def doubts(self) -> list[Doubt]:
+    def doubts(self, window: int | None = None) -> list[Doubt]:
         """Of the writes since the last flush, oldest first; the newest one may be unanswered,
-        and is never promised."""
-        newest = self.writes[-1] if self.writes else None
+        and is never promised. `window`: a smaller one."""
+        count = len(self.writes)
+        old = count - 1 - (self._window if window is None else window) if self._sd else 0
         return [
-            Doubt(record, promised=record.fua and record is not newest) for record in self.writes
+            Doubt(record, promised=(record.fua or index < old) and index < count - 1)
+            for index, record in enumerate(self.writes)
         ]
 
 
@@ -209,9 +211,10 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
     """
     if cut.loss.window and model is not Model.SD:
         raise ConfigurationError(f"{cut}: a {model} has a cache of its own, up to the last flush")
-    unflushed = Unflushed(model, cut.loss.window)
     with opened(log) as reader:
         records = _first(reader, cut.at, log)
+        windows = [reader.fate(each).window for each in records if each.kind is Kind.CUT]
+        unflushed = Unflushed(model, max([cut.loss.window, *windows]))
         for record in records:
             settled = unflushed.add(record)
             if record.kind is Kind.CUT:
@@ -219,7 +222,7 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
             else:
                 for write in settled:
                     sources.apply(write, log)
-    for write, part in surviving(unflushed.doubts(), cut):
+    for write, part in surviving(unflushed.doubts(cut.loss.window), cut):
         sources.apply(write, log, part)
 
 

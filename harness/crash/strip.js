@@ -197,7 +197,7 @@ const bytes = (n) => n >= 1048576 && n % 1048576 === 0 ? number(n / 1048576) + "
 function stateAt(index) {
   const text = P.losses[loss[index]] || "none";  // undecided: the cut that loses most
   if (text.startsWith("=")) return text.slice(1);
-  return at[index] + "/" + text.replace(/@(-?\d+)/, (_, back) => at[index] - Number(back));
+  return at[index] + "/" + text.replace(/@(-?\d+)/g, (_, back) => at[index] - Number(back));
 }
 function replayOf(index) {
   const state = stateAt(index);

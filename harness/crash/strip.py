@@ -5,11 +5,11 @@ position to the next as differences; so 250,000 positions of a bulk write are a 
 `strip.js` reads it.
 """
 
-import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+from harness.boards.medium.model import Loss
 from harness.crash.columns import Columns, runs, steps
 from harness.crash.results import Point, Results, Write
 from harness.verdict import Verdict
@@ -82,9 +82,11 @@ def _relative(point: Point) -> str:
     """The loss of a position's worst state; the record that it names as `@` and how far back."""
     if "/" in point.loss:
         return f"={point.loss}"
-    return re.sub(
-        r"^(only|without|torn):(\d+)", lambda m: f"{m[1]}:@{point.at - int(m[2])}", point.loss
-    )
+    named = Loss.parse(point.loss).positions if point.loss else ()
+    if not named:
+        return point.loss
+    back = ",".join(f"@{point.at - position}" for position in named)
+    return point.loss.replace(",".join(map(str, named)), back, 1)
 
 
 def _writes(writes: Columns[Write]) -> dict[str, Any]:

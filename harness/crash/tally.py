@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from harness.boards.medium.log import CHANGES, Kind
-from harness.crash import audit, results
+from harness.crash import audit, mixtures, results
 from harness.crash.classes import Kind as StateKind
 from harness.crash.classes import StateClass
 from harness.crash.columns import Columns
 from harness.crash.contents import hashes
 from harness.crash.exploration import Booted, Exploration
+from harness.crash.families import Family
 from harness.crash.log import opened
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.results import Results
 from harness.crash.sample import choose_sample
+from harness.crash.state import parse
 from harness.crash.structure import Structures
 from harness.verdict import Verdict
 
@@ -67,10 +69,11 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
-        recording=results.recorded(exploration.recording),
+        recording=results.recorded(exploration.recording, exploration.model),
         writes=Columns(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
+            losses={each: exploration.main.families[each] for each in Family},
             distinct=exploration.main.distinct,
             booted=len(booted),
             decided=dict(rules),
@@ -174,13 +177,14 @@ def _rules(exploration: Exploration) -> Counter[str]:
             rules["read-set" if alike else exploration.rule(kind, by)] += count
     equal = _equal_content(exploration, booted)
     rules["booted"] = len(booted)
-    rules["equal-content"] = max(0, equal - len(booted))
+    rules["equal-content"] = equal - len(booted)
     rules["read-set"] -= equal  # a state equal to a booted one agrees in what it read, too
     return rules
 
 
 def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
-    """Cut points whose whole content is that of a state that was booted."""
+    """Cut points whose whole content is that of a state that was booted, those that were booted
+    included. Of families that are not compared whole only these are known."""
     walk = exploration.main
     sectors = walk.writes.sectors
     plain = exploration.base.at(sectors)
@@ -191,7 +195,10 @@ def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
         where = sectors[differs]
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
         wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
-    return int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    found = int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    cuts = {parse(each.proof.state)[0] for each in booted}
+    found += sum(not mixtures.family(cut).compared for cut in cuts)
+    return max(found, len(booted))
 
 
 def _nested(exploration: Exploration) -> results.Nested:

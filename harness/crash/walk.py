@@ -151,15 +151,12 @@ class Walk:
 
     def _emit(self, at: int, record: Record) -> None:
         window = f"~{self.writes.window}" if self.writes.window else ""
-        doubtful = self._doubtful()
-        found = Mixtures(
-            self._lens,
-            self._classes,
-            doubtful,
-            self._open,
-            self._stable,
-            lambda loss: f"{self._prefix}{at}/{loss}{window}",
-        )
+
+        def state(loss: Loss) -> str:
+            return f"{self._prefix}{at}/{loss}{window}"
+
+        found = Mixtures(self._lens, self._classes, self._open, self._stable, state)
+        doubtful = found.doubtful
         if self._whole is None:
             self._whole = self._lens.kind(self._classes, self._now)
         everything = self._whole
@@ -170,17 +167,17 @@ class Walk:
             changes = [self._without(step) for step in doubtful]
             kept = Side(LossKind.WITHOUT, self._now, everything, changes)
             if mixed:
-                self._mix(found, at, doubtful, kept)
-            self._tear(found, doubtful, kept)
+                self._mix(found, at, kept)
+            self._tear(found, kept)
         self.families.update(found.families)
         self.points[at] = found.kinds
         if len(found.kinds) == 1:  # of a card nearly all: a few counters do for them
             ((kind, number),) = found.kinds.items()
             self.points[at] = self._shared.setdefault((kind, number), found.kinds)
 
-    def _mix(self, found: Mixtures, at: int, doubtful: list[Step], kept: Side) -> None:
+    def _mix(self, found: Mixtures, at: int, kept: Side) -> None:
         """All that is not a tear of the newest write."""
-        view = self._promised_only()
+        view, doubtful = self._promised_only(), found.doubtful
         nothing = self._lens.kind(self._classes, view)
         found.count(Family.NONE, nothing, 1, lambda _: _NONE)
         self._hashes.append(int(view.hash))
@@ -200,18 +197,14 @@ class Walk:
         if len(doubtful) >= mixtures.SUBSETS_FROM:
             found.subsets(lost, mixtures.seeds(self._seed, at))
 
-    def _tear(self, found: Mixtures, doubtful: list[Step], kept: Side) -> None:
+    def _tear(self, found: Mixtures, kept: Side) -> None:
         """The newest write after 1 .. n-1 of its sectors, all others kept."""
-        step, change = doubtful[-1], kept.changes[-1]
-        found.tear(Family.TORN, kept, len(doubtful) - 1, every_sector(step.record))
+        step, change = found.doubtful[-1], kept.changes[-1]
+        found.tear(Family.TORN, kept, len(found.doubtful) - 1, every_sector(step.record))
         sectors = self._lens.sectors[step.columns]
         each = hashes(sectors, change.ids) ^ hashes(sectors, step.ids)
         tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
         self._hashes.frombytes((self._now.hash ^ tails).tobytes())
-
-    def _doubtful(self) -> list[Step]:
-        """Writes that a power cut may take: the newest, and those that nothing promised."""
-        return [s for s in self._open[:-1] if not s.promised] + self._open[-1:]
 
     def _promised_only(self) -> View:
         """What is there when everything in doubt is lost."""

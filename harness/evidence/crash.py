@@ -31,6 +31,7 @@ from harness.evidence.tools import tool_versions
 from harness.verdict import Invariant, Verdict
 
 SCENARIO = "crash"
+CACHED = "crash-card-cache"  # of a card that is taken to have a cache: it never counts as the other
 REPORT_FILE = "crash.html"
 RESULTS_FILE = "results.json.gz"
 _GOOD = (Verdict.OLD, Verdict.NEW, Verdict.RECOVERED)
@@ -65,7 +66,7 @@ def record_of(found: Results, folder: Path, ended: datetime) -> Record:
     verdict, why = _verdict(found), report.headline(found)
     failed = verdict is not None and verdict.failed
     return Record(
-        scenario=SCENARIO,
+        scenario=CACHED if "~" in found.recording.model else SCENARIO,
         board=found.recording.board,
         machine=found.recording.machine,
         expected=_GOOD,
@@ -80,7 +81,7 @@ def record_of(found: Results, folder: Path, ended: datetime) -> Record:
         started=ended - timedelta(seconds=float(found.timing.get("seconds", 0))),
         finished=ended,
         replay=report_command(folder),
-        fault=Fault(printed="power-cut:every", seed=found.seed, parameters=_numbers(found)),
+        fault=Fault(printed="power-cut:explored", seed=found.seed, parameters=_numbers(found)),
         error="" if verdict else f"not proven: {'; '.join(found.problems)}",
     )
 
@@ -119,6 +120,9 @@ def _numbers(found: Results) -> dict[str, Any]:
         "model": found.recording.model,
         "positions": len(found.points),
         "cut_points": counts.cut_points,
+        "losses": {str(family): count for family, count in counts.losses.items()},
+        "enumerated": counts.enumerated,
+        "drawn": counts.drawn,
         "distinct": counts.distinct,
         "booted": counts.booted,
         "decided": dict(counts.decided),

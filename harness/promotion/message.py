@@ -50,5 +50,5 @@ def _runs(decision: Decision) -> list[str]:
         old = f" from {header.from_release.version}" if header.from_release else ""
         lines.append(f"Run {header.run}{old} on {header.board}: {summary_line(stored.evidence)}.")
         explored = [r for r in stored.evidence.records if r.scenario == crash.SCENARIO]
-        lines += [f"  every power cut: {crash.told(record)}" for record in explored]
+        lines += [f"  power cuts, explored: {crash.told(record)}" for record in explored]
     return lines

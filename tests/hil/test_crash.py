@@ -99,15 +99,21 @@ def _in_doubt(log: Path) -> tuple[Model, int, list[Doubt]]:
 
 
 def _losses(doubts: list[Doubt]) -> Iterator[Loss]:
-    """Each kind of loss; those that name a write name the one in the middle, a torn one the newest
-    of several sectors. The last one loses everything."""
-    if doubts:
-        position = doubts[len(doubts) // 2].record.position
-        yield Loss(kind=LossKind.ONLY, position=position)
-        yield Loss(kind=LossKind.WITHOUT, position=position)
-    for wide in [doubt.record for doubt in doubts if doubt.record.length > 512][-1:]:
-        sectors = wide.length // 512 // 2
-        yield Loss(kind=LossKind.TORN, position=wide.position, sectors=sectors)
+    """Each kind of loss; those that name a write name the one in the middle, those that name two
+    also the oldest, a torn one is the newest or the oldest of several sectors. The last one loses
+    everything."""
+    positions = [doubt.record.position for doubt in doubts]
+    for way in (LossKind.ONLY, LossKind.WITHOUT) if doubts else ():
+        middle = positions[len(positions) // 2]
+        yield Loss(kind=way, position=middle)
+        if middle != positions[0]:
+            yield Loss(kind=way, position=positions[0], others=(middle,))
+    wide = [doubt.record for doubt in doubts if doubt.record.length > 512]
+    for torn in {each.position: each for each in [*wide[:1], *wide[-1:]]}.values():
+        for way in (LossKind.ONLY, LossKind.TORN):
+            yield Loss(kind=way, position=torn.position, sectors=torn.length // 512 // 2)
+    for way in (LossKind.SOME, LossKind.TORN):
+        yield Loss(kind=way, seed=len(doubts))
     yield Loss(kind=LossKind.ALL)
     yield Loss(kind=LossKind.NONE)
 
@@ -268,11 +274,11 @@ def test_crash_on_a_cluster(
         output=tmp_path / "alone",
     )
     shutil.copytree(tmp_path / "alone", tmp_path / "cluster")
-    alone = explore(tmp_path / "alone", Plan(jobs=1, nested=False, budget=_WHILE))
+    alone = explore(tmp_path / "alone", Plan(jobs=1, nested=False, budget=_WHILE, seed=1))
     with _cluster(tmp_path) as (address, workers):
         killer = threading.Thread(target=_kill_at_work, args=(workers[0], tmp_path / "cluster"))
         killer.start()
-        plan = Plan(scheduler=address, nested=False, budget=_WHILE)
+        plan = Plan(scheduler=address, nested=False, budget=_WHILE, seed=1)
         together = explore(tmp_path / "cluster", plan)
         killer.join()
         assert [worker.poll() is None for worker in workers] == [False, True]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from harness.boards.medium.files import SECTOR
-from harness.boards.medium.model import Model
+from harness.boards.medium.model import Loss, Model
 
 _FORMAT = b"harness-medium-log 1\n"
 # magic, kind, flags, (2 unused), position, monotonic ns, wall ns, offset, length, payload bytes
@@ -79,10 +79,12 @@ class Record(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """Log positions of the writes that a cut took, and of one torn: (position, sectors kept)."""
+    """Log positions of the writes that a cut took, and of one torn: (position, sectors kept).
+    `window`: how many answered writes were in a card's cache, and could be lost."""
 
     lost: frozenset[int]
     torn: tuple[int, int] | None
+    window: int
 
 
 class LogWriter:
@@ -218,11 +220,12 @@ class LogReader:
             told = _json(self.payload(record))
             lost, torn = frozenset(told["lost"]), told.get("torn")
             numbers = [*lost, *(torn or ())]
+            window = Loss.parse(told["loss"]).window
             if not all(type(n) is int and n >= 0 for n in numbers) or len(torn or "ok") != 2:
                 raise TypeError("not two lists of positions")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LogError(f"{self._stream.name}: cut {record.position}: {error}") from error
-        return Fate(lost, (torn[0], torn[1]) if torn else None)
+        return Fate(lost, (torn[0], torn[1]) if torn else None, window)
 
 
 def _origin(path: Path, line: bytes) -> Origin:

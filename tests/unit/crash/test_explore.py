@@ -84,8 +84,8 @@ def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalClu
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     quiet, killed = recording(tmp_path / "one"), recording(tmp_path / "two")
-    expected = explore(quiet.folder, Plan(jobs=1), boot=boot)
-    results = explore(killed.folder, plan(cluster), boot=boot_and_die)
+    expected = explore(quiet.folder, Plan(jobs=1, seed=1), boot=boot)
+    results = explore(killed.folder, plan(cluster, seed=1), boot=boot_and_die)
     assert (killed.folder / "died").exists()
     assert results.complete
     assert verdicts(results) == verdicts(expected)

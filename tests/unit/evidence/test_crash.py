@@ -189,7 +189,7 @@ def test_results_of_another_recording_are_refused(
     bad = other_run(tmp_path / "bad")
     shutil.copyfile(run / "results.json", bad / "results.json")
     assert "recording.id: " in refusal(bad, store, signer)
-    change(bad / "results.json", recording=asdict(recorded_as(Recording.load(bad))))
+    change(bad / "results.json", recording=asdict(recorded_as(Recording.load(bad), "disk")))
     assert "results.json: " in refusal(bad, store, signer)
     shutil.rmtree(bad / "proofs")
     shutil.copytree(run / "proofs", bad / "proofs")

@@ -28,6 +28,10 @@ SYSTEM = FileSystem(
     length=1 << 24,
     block_size=4096,
     inode_size=256,
+    inodes_per_group=32768,
+    descriptor_size=64,
+    checksums=True,
+    seed=0,
     journal=(900, 901),
     parts=(
         (0, 0, "superblock"),

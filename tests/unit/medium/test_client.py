@@ -36,6 +36,16 @@ def test_close_is_safe_twice_and_start_finds_everything_again(tmp_path: Path, im
         assert medium.read(0, 49152) == image.read_bytes()
 
 
+def test_a_cards_cache_reaches_the_server(tmp_path: Path, image: Path) -> None:
+    with Medium(tmp_path / "served", model="sd", cache=1) as medium:
+        medium.load(image)
+        with board(medium.uri, "write -P 1 0 4k", "write -P 2 0 4k") as process:
+            done(process)
+            medium.freeze()
+        assert medium.drop(Loss.parse("none~1")).unflushed == 1
+        assert medium.read(0, 4096) == b"\1" * 4096
+
+
 def test_a_dead_nbdkit_is_the_labs_fault(medium: Medium) -> None:
     server = medium._server
     assert server

@@ -46,7 +46,10 @@ def test_nothing_unflushed(text: str) -> None:
     assert choose([], Loss.parse(text)) == Fate(kept=())
 
 
-PRINTED = ["none", "all", "some:7", "torn:12", "only:0", "without:31", "torn:0:7"]
+PRINTED = [
+    *("none", "all", "some:7", "torn:12", "only:0", "without:31", "torn:0:7"),
+    *("only:3:2", "only:3,14", "without:3,14,15", "some:7~8", "only:3:2~1", "none~64"),
+]
 
 
 @pytest.mark.parametrize("text", PRINTED)
@@ -58,7 +61,9 @@ def test_printed_form(text: str) -> None:
     "text",
     [
         *("", "most", "none:1", "all:", "some:x", "some:1:2", "torn:3:0", "torn:1:2:3"),
-        *("torn::1", "only", "only:", "only:-1", "only:1:2", "without"),
+        *("torn::1", "only", "only:", "only:-1", "only:1:0", "only:1:2:3", "without"),
+        *("only:1,1", "only:2,1", "only:1,", "only:,1", "only:1,2:3", "without:1:2", "torn:1,2:3"),
+        *("some:1,2", "none~", "none~0", "none~x", "~8", "none~1~2"),
     ],
 )
 def test_what_is_no_loss(text: str) -> None:
@@ -76,6 +81,9 @@ LENGTHS, POSITIONS = [4096, 512, 8192], [10, 12, 20]
         ("without:12", Fate(kept=(0, 2))),
         ("torn:20:3", Fate(kept=(0, 1, 2), torn=(2, 3))),
         ("torn:10:7", Fate(kept=(0, 1, 2), torn=(0, 7))),
+        ("only:20:3", Fate(kept=(2,), torn=(2, 3))),
+        ("only:10,20", Fate(kept=(0, 2))),
+        ("without:10,12", Fate(kept=(2,))),
     ],
 )
 def test_a_write_that_is_named(text: str, fate: Fate) -> None:
@@ -90,6 +98,8 @@ def test_a_write_that_is_named(text: str, fate: Fate) -> None:
         ("torn:9:1", "not an unflushed write"),
         ("torn:12:1", "only 1 sectors"),
         ("torn:10:8", "only 8 sectors"),
+        ("only:10:8", "only 8 sectors"),
+        ("without:10,11", "record 11 is not an unflushed write"),
     ],
 )
 def test_a_write_that_is_not_in_doubt(text: str, why: str) -> None:

@@ -65,3 +65,53 @@ def test_the_struck_write_is_torn(card: Store, folder: Path) -> None:
     new = cut.torn[1] * 512
     assert 0 < new < 2048
     assert content(folder)[:2048] == b"\3" * new + b"\2" * (2048 - new)
+
+
+def _cached(folder: Path, image: Path, cut_at: str) -> tuple[Cut, bytes]:
+    """Four answered writes to a card that may have two of them in its cache; cut with a loss."""
+    store = Store(folder, Model.SD, cache=2)
+    store.load(image)
+    era = store.attach()
+    for number in range(4):
+        store.write(era, bytes([number]) * 1024, number * 1024, fua=number == 2)
+    store.freeze()
+    cut = store.drop(Loss.parse(cut_at))
+    store.close()
+    return cut, content(folder)
+
+
+@pytest.mark.parametrize(
+    ("loss", "kept"),
+    [("none", (0, 1, 2, 3)), ("none~1", (0, 1, 2)), ("none~2", (0, 1, 2)), ("all~2", (0, 1, 2, 3))],
+)
+def test_a_card_with_a_cache_loses_what_it_answered(
+    folder: Path, image: Path, loss: str, kept: tuple[int, ...]
+) -> None:
+    """As many of the last writes as the loss says, but for a FUA write."""
+    cut, left = _cached(folder, image, loss)
+    assert cut.loss == loss
+    expected = bytearray(image.read_bytes())
+    for number in kept:
+        expected[number * 1024 : (number + 1) * 1024] = bytes([number]) * 1024
+    assert left == bytes(expected)
+
+
+def test_a_cache_is_not_larger_than_it_was_said_to_be(folder: Path, image: Path) -> None:
+    with pytest.raises(ValueError, match="~3: this medium only keeps 2 answered writes"):
+        _cached(folder, image, "none~3")
+    with pytest.raises(ValueError, match="a disk has a cache anyway"):
+        Store(folder, Model.DISK, cache=2)
+
+
+def test_what_a_card_has_in_its_cache_outlives_its_server(folder: Path, image: Path) -> None:
+    for number in range(5):
+        store = Store(folder, Model.SD, cache=2)
+        if not number:
+            store.load(image)
+        store.write(store.attach(), bytes([number]) * 512, 0)
+        store.close()
+    store = Store(folder, Model.SD, cache=2)
+    store.freeze()
+    assert store.drop(Loss.parse("none~2")).unflushed == 2
+    store.close()
+    assert content(folder)[:512] == bytes([2]) * 512

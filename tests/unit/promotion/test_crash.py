@@ -48,7 +48,7 @@ def test_a_complete_and_good_exploration_is_let_through(bench: Bench) -> None:
     assert candidate.decision is not None
     assert "crash" in candidate.decision.required
     message = git(bench.repository, "log", "-1", "--format=%B", "main")
-    assert "every power cut: " in message
+    assert "power cuts, explored: " in message
     assert "0 bricked, 0 inconsistent of 9,315 cut points, 18 booted" in message
 
 
