@@ -223,5 +223,5 @@ def test_rows_are_counted_before_they_are_made(tmp_path: Path) -> None:
         numbers = column if isinstance(column, list) else column["runs"]
         numbers[1] = 10**10
     (run / "results.json").write_text(json.dumps(content))
-    with pytest.raises(ConfigurationError, match=re.escape("column position: more than 515 rows")):
+    with pytest.raises(ConfigurationError, match=re.escape("column position: more than 555 rows")):
         load(run)
