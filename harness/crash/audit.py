@@ -7,6 +7,7 @@ the same boot selection, and the same content in all that the boot has read. A k
 taken out of its class: it is then decided by a boot of its own, and the report says so.
 """
 
+import hashlib
 import json
 import tempfile
 from collections import deque
@@ -49,7 +50,22 @@ def audit(
             odd |= {state: _told(found[0][1], got) for state, got in found if got != found[0][1]}
             done += len(kinds)
             progress("audit", done, total)
-    return Audit(kinds=total, boots=len(work), odd=odd)
+    return Audit(kinds=total, boots=len(work), covers=covers(exploration), odd=odd)
+
+
+def covers(exploration: Exploration) -> str:
+    """A digest of all boots, and of how many kinds and cut points they decide; in whatever order
+    they came back."""
+    kinds = [kind for each in exploration.deciding().values() for kind in each]
+    boots = sorted(each.proof.state for each in exploration.booted if not each.sample)
+    told = [boots, len(kinds), sum(kind.count for kind in kinds)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def made(exploration: Exploration) -> Audit | None:
+    """The audit of all that is decided now, if there is one."""
+    found = load(exploration.recording.folder)
+    return found if found and found.covers == covers(exploration) else None
 
 
 def save(made: Audit, folder: Path) -> None:

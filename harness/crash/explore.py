@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -115,11 +115,11 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
             _audit(run)
             if not run.over:
                 _sample(run)
+                _decide(run, exploration.undecided)  # as above
+                _audit(run)
         finally:
             client.cancel(list(run.flying))
     with step("results"):
-        if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
-            exploration.nest()
         seconds = time.monotonic() - began + _earlier(folder)
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
@@ -140,15 +140,16 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
 def _audit(run: _Run) -> None:
     """Ask the real readers whether what is decided alike is alike; boot what they tell apart."""
     exploration = run.exploration
+    if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
+        exploration.nest()
     before = audit.load(exploration.recording.folder)
     odd = dict(before.odd) if before else {}
-    while not run.bad:
+    while not run.bad and audit.made(exploration) is None:
         with step("audit"):
             made = audit.audit(exploration, exploration.deciding(), threads=run.plan.jobs)
         odd |= made.odd
         audit.save(replace(made, odd=odd), exploration.recording.folder)
-        if not exploration.tell_apart(made.odd):
-            return
+        exploration.tell_apart(made.odd)
         _decide(run, exploration.undecided)
 
 
@@ -158,24 +159,27 @@ def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
 
     def wanted() -> Iterator[str]:
         flying = {state for state, _ in run.flying.values()}
-        for each in _first_phases(run, missing()):
-            states = [state for kind in each.kinds for state in kind.states]
+        for each in sorted(missing(), key=lambda one: not _comes_first(run, _states(one))):
+            states = _states(each)
             if not flying.intersection(states):
-                # Once more is read, the class may fall apart: into its kinds.
-                yield max(each.kinds, key=lambda kind: kind.count).states[0]
+                yield next((state for state in states if _comes_first(run, [state])), states[0])
 
     _boot_all(run, wanted, sample=False)
 
 
-def _first_phases(run: _Run, classes: list[StateClass]) -> list[StateClass]:
-    """Those with a state in one of the phases that come first, then the others."""
-    recording, first = run.exploration.recording, run.plan.first
+def _states(one: StateClass) -> list[str]:
+    """Of a class, its largest kind first: once more is read, it may fall apart into its kinds."""
+    kinds = sorted(one.kinds, key=lambda kind: -kind.count)
+    return [state for kind in kinds for state in kind.states]
 
-    def later(one: StateClass) -> bool:
-        states = (parse(state)[0] for kind in one.kinds for state in kind.states)
-        return not any(recording.phase(cut.at - 1) in first for cut in states)
 
-    return sorted(classes, key=later) if first else classes
+def _comes_first(run: _Run, states: Sequence[str]) -> bool:
+    """Whether one of the states is in a phase that comes first."""
+    phases = run.plan.first
+    recording = run.exploration.recording
+    return bool(phases) and any(
+        recording.phase(parse(state)[0].at - 1) in phases for state in states
+    )
 
 
 def _sample(run: _Run) -> None:

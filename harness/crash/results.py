@@ -205,10 +205,13 @@ def _columns(kind: type[T], data: Any, info: ValidationInfo[int]) -> Columns[T]:
 class Audit:
     """How many kinds of states the real readers were given (harness.crash.audit), how many boots
     decide them, and of which kinds they make something else than of the state that was booted: a
-    state of each, and what differs. Those were told apart, and decided by themselves."""
+    state of each, and what differs. Those were told apart, and decided by themselves. `covers`: a
+    digest of which boot decides how much; when it is another one by now, the readers have not been
+    asked about all."""
 
-    kinds: int
-    boots: int
+    kinds: Count
+    boots: Count
+    covers: Sha256
     odd: dict[str, str] = field(default_factory=dict)
 
 

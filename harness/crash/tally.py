@@ -89,7 +89,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
         proofs=tuple(proofs),
         bad=bad,
         disagreements=disagreements,
-        audit=audit.load(exploration.recording.folder),
+        audit=audit.made(exploration),
         timing={
             "seconds": round(seconds, 3),
             "boot_seconds_mean": round(sum(times) / len(times), 2) if times else 0.0,

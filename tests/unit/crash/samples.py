@@ -88,7 +88,7 @@ def results(positions: int = 500, *, bad: bool = False, open_end: bool = False) 
             if proof["verdict"] in ("bricked", "inconsistent")
         ],
         "disagreements": [],
-        "audit": {"kinds": 618, "boots": len(proofs), "odd": {}},
+        "audit": {"kinds": 618, "boots": len(proofs), "covers": "0" * 64, "odd": {}},
         "timing": {"seconds": 731.0, "boot_seconds_mean": 14.2, "jobs": 2},
         "seed": 7,
         "complete": not open_end,

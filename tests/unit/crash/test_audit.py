@@ -89,9 +89,18 @@ def test_what_is_decided_alike_is_alike_and_what_was_told_apart_stays_so(tmp_pat
     assert exploration.undecided() == []
 
 
+def test_it_holds_until_something_else_is_decided(tmp_path: Path) -> None:
+    exploration = Exploration(recording(tmp_path), seed=1)
+    booted(exploration, exploration.undecided()[0].kinds[0].states[0])
+    audit.save(audit.audit(exploration, exploration.deciding()), exploration.recording.folder)
+    assert audit.made(exploration) is not None
+    booted(exploration, exploration.undecided()[0].kinds[0].states[0])
+    assert audit.made(exploration) is None
+
+
 def test_it_is_kept_with_the_recording(tmp_path: Path) -> None:
     assert audit.load(tmp_path) is None
-    made = results.Audit(kinds=3, boots=2, odd={"9/all": "e2fsck -p: 8, not 0"})
+    made = results.Audit(kinds=3, boots=2, covers="0" * 64, odd={"9/all": "e2fsck -p: 8, not 0"})
     audit.save(made, tmp_path)
     assert audit.load(tmp_path) == made
     (tmp_path / audit.FILE).write_text("{}")

@@ -73,6 +73,8 @@ def test_it_ends_with_every_cut_point_decided(tmp_path: Path, cluster: LocalClus
     assert {bad.reason.partition(":")[0] for bad in results.bad} == {"final-version"}
     assert counts.undecided == 0 and counts.sampled > 0 and counts.disagreements == 0
     assert counts.nested.cut_points > 0 and counts.nested.booted > 0
+    assert results.audit and results.audit.kinds >= results.audit.boots > 1
+    assert results.audit.odd == {} and not results.problems
     before = sorted((found.folder / workers.PROOFS).iterdir())
     again = explore(found.folder, plan(cluster), boot=boot_fails)  # there is nothing to boot
     assert sorted((found.folder / workers.PROOFS).iterdir()) == before
