@@ -23,7 +23,7 @@ from harness.boards.medium.files import copy_file, copy_range, write_all
 from harness.crash.classes import Kind
 from harness.crash.contents import SECTOR
 from harness.crash.exploration import Booted, Exploration
-from harness.crash.readers import DataReader, selection
+from harness.crash.readers import DataReader, Reading, selection
 from harness.crash.results import Audit
 from harness.errors import ConfigurationError
 from harness.log import progress
@@ -91,7 +91,7 @@ def load(folder: Path) -> Audit | None:
 
 def _told(wanted: Outcome, found: Outcome) -> str:
     """What is different, in a line."""
-    names = ("e2fsck -p", "e2fsck -fn after it", "content", "boot selection")
+    names = ("e2fsck -n", "e2fsck -p", "e2fsck -fn after it", "content", "boot selection")
     pairs = zip(names, wanted, found, strict=True)
     return "; ".join(f"{name}: {_short(b)}, not {_short(a)}" for name, a, b in pairs if a != b)
 
@@ -122,7 +122,7 @@ class _Bench:
     def outcomes(self, by: Booted, states: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
         """What the readers make of each state, in order, where that boot has read."""
         runs = self._runs(by)
-        waiting = deque[tuple[str, Future[tuple[int, int, bytes]], str]]()
+        waiting = deque[tuple[str, Future[Reading], str]]()
         with ThreadPoolExecutor(self._threads) as pool:
             for number, state in enumerate(states):
                 if len(waiting) > _AHEAD:
@@ -134,12 +134,10 @@ class _Bench:
             while waiting:
                 yield self._landed(*waiting.popleft())
 
-    def _landed(
-        self, state: str, read: "Future[tuple[int, int, bytes]]", told: str
-    ) -> tuple[str, Outcome]:
+    def _landed(self, state: str, read: "Future[Reading]", told: str) -> tuple[str, Outcome]:
         return state, (*read.result(), told)
 
-    def _read(self, copy: Path, runs: Sequence[tuple[int, int]]) -> tuple[int, int, bytes]:
+    def _read(self, copy: Path, runs: Sequence[tuple[int, int]]) -> Reading:
         try:
             return self._reader.read(copy, runs)
         finally:

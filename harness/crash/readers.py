@@ -1,6 +1,7 @@
 """The real readers of a medium's bytes, away from any board: what do they make of a crash state?
 
-`e2fsck -p` is what a device's boot runs on the data partition (systemd-fsck(8)); grub-editenv and
+`e2fsck -p` is what a device's boot runs on the data partition (systemd-fsck(8)), some after a look
+that changes nothing (`e2fsck -n`: docs/data-partition.md); grub-editenv and
 fw_printenv share their parsers with GRUB and with what sets U-Boot's environment on the device.
 """
 
@@ -15,6 +16,7 @@ from harness.crash.filesystem import FileSystem
 from harness.crash.metadata import Metadata, plain_superblock
 from harness.errors import LabError
 
+Reading = tuple[int, int, int, bytes]
 _SECONDS = 120.0
 _KNOWN = range(16)  # exit codes of e2fsck(8) that tell of the file system: 16 and up, of the call
 
@@ -26,16 +28,17 @@ class DataReader:
         self._system, self._metadata = system, Metadata(system)
         self._environment = {"E2FSPROGS_FAKE_TIME": str(int(clock.timestamp())), "LC_ALL": "C"}
 
-    def read(self, image: Path, runs: Sequence[tuple[int, int]]) -> tuple[int, int, bytes]:
+    def read(self, image: Path, runs: Sequence[tuple[int, int]]) -> Reading:
         """What it makes of a data partition in a file, which it repairs in place.
 
-        Its exit code; that of a full look at the result (e2fsck -fn); a digest of the content then
-        in `runs` (first sector of the disk, sectors), without what is bookkeeping in it.
+        The exit codes of a look at it, of the repair, and of a full look at the result (`-fn`); a
+        digest of the content then in `runs` (first sector of the disk, sectors), without what is
+        bookkeeping in it.
         """
-        codes = [self._fsck(word, image) for word in ("-p", "-fn")]
+        codes = [self._fsck(word, image) for word in ("-n", "-p", "-fn")]
         with image.open("rb") as stream:
             content = b"".join(self._plain(stream.fileno(), *run) for run in runs)
-        return codes[0], codes[1], digest(content)
+        return codes[0], codes[1], codes[2], digest(content)
 
     def _fsck(self, how: str, image: Path) -> int:
         done = process.run(
