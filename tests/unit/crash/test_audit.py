@@ -132,5 +132,5 @@ def test_a_reader_that_does_not_work_is_no_outcome(
     exploration = Exploration(recording(tmp_path, lambda image: list(mounted(image))), seed=1)
     booted(exploration, torn_and_whole(exploration)[1])
     monkeypatch.setenv("PATH", str(fake), prepend=":")
-    with pytest.raises(LabError, match="e2fsck -p does not work"):
+    with pytest.raises(LabError, match="e2fsck -n does not work"):
         audit.audit(exploration, exploration.deciding())
