@@ -194,8 +194,8 @@ def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bo
         state = left[0].kinds[-1].states[-1]
         run = disk.run(device, state, recover=recover)
         reads = [(sector, 1) for sector in sorted(run.reads)]
-        made = {"state": state, "verdict": run.verdict, "reads": reads, "reads_judged": reads}
-        exploration.add(replace(disk.proof, **made), sample=False)
+        made = replace(disk.proof, state=state, verdict=run.verdict, reads=reads)
+        exploration.add(replace(made, reads_judged=reads), sample=False)
     decided = exploration.decided()
     expected: dict[int, Counter[Verdict]] = {}
     for state in disk.states:

@@ -1,6 +1,7 @@
 """A boot decides what agrees with it in all that it read, and nothing else; the numbers add up."""
 
 import subprocess
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from harness.crash.exploration import Exploration, sources
 from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
-from harness.crash.sample import choose_sample
+from harness.crash.sample import OF_EACH_RULE, choose_sample
+from harness.errors import ConfigurationError
 from harness.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
@@ -172,6 +174,44 @@ def test_the_sample_is_the_same_for_a_seed_and_never_booted(tmp_path: Path) -> N
     chosen = choose_sample(exploration)
     assert chosen and chosen == choose_sample(resumed(found, seed=1))
     assert len(set(chosen)) == len(chosen) and state not in chosen
+
+
+def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    while left := exploration.undecided():
+        made = proof(found, left[0].kinds[0].states[0])
+        exploration.add(made, sample=False)
+    counts = tally.tally(exploration, seconds=1.0, jobs=1).counts
+    rules = Counter[str]()
+    for state in choose_sample(exploration):
+        by = exploration.decider(state)
+        drawn = exploration.add(proof(found, state, sample=True), sample=True)
+        assert by
+        equal = exploration.equal(state, drawn, by)
+        rules["equal-content" if equal else exploration.rule(drawn, by)] += 1
+    used = {rule for rule, number in counts.decided.items() if number} - {"booted"}
+    assert used <= set(rules) and {"equal-content", "read-set"} <= used
+    assert min(rules.values()) >= OF_EACH_RULE
+    assert choose_sample(exploration) == []
+
+
+def test_a_card_is_read_again_as_if_it_had_a_cache(tmp_path: Path) -> None:
+    """Its states say so, proofs of the plain card are not among its own, and results name it."""
+    found = replace(recording(tmp_path), model="sd")
+    plain = Exploration(found, seed=1)
+    state = plain.undecided()[0].kinds[0].states[0]
+    proof(found, state)
+    cached = resumed(found, seed=1, window=4)
+    assert not cached.booted and len(resumed(found, seed=1).booted) == 1
+    left = cached.undecided()
+    assert all(s.endswith("~4") for one in left for kind in one.kinds for s in kind.states)
+    assert cached.main.cut_points > plain.main.cut_points > 0
+    cached.add(proof(found, left[0].kinds[0].states[0]), sample=False)
+    results = tally.tally(cached, seconds=1.0, jobs=1)
+    assert (results.recording.model, results.counts.booted) == ("sd~4", 1)
+    with pytest.raises(ConfigurationError, match="recorded on a disk, which has a cache anyway"):
+        Exploration(replace(found, model="disk"), seed=1, window=4)
 
 
 @pytest.mark.parametrize("when", ["probe", "boot"])

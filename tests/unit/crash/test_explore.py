@@ -114,6 +114,23 @@ def test_a_phase_can_come_first(tmp_path: Path, cluster: LocalCluster) -> None:
         explore(found.folder, Plan(first=("instal",)), boot=boot)
 
 
+def test_the_seed_is_drawn_once(tmp_path: Path, cluster: LocalCluster) -> None:
+    """An exploration that goes on has the seed of the one that was interrupted, another one its
+    own, and one that is asked for counts."""
+    found, seeds = recording(tmp_path), []
+    for _ in range(2):
+        (found.folder / "seed").unlink(missing_ok=True)
+        first = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
+        assert explore(found.folder, plan(cluster, budget=0.0), boot=boot).seed == first.seed
+        seeds.append(first.seed)
+    assert seeds[0] != seeds[1]
+    for wanted in (Plan(scheduler=cluster.scheduler_address, seed=3, budget=0.0), plan(cluster)):
+        assert explore(found.folder, wanted, boot=boot).seed == 3
+    (found.folder / "seed").write_text("three")
+    with pytest.raises(ConfigurationError, match="'three' is no seed"):
+        explore(found.folder, plan(cluster), boot=boot)
+
+
 def test_time_that_is_over_begins_no_boot(tmp_path: Path, cluster: LocalCluster) -> None:
     found = recording(tmp_path)
     results = explore(found.folder, plan(cluster, budget=0.0), boot=boot)

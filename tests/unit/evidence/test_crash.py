@@ -77,6 +77,18 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
 
 
+def test_a_card_with_a_cache_is_never_the_plain_one(
+    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    content = results(POSITIONS)
+    content["recording"]["model"] = "disk~8"
+    [record] = crash.keep(make_run(tmp_path, content), store, signer).evidence.records
+    assert record.scenario == "crash-card-cache"
+    assert record.fault and record.fault.parameters["model"] == "disk~8"
+    assert record.fault.parameters["losses"] == content["counts"]["losses"]
+    assert record.fault.parameters["drawn"] == 40
+
+
 def test_a_bad_exploration_is_a_failure(tmp_path: Path) -> None:
     record = record_of(tmp_path, results(bad=True))
     assert record.outcome is Outcome.FAILED

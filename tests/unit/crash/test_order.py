@@ -1,0 +1,40 @@
+"""Which classes come first: large ones and odd ones in turns."""
+
+import numpy as np
+
+from harness.crash.classes import Kind, StateClass
+from harness.crash.landscape import Picture
+from harness.crash.order import in_turns
+from harness.crash.pieces import Pieces
+
+
+def state_class(name: str, count: int, seen: list[int], odd: bytes = b"") -> StateClass:
+    kept = Pieces().keep(np.array(seen, np.uint32))
+    picture = Picture(kept_ids=kept, kept_seen=kept, digest=b"", seen_digest=b"", odd=odd)
+    one = StateClass(picture, ())
+    one.kinds.append(Kind(one, picture, count, [name]))
+    return one
+
+
+def names(classes: list[StateClass]) -> list[str]:
+    return [one.kinds[0].states[0] for one in in_turns(classes)]
+
+
+def test_a_small_odd_class_is_not_the_last_one() -> None:
+    """Hundreds of classes with more cut points, and one with a torn journal among them."""
+    many = [state_class(f"{n:03}", 1000 - n, [n, 0, 0]) for n in range(300)]
+    odd = state_class("odd", 1, [0, 0, 0], b"torn")
+    assert names([*many, odd])[:2] == ["000", "odd"]
+
+
+def test_what_is_rarely_different_comes_before_what_often_is() -> None:
+    often = [state_class(f"often-{n}", 50 - n, [n, 0, 0]) for n in range(40)]
+    rare = state_class("rare", 30, [0, 0, 7])
+    assert names([*often, rare])[:2] == ["often-0", "rare"]
+
+
+def test_each_class_comes_once() -> None:
+    classes = [state_class(str(n), n + 1, [n % 3, n % 2]) for n in range(30)]
+    assert sorted(names(classes)) == sorted(str(n) for n in range(30))
+    assert names([]) == []
+    assert names(classes[:1]) == ["0"]
