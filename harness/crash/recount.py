@@ -17,7 +17,7 @@ def recount(recording: Recording, found: Results) -> None:
     """ConfigurationError when recording and proofs, all read and hashed, do not come to `found`."""
     recording.verify()
     with step("recount", run=str(recording.folder)):
-        exploration = resumed(recording, seed=found.seed)
+        exploration = resumed(recording, seed=found.seed, window=found.recording.window)
         if found.counts.nested.cut_points:
             exploration.nest()
         again = tally(exploration, seconds=0, jobs=1)

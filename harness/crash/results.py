@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import ConfigDict, PlainValidator, ValidationInfo
+from pydantic import ConfigDict, Field, PlainValidator, ValidationInfo
 
 from harness.crash.columns import Columns
 from harness.crash.contradictions import contradictions
@@ -35,12 +35,17 @@ class Recorded:
     id: Sha256  # of the recording
     machine: str
     board: str
-    model: str
+    model: Annotated[str, Field(pattern=r"^[a-z]+(~[1-9]\d{0,5})?$")]
     old: str
     new: str
     start: Count
     end: Count
     phases: tuple[Phase, ...]
+
+    @property
+    def window(self) -> int:
+        """How many answered writes that card may lose."""
+        return int(self.model.partition("~")[2] or 0)
 
     @property
     def first(self) -> int:

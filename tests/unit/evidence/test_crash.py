@@ -77,12 +77,10 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
 
 
-def test_a_card_with_a_cache_is_never_the_plain_one(
-    tmp_path: Path, store: EvidenceStore, signer: CryptoSigner
-) -> None:
-    content = results(POSITIONS)
+def test_a_card_with_a_cache_is_never_the_plain_one(tmp_path: Path) -> None:
+    content = results()
     content["recording"]["model"] = "disk~8"
-    [record] = crash.keep(make_run(tmp_path, content), store, signer).evidence.records
+    record = record_of(tmp_path, content)
     assert record.scenario == "crash-card-cache"
     assert record.fault and record.fault.parameters["model"] == "disk~8"
     assert record.fault.parameters["losses"] == content["counts"]["losses"]
