@@ -276,6 +276,11 @@ class _Head:
     schema: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    recording: Recorded
+
+
 def load(run: Path) -> Results:
     """Read `run`/results.json. Raises ConfigurationError, also when it is that of another
     recording, or contradicts itself."""
@@ -288,9 +293,12 @@ def load(run: Path) -> Results:
             hint="it was written by another version of the harness: explore the recording again",
         )
     recording = Recording.load(run)
+    told = parsed(_Told, text, file, hint=_HINT).recording
+    if problems := _of_another(told, recording):
+        raise ConfigurationError.of(str(file), problems, hint=_HINT)
     rows = recording.end + 1
     found = parsed(Results, text, file, hint=_HINT, context=rows)
-    if problems := _of_another(found.recording, recording) or list(contradictions(found)):
+    if problems := list(contradictions(found)):
         raise ConfigurationError.of(str(file), problems[:20], hint=_HINT)
     return replace(found, sha256=hashlib.sha256(text).hexdigest())
 

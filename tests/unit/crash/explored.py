@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.crash import exploration, tally, workers
+from harness.crash import audit, exploration, tally, workers
 from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import FILE, Recording
@@ -60,6 +60,7 @@ def explore(folder: Path) -> None:
         boot(str(folder), state, number, sample)
         proof = Proof.load(folder / workers.PROOFS / f"{number:05}", found)
         explored.add(proof, sample=sample)
+    audit.save(audit.audit(explored, explored.deciding()), folder)
     tally.write(explored, folder, seconds=1.0, jobs=1)
 
 
