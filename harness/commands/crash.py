@@ -113,6 +113,13 @@ def explore(
         list[str] | None,
         typer.Option(metavar="PHASE", help="Decide cut points of this phase first; repeatable."),
     ] = None,
+    proofs_of: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Use the proofs of this explored recording where they hold; repeatable.",
+        ),
+    ] = None,
     until_bad: Annotated[
         bool, typer.Option("--until-bad", help="Begin no boot after the first bad verdict.")
     ] = False,
@@ -134,6 +141,7 @@ def explore(
         card_cache=card_cache,
         nested=nested,
         first=tuple(first or ()),
+        proofs_of=tuple(proofs_of or ()),
         until_bad="" if until_bad else None,
     )
     found = explore_states(run, plan)
