@@ -171,7 +171,7 @@ def _holding(exploration: Exploration, source: Source) -> Iterator[Booted]:
             continue
         if _named(exploration.recording, recording, proof) != proof.final:
             continue
-        if found := _held(exploration, booted):
+        if found := held(exploration, booted):
             yield found
 
 
@@ -184,7 +184,7 @@ def _named(recording: Recording, other: Recording, proof: Proof) -> str:
     return ""
 
 
-def _held(exploration: Exploration, booted: Booted) -> Booted | None:
+def held(exploration: Exploration, booted: Booted) -> Booted | None:
     """A boot as one that decides states here; None where it has read what is in none of them."""
     land, base = exploration.landscape, booted.base
     reads = exploration.dependence(booted.proof, base)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import audit, carried, results, tally, workers
+from harness.crash import audit, carried, filesystem, results, tally, workers
 from harness.crash.exploration import Exploration
 from harness.crash.explore import resumed
 from harness.crash.identity import Identity
@@ -216,7 +216,7 @@ def test_an_honest_one_is_counted_again_and_one_of_changed_proofs_is_refused(
     replace(proof, reads=[*proof.reads, (BOOT, 1)], recording="0" * 64).save()
     with pytest.raises(ConfigurationError, match="is another one"):
         recount(run, found)
-    shutil.rmtree(proof.folder)
+    replace(proof, verdict=Verdict.RECOVERED).save()
     with pytest.raises(ConfigurationError, match="not what recording and proofs come to"):
         recount(run, found)
     replace(other, seed=8).save()
@@ -280,3 +280,25 @@ def test_the_readers_are_asked_about_what_was_carried(other: Recording, tmp_path
     assert exploration.decider(state)
     exploration.tell_apart([state])
     assert exploration.decider(state) is None
+
+
+def without_bitmap(image: Path) -> list[tuple[int, bytes]]:
+    """Zeros over the first block bitmap, which no boot here reads."""
+    system = filesystem.find(image, LAYOUT["data"])
+    block = next(first for first, _, name in system.parts if name == "Block bitmap")
+    return [(system.sector(block) * SECTOR, bytes(system.block_size))]
+
+
+def test_the_readers_are_given_what_was_booted_elsewhere(tmp_path: Path) -> None:
+    """There a log has written what none here does: e2fsck makes something else of it."""
+    (tmp_path / "first").mkdir()
+    other = recording(tmp_path / "first", without_bitmap, careful=True)
+    explore(other.folder)
+    run = next_one(tmp_path / "next", other.old)
+    carried.take(run, [other.folder])
+    exploration = resumed(run, seed=1)
+    assert exploration.undecided() == []
+    made = audit.audit(exploration, exploration.deciding())
+    assert set(made.odd.values()) == {"e2fsck -fn after it: 0, not 4"}
+    exploration.tell_apart(made.odd)
+    assert exploration.undecided()
