@@ -65,6 +65,13 @@ def record(
             "is installed again and has no network.",
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Record the device of this recording again, so that its proofs can carry over.",
+        ),
+    ] = None,
     lab: Lab = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +81,9 @@ def record(
     """
     from harness.crash.record import record as record_update
 
-    found = record_update(release, from_release, board=board, lab=lab, output=output, bad=bad)
+    found = record_update(
+        release, from_release, board=board, lab=lab, output=output, bad=bad, like=like
+    )
     lines = [f"{phase.name:<14} {phase.start:>7} - {phase.end - 1}" for phase in found.phases]
     for outcome in found.outcomes:
         broken = ", ".join(each.name for each in outcome.broken)

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
-from harness.crash import questions, results, workers
+from harness.crash import digests, questions, results, workers
 from harness.crash.exploration import Booted, Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import PROBE, Recording
@@ -139,8 +139,8 @@ def _differences(one: Recording, other: Recording) -> Iterator[str]:
 
 
 def _probe(recording: Recording) -> object:
-    files = {name: each for name, each in recording.files.items() if name.startswith(PROBE)}
-    return files, recording.probe_slot
+    names = [path.name for path in recording.folder.glob(f"{PROBE}*")]
+    return digests.of(recording.folder, names), recording.probe_slot
 
 
 def _data(recording: Recording) -> bytes:

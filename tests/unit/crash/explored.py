@@ -27,8 +27,8 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     image = content(exploration.sources(found, state, known))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
-    known = (OLD, found.new.slot_image.read_bytes())
-    runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in known)
+    whole = (OLD, found.new.slot_image.read_bytes())
+    runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in whole)
     verdict = Verdict.OLD if runs == OLD else Verdict.NEW
     leave(found, number, state, verdict, block, slot=str(slot), sample=sample)
     return number
