@@ -25,7 +25,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     found = results.load(folder)
     counts, mean = found.counts, found.timing["boot_seconds_mean"]
-    boots = len(found.proofs)
+    boots = len(found.boots)
     began = time.monotonic()
     window = int(found.recording.model.partition("~")[2] or 0)
     exploration = resumed(Recording.load(folder), seed=found.seed, window=window)

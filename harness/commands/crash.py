@@ -65,6 +65,13 @@ def record(
             "is installed again and has no network.",
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Record the device of this recording again, so that its proofs can carry over.",
+        ),
+    ] = None,
     lab: Lab = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +81,9 @@ def record(
     """
     from harness.crash.record import record as record_update
 
-    found = record_update(release, from_release, board=board, lab=lab, output=output, bad=bad)
+    found = record_update(
+        release, from_release, board=board, lab=lab, output=output, bad=bad, like=like
+    )
     lines = [f"{phase.name:<14} {phase.start:>7} - {phase.end - 1}" for phase in found.phases]
     for outcome in found.outcomes:
         broken = ", ".join(each.name for each in outcome.broken)
@@ -113,6 +122,13 @@ def explore(
         list[str] | None,
         typer.Option(metavar="PHASE", help="Decide cut points of this phase first; repeatable."),
     ] = None,
+    proofs_of: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Use the proofs of this explored recording where they hold; repeatable.",
+        ),
+    ] = None,
     until_bad: Annotated[
         bool, typer.Option("--until-bad", help="Begin no boot after the first bad verdict.")
     ] = False,
@@ -134,6 +150,7 @@ def explore(
         card_cache=card_cache,
         nested=nested,
         first=tuple(first or ()),
+        proofs_of=tuple(proofs_of or ()),
         until_bad="" if until_bad else None,
     )
     found = explore_states(run, plan)

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from harness.boards.medium.files import copy_file, copy_range, write_all
+from harness.crash.base import Base
 from harness.crash.classes import Kind
 from harness.crash.contents import SECTOR
 from harness.crash.exploration import Booted, Exploration
@@ -44,10 +45,14 @@ def audit(
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as name:
         bench = _Bench(exploration, Path(name), threads)
         for by, kinds in work.items():
-            others = [k.states[0] for k in kinds if k.picture.digest != exploration.digest(by)]
-            states = [by.proof.state, *others] if others else []
-            found = list(bench.outcomes(by, states))
-            odd |= {state: _told(found[0][1], got) for state, got in found if got != found[0][1]}
+            own = None if by.carried else exploration.digest(by)
+            others = [kind.states[0] for kind in kinds if kind.picture.digest != own]
+            wanted, *found = bench.outcomes(by, others) if others else [()]
+            odd |= {
+                state: _told(wanted, got)
+                for state, got in zip(others, found, strict=True)
+                if got != wanted
+            }
             done += len(kinds)
             progress("audit", done, total)
     return Audit(kinds=total, boots=len(work), covers=covers(exploration), odd=odd)
@@ -57,7 +62,7 @@ def covers(exploration: Exploration) -> str:
     """A digest of all boots, and of how many kinds and cut points they decide; in whatever order
     they came back."""
     kinds = [kind for each in exploration.deciding().values() for kind in each]
-    boots = sorted(each.proof.state for each in exploration.booted if not each.sample)
+    boots = sorted((each.proof.recording, each.proof.state) for each in exploration.deciders)
     told = [boots, len(kinds), sum(kind.count for kind in kinds)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -111,7 +116,12 @@ class _Bench:
         self._first, self._count = self._offset // SECTOR, length // SECTOR
         self._reader = DataReader(exploration.system, recording.clock)
         self._selections: dict[tuple[bytes, ...], str] = {}
-        written = np.concatenate([group.walk.writes.sectors for group in exploration.groups])
+        written = np.concatenate(
+            [
+                *(group.walk.writes.sectors for group in exploration.groups),
+                *(each.base.changed() for each in exploration.carried),
+            ]
+        )
         inside = (written >= self._first) & (written < self._first + self._count)
         self._sectors = np.unique(written[inside])
         self._ids = exploration.base.at(self._sectors)
@@ -119,23 +129,25 @@ class _Bench:
         with recording.base.open("rb") as source, self._now.open("wb") as target:
             copy_range(source.fileno(), self._offset, target.fileno(), 0, length)
 
-    def outcomes(self, by: Booted, states: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
-        """What the readers make of each state, in order, where that boot has read."""
+    def outcomes(self, by: Booted, states: Sequence[str]) -> Iterator[Outcome]:
+        """What the readers make of the booted state, then of each of the others, in order, where
+        that boot has read."""
         runs = self._runs(by)
-        waiting = deque[tuple[str, Future[Reading], str]]()
+        waiting = deque[tuple[Future[Reading], str]]()
+        bases = (by.base, *map(self._exploration.left, states))
         with ThreadPoolExecutor(self._threads) as pool:
-            for number, state in enumerate(states):
+            for number, base in enumerate(bases):
                 if len(waiting) > _AHEAD:
                     yield self._landed(*waiting.popleft())
                 copy = self._folder / f"{number}.img"
-                told = self._bring(state)
+                told = self._bring(base)
                 copy_file(self._now, copy)
-                waiting.append((state, pool.submit(self._read, copy, runs), told))
+                waiting.append((pool.submit(self._read, copy, runs), told))
             while waiting:
                 yield self._landed(*waiting.popleft())
 
-    def _landed(self, state: str, read: "Future[Reading]", told: str) -> tuple[str, Outcome]:
-        return state, (*read.result(), told)
+    def _landed(self, read: "Future[Reading]", told: str) -> Outcome:
+        return (*read.result(), told)
 
     def _read(self, copy: Path, runs: Sequence[tuple[int, int]]) -> Reading:
         try:
@@ -153,9 +165,8 @@ class _Bench:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
         return [(int(first), int(end - first)) for first, end in edges.reshape(-1, 2)]
 
-    def _bring(self, state: str) -> str:
-        """Make the file the state's data partition; what its boot selection says."""
-        base = self._exploration.left(state)
+    def _bring(self, base: Base) -> str:
+        """Make the file a state's data partition; what its boot selection says."""
         ids = base.at(self._sectors)
         contents = self._exploration.landscape.contents
         with self._now.open("r+b") as stream:

@@ -23,6 +23,10 @@ class Base(ABC):
     def at(self, sectors: Sectors) -> Ids:
         """Of any sectors."""
 
+    @abstractmethod
+    def changed(self) -> Sectors:
+        """Where it may differ from the image under all logs."""
+
     def numbers(self, sector: int, count: int) -> Ids:
         """Of a range."""
         return self.at(np.arange(sector, sector + count))
@@ -49,6 +53,10 @@ class Image(Base):
         ]
         return np.concatenate([np.empty(0, np.uint32), *pieces])
 
+    def changed(self) -> Sectors:
+        """Nowhere."""
+        return np.empty(0, np.int64)
+
 
 class Over(Base):
     """Another one, `sectors` of which have become `ids`."""
@@ -66,6 +74,10 @@ class Over(Base):
         found[changed] = self._ids.at(columns[changed])
         found[~changed] = self._under.at(sectors[~changed])
         return found
+
+    def changed(self) -> Sectors:
+        """What this log writes, or one under it."""
+        return np.union1d(self._under.changed(), self._sectors)
 
 
 def _runs(sectors: Sectors) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.crash.results import Proof, Results
 
 _ORDER = list(Verdict)
+_ANYWHERE = 1 << 48  # a state of another recording
 _PLAIN = ("", "none", "all")  # losses that every position has
 
 
@@ -95,8 +96,8 @@ def _points(found: "Results") -> Iterator[str]:
 def _proofs(found: "Results") -> Iterator[str]:
     """Boots, one by one, against the numbers of them."""
     counts, nested = found.counts, found.counts.nested
-    own = [each for each in found.proofs if not each.nested and not each.sample]
-    second = [each for each in found.proofs if each.nested and not each.sample]
+    own = [each for each in found.boots if not each.nested and not each.sample]
+    second = [each for each in found.boots if each.nested and not each.sample]
     if not counts.booted == len(own) == counts.decided.get("booted", 0):
         told = f"{len(own)} proofs are neither a sample nor a second cut"
         yield f"counts.booted: {counts.booted:,}, but {told}"
@@ -113,8 +114,15 @@ def _proofs(found: "Results") -> Iterator[str]:
         yield f"counts.sampled: {counts.sampled:,} of {wanted:,} that are asked for"
     if len({each.id for each in found.proofs}) != len(found.proofs):
         yield "proofs: an id occurs twice"
+    carried = [each for each in found.proofs if each.carried]
+    if any(each.sample or not each.decides or each.verdict.failed for each in carried):
+        yield "proofs: a carried one that decides nothing, or failed"
+    if (total := sum(each.decides for each in carried)) < counts.decided.get("carried", 0):
+        told = f"{counts.decided['carried']:,}"
+        yield f"counts.decided.carried: {told}, but carried proofs decide {total:,}"
     for each in found.proofs:
-        if not possible(each.state, found.recording.end) or each.nested != (">" in each.state):
+        end = _ANYWHERE if each.carried else found.recording.end
+        if not possible(each.state, end) or each.nested != (">" in each.state):
             yield f"proofs.{each.id}: {each.state[:80]!r} is no such state"
     decided = counts.cut_points - counts.undecided + nested.cut_points - nested.undecided
     if (total := sum(each.decides for each in found.proofs)) != decided:

@@ -6,7 +6,7 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -42,6 +42,7 @@ class Booted:
     sample: bool
     base: Base  # the whole state
     picture: Picture | None = None
+    carried: bool = False  # of another recording (`carried`)
 
     @property
     def reads(self) -> Mask:
@@ -77,9 +78,16 @@ class Group:
 class Exploration:
     """The crash states of a recording. `seed` decides which mixtures of many writes are tried, and
     which of the pruned states are sampled; `window`: how many writes that it has answered a card
-    may lose all the same."""
+    may lose all the same. `contents`: of an exploration whose states compare with these."""
 
-    def __init__(self, recording: Recording, *, seed: int, window: int = 0) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        seed: int,
+        window: int = 0,
+        contents: Contents | None = None,
+    ) -> None:
         self.recording, self.seed, self.window = recording, seed, window
         if window and recording.model != Model.SD:
             raise ConfigurationError(
@@ -87,8 +95,9 @@ class Exploration:
                 hint="only a card's model can be read again with a cache",
             )
         self.booted: list[Booted] = []
+        self.carried: list[Booted] = []
         self.groups: list[Group] = []
-        self._contents = Contents()
+        self._contents = contents or Contents()
         self._model = Model(recording.model)
         flashed = recording.base.stat().st_size
         slots = {
@@ -167,8 +176,13 @@ class Exploration:
         self.classes = Classes(self.seed)
         for group in self.groups:
             group.run(self.classes)
-        for each in self.booted:
+        for each in (*self.booted, *self.carried):
             each.picture = self._picture_of(each.base)
+
+    @property
+    def deciders(self) -> list[Booted]:
+        """Boots that decide states; those of this recording come first."""
+        return [*(each for each in self.booted if not each.sample), *self.carried]
 
     def decided(self) -> dict[StateClass, Booted]:
         """Which boot decides which class: the first one that agrees."""
@@ -176,9 +190,7 @@ class Exploration:
         if self._decided is None:
             self._decided = {}
             open_classes = list(self.classes)
-            for each in self.booted:
-                if each.sample:
-                    continue
+            for each in self.deciders:
                 if not open_classes:
                     break
                 agree = self._agreeing(each, open_classes)
@@ -276,17 +288,8 @@ class Exploration:
     def add(self, proof: Proof, *, sample: bool) -> Booted:
         """One more boot."""
         land = self.landscape
-        reads = _mask(proof.reads, land.sectors)
-        judged = _mask(proof.reads_judged, land.sectors)
-        for name in land.slots:
-            if proof.slot and name != proof.slot:
-                # What the probe's client reads of what it overwrites, it reads to leave out writes
-                # that would change nothing (Mender's BlockFrugalWriter).
-                first = self.recording.layout[f"slot-{name}"].offset // SECTOR
-                probe = slice(first, first - -self.recording.probe_slot.size // SECTOR)
-                reads[probe] = judged[probe]
         base, slots = self._left(proof.state)
-        reads |= land.recovered(base)
+        reads = self.dependence(proof, base)
         for images, filled in zip(land.slots.values(), slots, strict=True):
             # Whoever agrees in what fills a slot agrees in every sector of it.
             size = len(images.versions.get(filled, ()))
@@ -305,6 +308,41 @@ class Exploration:
             each.picture = self._picture_of(each.base)
             self._forget()
         return each
+
+    def fits(self, proof: Proof) -> bool:
+        """Whether a proof is of a state with the cache that is explored."""
+        return all(cut.loss.window == self.window for cut in parse(proof.state))
+
+    def dependence(self, proof: Proof, base: Base) -> Mask:
+        """The sectors that a boot of `base` depends on: what it read, and what recovery wrote."""
+        land = self.landscape
+        reads = _mask(proof.reads, land.sectors)
+        judged = _mask(proof.reads_judged, land.sectors)
+        for name in land.slots:
+            if proof.slot and name != proof.slot:
+                # What the probe's client reads of what it overwrites, it reads to leave out writes
+                # that would change nothing (Mender's BlockFrugalWriter).
+                first = self.recording.layout[f"slot-{name}"].offset // SECTOR
+                probe = slice(first, first - -self.recording.probe_slot.size // SECTOR)
+                reads[probe] = judged[probe]
+        return reads | land.recovered(base)
+
+    def carry(self, found: Callable[[], list[Booted]]) -> None:
+        """Let boots of other recordings decide states, too: those of `found` that decide any. The
+        others leave no trace. Before any boot of this recording is added, so that always the same
+        ones are taken."""
+        before = self.landscape.marks()
+        self._take(found())
+        deciding = set(self.decided().values())
+        self.landscape.back_to(before)
+        self._take([each for each in self.carried if each in deciding])
+
+    def _take(self, found: list[Booted]) -> None:
+        self.carried = found
+        for each in found:
+            self.landscape.recovered(each.base)
+            self.landscape.news(each.reads)
+        self._stale = True
 
     def nest(self) -> bool:
         """Add the cut points of every boot that followed a single cut; whether any are new."""
@@ -372,8 +410,7 @@ class Exploration:
 
     def _decider(self, base: Base, slots: tuple[str, ...], *, factory: bool) -> Booted | None:
         one = StateClass(self._picture_of(base), slots, factory)
-        deciders = (each for each in self.booted if not each.sample)
-        return next((each for each in deciders if self._agreeing(each, [one])[0]), None)
+        return next((each for each in self.deciders if self._agreeing(each, [one])[0]), None)
 
     @staticmethod
     def digest(each: Booted) -> bytes:
@@ -382,7 +419,10 @@ class Exploration:
         return each.picture.digest
 
     def rule(self, like: Kind | Booted, by: Booted) -> str:
-        """How a boot decides what looks like that: by its read set alone, or after recovery."""
+        """How a boot decides what looks like that: by its read set alone, or after recovery; or as
+        one of another recording."""
+        if by.carried:
+            return "carried"
         picture, its = by.picture, like.picture
         assert picture and its  # noqa: S101 - refreshed
         mask = by.reads[self.landscape.tracked]
@@ -393,7 +433,7 @@ class Exploration:
         """Whether a state of the recording's own log is the one that was booted, by content."""
         picture, its = by.picture, like.picture
         assert picture and its  # noqa: S101 - refreshed
-        if ">" in state or by.nested or picture.digest != its.digest:
+        if ">" in state or by.nested or by.carried or picture.digest != its.digest:
             return False
         sectors = self.main.writes.sectors
         return bool(np.array_equal(self._left(state)[0].at(sectors), by.base.at(sectors)))
@@ -410,6 +450,8 @@ class Exploration:
             and one.factory == each.proof.factory
             and one.picture.odd == picture.odd
             and bool(np.array_equal(one.picture.seen[mask], wanted))
+            # What readers have told apart, nothing from elsewhere decides.
+            and not (each.carried and self.landscape.is_apart(one.picture))
             for one in classes
         ]
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from dask.distributed import Client, Future, wait
 
-from harness.crash import audit, results, tally, workers
+from harness.crash import audit, carried, results, tally, workers
 from harness.crash.classes import StateClass
 from harness.crash.cluster import connected
 from harness.crash.exploration import Exploration
@@ -45,6 +45,7 @@ class Plan:
     card_cache: int = 0  # answered writes that the recording's card may lose all the same
     nested: bool = True
     first: tuple[str, ...] = ()  # phases whose cut points are decided before all others
+    proofs_of: tuple[Path, ...] = ()  # explored recordings, whose proofs are used where they hold
     # Stop at the first failing verdict for a reason with this regular expression in it.
     until_bad: str | None = None
 
@@ -99,6 +100,8 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         raise ConfigurationError(
             f"{folder}: no phase {', '.join(unknown)}", hint=f"its phases: {', '.join(phases)}"
         )
+    if plan.proofs_of:
+        carried.take(recording, plan.proofs_of)
     seed = _seed(folder, plan.seed)
     with step("enumerate", run=str(folder), seed=seed):
         exploration = resumed(recording, seed=seed, window=plan.card_cache)
@@ -125,10 +128,12 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
 
 
 def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
-    """An exploration with all boots that have been made of its recording, with that cache."""
+    """An exploration with all boots that have been made of its recording, with that cache, and
+    those of other ones that it has taken (`carried`)."""
     exploration = Exploration(recording, seed=seed, window=window)
+    carried.carry(exploration)
     for proof in workers.proofs(recording):
-        if any(cut.loss.window != window for cut in parse(proof.state)):
+        if not exploration.fits(proof):
             continue
         sample = (proof.folder / workers.SAMPLE_MARK).exists()
         exploration.add(proof, sample=sample)

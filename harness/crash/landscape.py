@@ -163,6 +163,10 @@ class Landscape:
         """What has these `ids` in the tracked sectors is like nothing else, until a new survey."""
         self._apart[digest(ids.tobytes())] = name.encode()
 
+    def is_apart(self, picture: Picture) -> bool:
+        """Whether it was told apart."""
+        return picture.digest in self._apart
+
     def picture(self, ids: Ids, base: Base) -> Picture:
         """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
         raw = digest(ids.tobytes())
@@ -204,6 +208,22 @@ class Landscape:
             found[first : first + len(content)] = True
         self._recovered |= found
         return found
+
+    def fixed(self, base: Base) -> Mask:
+        """Sectors that no log writes, as far as they count in a state that is all in `base`: a
+        journal that is understood counts only by what recovery makes of it."""
+        found = ~self.written
+        if self._data and not self._recovery(self._data, base.number).unknown:
+            found &= ~self._in_journal
+        return found
+
+    def marks(self) -> tuple[Mask, ...]:
+        """All that boots have added to it, for `back_to`."""
+        return self.reads.copy(), self.written.copy(), self._recovered.copy()
+
+    def back_to(self, marks: tuple[Mask, ...]) -> None:
+        """As it was; survey again."""
+        self.reads, self.written, self._recovered = (each.copy() for each in marks)
 
     def grown(self) -> bool:
         """Whether recovery writes what no log does, and boots depend on: survey again."""

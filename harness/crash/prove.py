@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
 from harness.clients.registry import make_client
-from harness.crash import digests, probe
+from harness.crash import digests, probe, questions
 from harness.crash.identity import Identity
 from harness.crash.probe import serving
 from harness.crash.recording import CONSOLE, LOG, Recording, keep_consoles
@@ -64,6 +64,7 @@ class Proof:
     factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
     selected: Selected | None = None  # by the state, before it was booted
+    asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
 
     def save(self) -> None:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
@@ -168,6 +169,7 @@ def prove(
         factory=factory,
         came_back=probe.BACK in {each.name for each in judgement.invariants},
         selected=chosen,
+        asked=questions.digest(),
     )
     proof.save()
     return proof

@@ -23,6 +23,7 @@ from harness.boards.medium.model import Loss, LossKind
 from harness.clients.client import Client
 from harness.clients.registry import make_client
 from harness.crash import phases, probe, provision
+from harness.crash.again import Again
 from harness.crash.identity import Identity
 from harness.crash.phases import Span
 from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
@@ -58,9 +59,11 @@ def record(
     lab: Path,
     output: Path,
     bad: Path | None = None,
+    like: Path | None = None,
 ) -> Recording:
     """Record the update from `from_release` to `release` on a board of a lab, into `output`, and a
     rollback: of `bad`, a version whose health check fails, or of `release` without a network.
+    `like`: a recording whose device it is to be, instead of a new one.
 
     ConfigurationError for releases or a board that do not fit together, or an output folder that
     is not empty; DeviceError when the update or the rollback does not reach its end: nothing can
@@ -75,10 +78,11 @@ def record(
         for each in (old, new, worse):
             if each:
                 each.verify()
+    again = Again(Recording.load(like), old, board) if like else None
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with json_lines(partial / EVENTS), _opened(lab, board) as session:
+    with json_lines(partial / EVENTS), _opened(lab, board, again) as session:
         session.record(old, new, partial, bad=worse)
     partial.rename(output)
     return Recording.load(output)
@@ -112,9 +116,14 @@ class Session:
     board: Board
     lab: Path
     server: UpdateServer
+    again: Again | None = None
     make_probe: Callable[[Release, Path], Digest] = probe.make
     outcomes: list[Outcome] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
+
+    def __post_init__(self) -> None:
+        if self.again:
+            self.make_probe, self.identity = self.again.take_probe, self.again.identity
 
     def record(
         self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
@@ -123,7 +132,10 @@ class Session:
         client = make_client(old.client, self.board)
         judge = Judge(board=self.board, client=client, old=old, new=new, identity=self.identity)
         try:
-            self._provision(client, judge)
+            if self.again:
+                self.again.put_on(self.board)
+            else:
+                self._provision(client, judge)
             self._update(client, judge)
             self._roll_back(client, judge, bad)
         finally:
@@ -131,7 +143,10 @@ class Session:
         self.board.mark(phases.END)
         self.board.power_off()
         with step("save", folder=str(folder)):
-            copy_file(self.board.write_log, folder / LOG)
+            if self.again:
+                self.again.keep_log(self.board, folder / LOG)
+            else:
+                copy_file(self.board.write_log, folder / LOG)
             self._verify(old, folder)
             return self._save(old, new, bad, folder)
 
@@ -248,6 +263,7 @@ class Session:
             model = log.origin.model
         span: Span = phases.find(folder / LOG, old.layout)
         digest = old.files["disk.img"].sha256
+        probe_slot = self.make_probe(old, folder)  # before the files are hashed
         recording = Recording(
             folder=folder,
             machine=old.machine,
@@ -262,21 +278,27 @@ class Session:
             end=span.end,
             phases=span.phases,
             server_port=self.server.port,
-            # Later than anything that was recorded: no file and no mount comes from the future.
-            clock=datetime.now(UTC).replace(microsecond=0) + _HOUR,
+            clock=self._clock(),
             seed=int(digest[:8], 16) or 1,
             outcomes=tuple(self.outcomes),
-            probe_slot=self.make_probe(old, folder),
+            probe_slot=probe_slot,
             identity=self.identity,
         )
         recording.save()
         return recording
 
+    def _clock(self) -> datetime:
+        """Later than anything that was recorded: no file and no mount comes from the future."""
+        if self.again:
+            return self.again.clock(self.board.boots)
+        return datetime.now(UTC).replace(microsecond=0) + _HOUR
+
 
 @contextlib.contextmanager
-def _opened(lab: Path, board: str) -> Iterator[Session]:
-    with open_board(lab, board) as opened, UpdateServer(_free_port()) as server:
-        yield Session(board=opened, lab=lab, server=server)
+def _opened(lab: Path, board: str, again: Again | None) -> Iterator[Session]:
+    port = again.port if again else _free_port()
+    with open_board(lab, board) as opened, UpdateServer(port) as server:
+        yield Session(board=opened, lab=lab, server=server, again=again)
 
 
 def _free_port() -> int:

@@ -30,6 +30,7 @@ RULES = {
     "equal-content": "are equal in content to a state that was booted",
     "read-set": "differ from a booted state only where no boot looked",
     "recovery": "become equal to a booted state when the journal is recovered",
+    "carried": "agree with a state of another recording that was booted there",
 }
 # Model of the medium -> which writes are in doubt.
 MODELS = {
@@ -126,7 +127,7 @@ def coverage(results: Results) -> str:
         f"{counts.distinct:,} distinct states, {counts.booted:,} booted",
     ]
     told.append(
-        f"{counts.came_back:,} of all {len(results.proofs):,} boots judged again after a reboot"
+        f"{counts.came_back:,} of all {len(results.boots):,} boots judged again after a reboot"
     )
     if counts.drawn and proven:
         told.append(f"and {counts.drawn:,} mixtures of more writes, which are a sample of all")

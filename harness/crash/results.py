@@ -117,11 +117,13 @@ class Proof:
     why: tuple[str, ...] = ()
     sample: bool = False
     nested: bool = False
+    carried: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # from that recording
 
     @property
     def remarks(self) -> str:
         """What is special about it, and why it is bad, in one line."""
         words = ["a sample"] * self.sample + ["a second cut"] * self.nested
+        words += [f"of recording {self.carried:.12}"] if self.carried else []
         return "; ".join([*words, *self.why])
 
 
@@ -238,6 +240,11 @@ class Results:
     seed: Count
     complete: bool
     sha256: str = ""  # of the file
+
+    @property
+    def boots(self) -> list[Proof]:
+        """The proofs that are boots of this recording's states."""
+        return [each for each in self.proofs if not each.carried]
 
     def count(self, verdict: Verdict) -> int:
         """How many cut points end in this verdict."""

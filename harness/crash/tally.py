@@ -65,7 +65,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     nested = _nested(exploration)
     sampled, left = len(exploration.samples()), choose_sample(exploration)
     booted = [each for each in exploration.booted if not each.nested and not each.sample]
-    proofs = _proofs(exploration)
+    proofs = tuple(_proofs(exploration))
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
@@ -86,7 +86,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
         ),
         verdicts=dict(verdicts),
         points=points,
-        proofs=tuple(proofs),
+        proofs=proofs,
         bad=bad,
         disagreements=disagreements,
         audit=audit.made(exploration),
@@ -173,9 +173,10 @@ def _rules(exploration: Exploration) -> Counter[str]:
         counts.update(kinds)
     for kind, count in counts.items():
         if by := decided.get(kind.parent):
-            alike = kind.picture.digest in own
+            alike = kind.picture.digest in own and not by.carried
             rules["read-set" if alike else exploration.rule(kind, by)] += count
-    equal = _equal_content(exploration, booted)
+    # What is equal in content, but in the first boot, may be decided by a rule of its own.
+    equal = min(_equal_content(exploration, booted), rules["read-set"])
     rules["booted"] = len(booted)
     rules["equal-content"] = equal - len(booted)
     rules["read-set"] -= equal  # a state equal to a booted one agrees in what it read, too
@@ -223,10 +224,11 @@ def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
     decides: Counter[int] = Counter()
     for one, by in exploration.decided().items():
         decides[id(by)] += one.count
-    for each in exploration.booted:
+    used = [each for each in exploration.carried if decides[id(each)]]
+    for each in (*exploration.booted, *used):
         proof = each.proof
         yield results.Proof(
-            id=proof.folder.name,
+            id=_id(each),
             state=proof.state,
             verdict=proof.verdict,
             final=proof.final,
@@ -236,7 +238,14 @@ def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
             why=tuple(f"{broken.name}: {broken.detail}" for broken in proof.broken),
             sample=each.sample,
             nested=each.nested,
+            carried=proof.recording if each.carried else "",
         )
+
+
+def _id(each: Booted) -> str:
+    """A proof's name in the results; those of other recordings may have the same folders."""
+    name = each.proof.folder.name
+    return f"{each.proof.recording:.12}/{name}" if each.carried else name
 
 
 def _bad(exploration: Exploration) -> Iterator[results.Bad]:
@@ -261,7 +270,7 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
                         state=_state_at(kind, at),
                         verdict=verdict,
                         why=why,
-                        proof=by.proof.folder.name,
+                        proof=_id(by),
                         at=first,
                         count=count,
                     )
@@ -277,7 +286,7 @@ def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
                 state=each.proof.state,
                 expected=" ".join(filter(None, expected)),
                 got=" ".join(filter(None, got)),
-                proof=by.proof.folder.name,
+                proof=_id(by),
                 sample_proof=each.proof.folder.name,
                 why=tuple(f"{broken.name}: {broken.detail}" for broken in each.proof.broken),
             )

@@ -71,7 +71,7 @@ def record_of(found: Results, folder: Path, ended: datetime) -> Record:
         machine=found.recording.machine,
         expected=_GOOD,
         verdict=verdict,
-        boots=sum(proof.boots for proof in found.proofs),
+        boots=sum(proof.boots for proof in found.boots),
         invariants=(
             Invariant(
                 name="no cut point ends badly", holds=not failed, detail=why if failed else ""
@@ -126,6 +126,7 @@ def _numbers(found: Results) -> dict[str, Any]:
         "distinct": counts.distinct,
         "booted": counts.booted,
         "decided": dict(counts.decided),
+        "carried_from": sorted({each.carried for each in found.proofs if each.carried}),
         "undecided": counts.undecided,
         "sampled": counts.sampled,
         "disagreements": counts.disagreements,

@@ -254,6 +254,52 @@ def create_log(path: Path, origin: Origin) -> None:
     path.write_bytes(_FORMAT + json.dumps(asdict(origin)).encode() + b"\n")
 
 
+def join(first: Path, count: int, second: Path, target: Path) -> None:
+    """Write to `target` the first `count` records of a log, and behind them all of another one,
+    which began with what they had left. Its positions go on, and its monotonic time does. LogError
+    when the logs are not of one kind of medium, or the first is shorter."""
+    with LogReader(first) as before, LogReader(second) as after, target.open("wb") as stream:
+        mine, its = before.origin, after.origin
+        if (mine.model, mine.size) != (its.model, its.size):
+            raise LogError(f"{second} is of a {its.model} of {its.size}, {first} of a {mine.model}")
+        stream.write(_FORMAT + json.dumps(asdict(mine)).encode() + b"\n")
+        last = None
+        for record in before.records():
+            if record.position == count:
+                break
+            stream.write(_packed(record) + before.payload(record))
+            last = record
+        if last is None or last.position + 1 != count:
+            raise LogError(f"{first} has no {count} records")
+        gap: int | None = None
+        for record in after.records():
+            gap = last.monotonic_ns - record.monotonic_ns if gap is None else gap
+            payload = _shifted(after, record, count)
+            moved = record._replace(
+                position=record.position + count,
+                monotonic_ns=record.monotonic_ns + gap,
+                payload_length=len(payload),
+            )
+            stream.write(_packed(moved) + payload)
+
+
+def _shifted(log: LogReader, record: Record, count: int) -> bytes:
+    """The payload of a record, when so many come before its log: a cut names positions."""
+    payload = log.payload(record)
+    if record.kind is not Kind.CUT:
+        return payload
+    lost, torn, _ = log.fate(record)
+    told = _json(payload)
+    told |= {
+        "lost": sorted(position + count for position in lost),
+        "position": record.position + count,
+    }
+    told["kept"] = [position + count for position in told.get("kept", ())]
+    if torn:
+        told["torn"] = [torn[0] + count, torn[1]]
+    return json.dumps(told).encode()
+
+
 def _packed(record: Record) -> bytes:
     return _HEADER.pack(
         _MAGIC,

@@ -9,13 +9,14 @@ from typing import Any
 
 from harness.crash import audit, exploration, tally, workers
 from harness.crash.exploration import Exploration
+from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import FILE, Recording
 from harness.crash.sample import choose_sample
 from harness.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import content
-from tests.unit.crash.recordings import LAYOUT, NEW, OLD, Log
+from tests.unit.crash.recordings import LAYOUT, OLD, Log
 
 
 def boot(run: str, state: str, number: int, sample: bool) -> int:
@@ -26,7 +27,8 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     image = content(exploration.sources(found, state, known))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
-    runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in (OLD, NEW))
+    whole = (OLD, found.new.slot_image.read_bytes())
+    runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in whole)
     verdict = Verdict.OLD if runs == OLD else Verdict.NEW
     leave(found, number, state, verdict, block, slot=str(slot), sample=sample)
     return number
@@ -55,7 +57,7 @@ def explore(folder: Path) -> None:
     """Every class, second cuts and a sample: results.json of a run that is complete."""
     found = Recording.load(folder)
     shutil.rmtree(folder / workers.PROOFS, ignore_errors=True)
-    explored = Exploration(found, seed=1)
+    explored = resumed(found, seed=1)
     for number, (state, sample) in enumerate(_wanted(explored)):
         boot(str(folder), state, number, sample)
         proof = Proof.load(folder / workers.PROOFS / f"{number:05}", found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
-from harness.crash import digests, phases, workers
+from harness.crash import digests, phases, questions, workers
 from harness.crash.identity import Identity
 from harness.crash.prove import Proof
 from harness.crash.recording import LOG, Recording, own_files
@@ -95,6 +95,7 @@ def update_log(
     *,
     factory: bool = False,
     careful: bool = False,
+    new: bytes = NEW,
 ) -> None:
     """One update and one rollback: the writes that a gateway makes, as few as show each phase.
 
@@ -104,7 +105,7 @@ def update_log(
     """
     first = MARKED_B if careful else AFTER
     create_log(path, Origin(model="disk", size=base.stat().st_size, base=str(base)))
-    log = Log(path)
+    log = Log(path, new)
     log.mark("boot 1").data().flush()
     if factory:
         log.mark(phases.PROVISION).data().flush()
@@ -128,8 +129,8 @@ def update_log(
 class Log:
     """Appends to a log, word by word."""
 
-    def __init__(self, path: Path) -> None:
-        self.writer = LogWriter(path)
+    def __init__(self, path: Path, new: bytes = NEW) -> None:
+        self.writer, self.new = LogWriter(path), new
 
     def mark(self, name: str) -> "Log":
         self.writer.append(Kind.MARK, payload=name.encode())
@@ -149,8 +150,8 @@ class Log:
 
     def slot(self, name: str) -> "Log":
         """Half of the new version, then the rest."""
-        offset, half = LAYOUT[name].offset, len(NEW) // 2
-        return self.write(offset, NEW[:half]).write(offset + half, NEW[half:])
+        offset, half = LAYOUT[name].offset, len(self.new) // 2
+        return self.write(offset, self.new[:half]).write(offset + half, self.new[half:])
 
     def data(self) -> "Log":
         """The last sector of the data partition, which no file has."""
@@ -158,13 +159,21 @@ class Log:
 
 
 def recording(
-    folder: Path, extra: Extra = lambda _: (), *, factory: bool = False, careful: bool = False
+    folder: Path,
+    extra: Extra = lambda _: (),
+    *,
+    factory: bool = False,
+    careful: bool = False,
+    old: Release | None = None,
+    new: bytes = NEW,
 ) -> Recording:
-    """The whole recording, saved in `folder`/run; `factory`: with cuts in the first boot."""
-    old, new = release(folder / "old", "1.0.0", OLD), release(folder / "new", "1.1.0", NEW)
+    """The whole recording, saved in `folder`/run; `factory`: with cuts in the first boot. `old`: of
+    another recording, `new`: the content of the version that it is updated to."""
+    old = old or release(folder / "old", "1.0.0", OLD)
+    to = release(folder / "new", "1.1.0", new)
     run = folder / "run"
     run.mkdir()
-    update_log(run / "log.bin", old.disk_image, extra, factory=factory, careful=careful)
+    update_log(run / "log.bin", old.disk_image, extra, factory=factory, careful=careful, new=new)
     (run / "probe.raucb").write_bytes(b"probe")
     span = phases.find(run / "log.bin", LAYOUT)
     made = Recording(
@@ -174,7 +183,7 @@ def recording(
         model="disk",
         lab=folder / "lab.yaml",
         old=old,
-        new=new,
+        new=to,
         files=own_files(run),
         start=span.start,
         end=span.end,
@@ -239,6 +248,7 @@ def proof(
         log=digests.of_file(folder / LOG),
         folder=folder,
         factory=found.in_factory(parse(state)[0].at),
+        asked=questions.digest(),
     )
     made.save()
     return made

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -16,12 +17,14 @@ from harness.boards.medium.model import Cut, Loss
 from harness.crash.identity import Identity
 from harness.crash.record import Session, record
 from harness.crash.recording import Recording
+from harness.crash.state import Sources
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.faults.server import UpdateServer
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB
 from harness.images.release import Release
 from harness.verdict import Verdict
+from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE_SLOT, release
 from tests.unit.crash.test_prove import sums
 
@@ -48,12 +51,18 @@ class Device:
     bad: bool = False  # there is a version that fails
     cable: bool = True
     lines: list[str] = field(default_factory=list)
+    new: bytes = NEW
 
     def flash(self, image: Path) -> None:
         self.size = image.stat().st_size
         copy_file(image, self.content)
         create_log(self.write_log, Origin(model="disk", size=self.size, base=str(image)))
         self.log = LogWriter(self.write_log)
+
+    def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
+        self.clock, state = clock, self.folder / "state.img"
+        state.write_bytes(content(Sources.load(state_file)))
+        self.flash(state)
 
     def power_on(self) -> None:
         self.is_on = True
@@ -147,7 +156,7 @@ class Device:
 
     def _install(self) -> None:
         self.trial = "B" if self.slot == "A" else "A"
-        self._write(f"slot-{self.trial}", NEW if self.trial == "B" else OLD)
+        self._write(f"slot-{self.trial}", self.new if self.trial == "B" else OLD)
         self._select(trial=self.trial)
         if self.fault == "writes past its log":
             with self.content.open("r+b") as stream:
