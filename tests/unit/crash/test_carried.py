@@ -44,10 +44,12 @@ def other(explored: Path, tmp_path: Path) -> Recording:
     return Recording.load(tmp_path / "other")
 
 
-def next_one(folder: Path, old: Release, new: bytes = NEXT) -> Recording:
+def next_one(
+    folder: Path, old: Release, new: bytes = NEXT, extra: recordings.Extra = lambda _: ()
+) -> Recording:
     """The next version, recorded on the same device."""
     folder.mkdir()
-    return recording(folder, careful=True, old=old, new=new)
+    return recording(folder, extra, careful=True, old=old, new=new)
 
 
 def reading(other: Recording, more: tuple[int, int], *, slots: str = "") -> list[str]:
@@ -124,6 +126,22 @@ def test_what_no_log_writes_must_be_the_same_in_the_image(other: Recording, tmp_
     run = next_one(tmp_path / "next", old)
     carried.take(run, [other.folder])
     assert read and used(run) == first_cuts(other) - set(read)
+
+
+def test_what_both_write_is_compared_and_who_never_agrees_leaves_no_trace(tmp_path: Path) -> None:
+    place = DATA_END // SECTOR - 3
+    (tmp_path / "first").mkdir()
+    other = recording(tmp_path / "first", wrote(place, b"a"), careful=True)
+    explore(other.folder)
+    read = reading(other, (place, 1), slots="new")
+    run = next_one(tmp_path / "next", other.old, extra=wrote(place, b"b"))
+    carried.take(run, [other.folder])
+    assert read and used(run) == first_cuts(other) - set(read)
+    assert not resumed(run, seed=1).landscape.reads[place]
+
+
+def wrote(sector: int, content: bytes) -> recordings.Extra:
+    return lambda _: [(sector * SECTOR, content * SECTOR)]
 
 
 def test_a_longer_version_counts_as_far_as_it_goes(other: Recording, tmp_path: Path) -> None:
