@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import audit, carried, filesystem, results, tally, workers
+from harness.crash import audit, carried, filesystem, report, results, tally, workers
 from harness.crash.exploration import Exploration
 from harness.crash.explore import resumed
 from harness.crash.identity import Identity
 from harness.crash.recording import Recording, own_files
 from harness.crash.recount import recount
 from harness.errors import ConfigurationError
+from harness.evidence import crash
 from harness.images import release as releases
 from harness.images.release import Digest, Release
 from harness.verdict import Verdict
@@ -230,6 +231,11 @@ def test_an_honest_one_is_counted_again_and_one_of_changed_proofs_is_refused(
     assert 0 < found.counts.decided["carried"] < found.counts.cut_points
     assert found.counts.booted > 0 < found.counts.sampled
     recount(run, found)
+    numbers = crash.record_of(found, run.folder, run.clock).fault
+    assert numbers and numbers.parameters["carried_from"] == [other.id]
+    page = report.write(run.folder).read_text()
+    assert f"{len(found.boots)} boots to a verdict, and " in page and "of other recordings" in page
+    assert f"of recording {other.id:.12}" in page
     proof = next(p for p in workers.proofs(other) if p.state in used(run))
     replace(proof, reads=[*proof.reads, (BOOT, 1)], recording="0" * 64).save()
     with pytest.raises(ConfigurationError, match="is another one"):
