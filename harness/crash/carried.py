@@ -15,8 +15,8 @@ boot that ended badly is never carried: a failure is seen in this recording, or 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -63,21 +63,27 @@ def taken(folder: Path) -> tuple[Source, ...]:
     return parsed(_Content, file_bytes(file, hint=_HINT), file, hint=_HINT).recordings
 
 
+def sources(folder: Path) -> list[Source]:
+    """A recording, and those that it has taken proofs from."""
+    asked = questions.digest()
+    own = Source(folder=folder.resolve(), id=Recording.load(folder).id, asked=asked)
+    return [own, *(replace(each, asked=asked) for each in taken(folder))]
+
+
 def take(recording: Recording, others: Iterable[Path]) -> None:
     """From now on, proofs of these recordings decide states of this one where they hold; and of
     those that they have taken proofs from. ConfigurationError, and nothing is taken, when one is
     not explored, or its boots were not asked the same of the same device."""
     known = {each.id: each for each in taken(recording.folder)}
     for folder in others:
-        own = Source(folder=folder.resolve(), id=Recording.load(folder).id, asked="")
-        for each in (own, *taken(folder)):
-            source = Source(folder=each.folder, id=each.id, asked=questions.digest())
-            if each.id != recording.id:
-                known.setdefault(each.id, source)
-            elif each is own:
-                raise ConfigurationError(
-                    f"{folder}: is the recording itself", hint="its own proofs are always used"
-                )
+        own, *more = sources(folder)
+        if own.id == recording.id:
+            raise ConfigurationError(
+                f"{folder}: is the recording itself", hint="its own proofs are always used"
+            )
+        for each in (own, *more):
+            known.setdefault(each.id, each)
+    known.pop(recording.id, None)
     for source in known.values():
         _recording(recording, source)
     new = recording.folder / f"{FILE}.new"
@@ -89,11 +95,14 @@ def take(recording: Recording, others: Iterable[Path]) -> None:
 def carry(exploration: Exploration) -> None:
     """Add what holds of the proofs that the recording has taken; before any boot of its own is.
     ConfigurationError when a recording that they are of, or a proof, is not what it was."""
-    if sources := taken(exploration.recording.folder):
-        with step("carry", recordings=[str(each.folder) for each in sources]):
-            exploration.carry(
-                lambda: [one for each in sources for one in _holding(exploration, each)]
-            )
+    if known := taken(exploration.recording.folder):
+        carry_from(exploration, known)
+
+
+def carry_from(exploration: Exploration, known: Sequence[Source]) -> None:
+    """Add what holds of the proofs of these."""
+    with step("carry", recordings=[str(each.folder) for each in known]):
+        exploration.carry(lambda: [one for each in known for one in _holding(exploration, each)])
 
 
 def _recording(recording: Recording, source: Source) -> Recording:

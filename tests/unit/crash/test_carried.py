@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import audit, carried, filesystem, results, tally, workers
+from harness.crash import audit, carried, filesystem, report, results, tally, workers
 from harness.crash.exploration import Exploration
 from harness.crash.explore import resumed
 from harness.crash.identity import Identity
 from harness.crash.recording import Recording, own_files
 from harness.crash.recount import recount
 from harness.errors import ConfigurationError
+from harness.evidence import crash
 from harness.images import release as releases
 from harness.images.release import Digest, Release
 from harness.verdict import Verdict
@@ -44,10 +45,12 @@ def other(explored: Path, tmp_path: Path) -> Recording:
     return Recording.load(tmp_path / "other")
 
 
-def next_one(folder: Path, old: Release, new: bytes = NEXT) -> Recording:
+def next_one(
+    folder: Path, old: Release, new: bytes = NEXT, extra: recordings.Extra = lambda _: ()
+) -> Recording:
     """The next version, recorded on the same device."""
     folder.mkdir()
-    return recording(folder, careful=True, old=old, new=new)
+    return recording(folder, extra, careful=True, old=old, new=new)
 
 
 def reading(other: Recording, more: tuple[int, int], *, slots: str = "") -> list[str]:
@@ -124,6 +127,22 @@ def test_what_no_log_writes_must_be_the_same_in_the_image(other: Recording, tmp_
     run = next_one(tmp_path / "next", old)
     carried.take(run, [other.folder])
     assert read and used(run) == first_cuts(other) - set(read)
+
+
+def test_what_both_write_is_compared_and_who_never_agrees_leaves_no_trace(tmp_path: Path) -> None:
+    place = DATA_END // SECTOR - 3
+    (tmp_path / "first").mkdir()
+    other = recording(tmp_path / "first", wrote(place, b"a"), careful=True)
+    explore(other.folder)
+    read = reading(other, (place, 1), slots="new")
+    run = next_one(tmp_path / "next", other.old, extra=wrote(place, b"b"))
+    carried.take(run, [other.folder])
+    assert read and used(run) == first_cuts(other) - set(read)
+    assert not resumed(run, seed=1).landscape.reads[place]
+
+
+def wrote(sector: int, content: bytes) -> recordings.Extra:
+    return lambda _: [(sector * SECTOR, content * SECTOR)]
 
 
 def test_a_longer_version_counts_as_far_as_it_goes(other: Recording, tmp_path: Path) -> None:
@@ -212,6 +231,11 @@ def test_an_honest_one_is_counted_again_and_one_of_changed_proofs_is_refused(
     assert 0 < found.counts.decided["carried"] < found.counts.cut_points
     assert found.counts.booted > 0 < found.counts.sampled
     recount(run, found)
+    numbers = crash.record_of(found, run.folder, run.clock).fault
+    assert numbers and numbers.parameters["carried_from"] == [other.id]
+    page = report.write(run.folder).read_text()
+    assert f"{len(found.boots)} boots to a verdict, and " in page and "of other recordings" in page
+    assert f"of recording {other.id:.12}" in page
     proof = next(p for p in workers.proofs(other) if p.state in used(run))
     replace(proof, reads=[*proof.reads, (BOOT, 1)], recording="0" * 64).save()
     with pytest.raises(ConfigurationError, match="is another one"):

@@ -165,6 +165,17 @@ def before_the_disk(content: Content) -> None:
     content["writes"][4]["offset"] = -512
 
 
+def carried_by_nobody(content: Content) -> None:
+    content["counts"]["decided"]["read-set"] -= 5
+    content["counts"]["decided"]["carried"] = 5
+
+
+def a_carried_failure(content: Content) -> None:
+    number = content["bad"][0]["proof"]
+    proof = next(each for each in content["proofs"] if each["id"] == number)
+    proof["carried"] = "0" * 64
+
+
 CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (of_the_middle, {}, r"writes: 250 records, 40 to 289, are not all from 40 to 554"),
     (a_position_twice, {}, "points: 514 log positions are not one behind each write"),
@@ -198,6 +209,8 @@ CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (disagreement_of_no_sample, {}, r"disagreements\.\S+: of proofs that there are not"),
     (fewer_than_distinct, {}, r"counts: more states than 9,315 cut points"),
     (below_nothing, {}, r"points\.verdicts: "),
+    (carried_by_nobody, {}, r"counts\.decided\.carried: 5, but carried proofs decide 0"),
+    (a_carried_failure, {"bad": True}, r"proofs: a carried one that decides nothing, or failed"),
     (before_the_disk, {}, r"writes\.offset: below 0"),
 ]
 
