@@ -22,8 +22,8 @@ class _Candidates:
     states: list[str]
 
 
-def choose_sample(exploration: Exploration) -> list[str]:
-    """What is still to be sampled; empty when enough was, or no pruned state is left.
+def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
+    """What is still to be sampled, `least` states; empty when enough was, or none is left.
 
     A few for each rule; of the others one half among all cut points, where bulk data wins, one half
     among the kinds of states, where the odd ones have the same chance.
@@ -32,7 +32,7 @@ def choose_sample(exploration: Exploration) -> list[str]:
     samples = exploration.samples()
     had = Counter(_rule(exploration, each.proof.state, each, by) for each, by in samples)
     boots = sum(not each.sample for each in exploration.booted)
-    wanted = max(SAMPLE, round(SAMPLE_SHARE * boots)) - len(samples)
+    wanted = max(least, round(SAMPLE_SHARE * boots)) - len(samples)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
     chosen: list[str] = []
     for rule in sorted({each.rule for each in left}):
