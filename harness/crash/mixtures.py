@@ -207,17 +207,23 @@ class Mixtures:
 
     # More writes
 
-    def subsets(self, rest: Side, seeds: Iterable[int]) -> None:
+    def subsets(self, rest: Side, drawn: Sequence[int]) -> None:
         """Mixtures that are drawn, by the medium's own choice (`harness.boards.medium.loss`)."""
+
+        def loss(index: int) -> Loss:
+            word = (LossKind.SOME, LossKind.TORN)[index % 2]
+            return Loss(kind=word, seed=drawn[index // 2])
+
+        number = 2 * len(drawn)
+        if not any(step.matters for step in self.doubtful):
+            self.count(Family.SUBSET, rest.plain, number, loss)
+            return
         lengths = [step.record.length for step in self.doubtful]
-        for seed in seeds:
-            for word in (LossKind.SOME, LossKind.TORN):
-                loss = Loss(kind=word, seed=seed)
-                fate = choose(lengths, loss)
-                kept: dict[int, int | None] = dict.fromkeys(fate.kept)
-                kept.update([fate.torn] if fate.torn else [])
-                kind = self._mixed(rest, kept)
-                self.count(Family.SUBSET, kind, 1, partial(_always, loss))
+        for each in map(loss, range(number)):
+            fate = choose(lengths, each)
+            kept: dict[int, int | None] = dict.fromkeys(fate.kept)
+            kept.update([fate.torn] if fate.torn else [])
+            self.count(Family.SUBSET, self._mixed(rest, kept), 1, partial(_always, each))
 
     def _mixed(self, rest: Side, kept: Mapping[int, int | None]) -> Kind:
         """Any writes kept, some of them only in part."""

@@ -22,13 +22,13 @@ class _Candidates:
     states: list[str]
 
 
-def least_sample(boots: int) -> int:
+def least_sample(boots: int, least: int = SAMPLE) -> int:
     """How many states are sampled when so many have been booted, if there are as many."""
-    return max(SAMPLE, round(SAMPLE_SHARE * boots))
+    return max(least, round(SAMPLE_SHARE * boots))
 
 
-def choose_sample(exploration: Exploration) -> list[str]:
-    """What is still to be sampled; empty when enough was, or no pruned state is left.
+def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
+    """What is still to be sampled, `least` states; empty when enough was, or none is left.
 
     A few for each rule; of the others one half among all cut points, where bulk data wins, one half
     among the kinds of states, where the odd ones have the same chance.
@@ -37,7 +37,7 @@ def choose_sample(exploration: Exploration) -> list[str]:
     samples = exploration.samples()
     had = Counter(_rule(exploration, each.proof.state, each, by) for each, by in samples)
     boots = sum(not each.sample for each in exploration.booted)
-    wanted = least_sample(boots) - len(samples)
+    wanted = least_sample(boots, least) - len(samples)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
     chosen: list[str] = []
     for rule in sorted({each.rule for each in left}):

@@ -127,6 +127,8 @@ class Lens:
         self.of_slots = np.zeros(len(sectors), np.bool_)
         for image in (image for images in self._expected for image in images):
             self.of_slots |= image != _NO_IMAGE
+        # How many sectors matter before each place.
+        self._mattering = np.concatenate(([0], np.cumsum(self.is_tracked | self.of_slots)))
 
     def column(self, sector: int) -> int:
         """The place of a sector."""
@@ -139,7 +141,7 @@ class Lens:
 
     def matters(self, columns: slice) -> bool:
         """Whether a change there could make another kind."""
-        return bool(self.is_tracked[columns].any() or self.of_slots[columns].any())
+        return bool(self._mattering[columns.start] != self._mattering[columns.stop])
 
     def _expectation(self, first: int, image: Ids) -> Ids:
         """For each sector what a version of a slot has there."""

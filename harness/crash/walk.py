@@ -29,6 +29,7 @@ from harness.crash.writes import Writes
 
 Hashes = npt.NDArray[np.uint64]
 Tears = Callable[[Record], npt.NDArray[np.int64]]
+_NO_CUTS = np.empty(0, np.int64)
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
@@ -108,7 +109,8 @@ class Walk:
     def _step(self, record: Record) -> Step:
         ids, first = self.writes.ids(record), self._lens.column(record.offset // SECTOR)
         matters = self._lens.matters(slice(first, first + len(ids)))
-        return Step(record, first, ids, matters, self._tears(record))
+        cuts = self._tears(record) if len(ids) > 1 else _NO_CUTS
+        return Step(record, first, ids, matters, cuts)
 
     def _add(self, step: Step) -> None:
         step.clashes = [other for other in self._open if other.overlaps(step)]
@@ -118,7 +120,7 @@ class Walk:
         step.change = self._effect(step)
         equal = self._now.wrong == 0
         self._now.apply(step.change)
-        if step.change.relevant or (equal != (self._now.wrong == 0)).any():
+        if step.change.active and (step.change.relevant or (equal != (self._now.wrong == 0)).any()):
             self._whole = None
         self._open.append(step)
 
@@ -168,7 +170,8 @@ class Walk:
             kept = Side(LossKind.WITHOUT, self._now, everything, changes)
             if mixed:
                 self._mix(found, at, kept)
-            self._tear(found, kept)
+            if len(doubtful[-1].ids) > 1:
+                self._tear(found, kept)
         self.families.update(found.families)
         self.points[at] = found.kinds
         if len(found.kinds) == 1:  # of a card nearly all: a few counters do for them
@@ -191,6 +194,8 @@ class Walk:
                 found.pairs(side)
         if len(doubtful) > 1:
             for index, step in enumerate(doubtful):
+                if not len(step.cuts):
+                    continue
                 found.tear(Family.BORDER, lost, index, step.cuts)
                 if index < len(doubtful) - 1:
                     found.tear(Family.BORDER, kept, index, step.cuts)

@@ -184,7 +184,7 @@ def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
         exploration.add(made, sample=False)
     counts = tally.tally(exploration, seconds=1.0, jobs=1).counts
     rules = Counter[str]()
-    for state in choose_sample(exploration):
+    for state in choose_sample(exploration, least=0):
         by = exploration.decider(state)
         drawn = exploration.add(proof(found, state, sample=True), sample=True)
         assert by
@@ -193,7 +193,7 @@ def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
     used = {rule for rule, number in counts.decided.items() if number} - {"booted"}
     assert used <= set(rules) and {"equal-content", "read-set"} <= used
     assert min(rules.values()) >= OF_EACH_RULE
-    assert choose_sample(exploration) == []
+    assert choose_sample(exploration, least=0) == []
 
 
 def test_a_card_is_read_again_as_if_it_had_a_cache(tmp_path: Path) -> None:
