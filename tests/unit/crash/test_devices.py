@@ -155,7 +155,7 @@ def scribbled(folder: Path, seed: int) -> Recording:
 
 def journalled(folder: Path, seed: int) -> Recording:
     """Two transactions in the journal of the data partition, as debugfs writes them, and then in
-    their places; only the superblock is stable before."""
+    their places, the superblock first: each may be torn."""
     chance, (found, log) = random.Random(seed), begun(folder)
     image = folder / "journalled.img"
     image.write_bytes(found.base.read_bytes())
@@ -177,7 +177,7 @@ def journalled(folder: Path, seed: int) -> Recording:
     differs = [at for at in range(0, len(old), 1024) if old[at : at + 1024] != new[at : at + 1024]]
     superblock = MIB + 1024
     assert superblock in differs
-    log.write(superblock, new[superblock : superblock + 1024]).flush()
+    log.write(superblock, new[superblock : superblock + 1024])
     for number, at in enumerate(each for each in differs if each != superblock):
         log.write(at, new[at : at + 1024])
         if number % 3 == seed:
