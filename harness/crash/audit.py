@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from harness.boards.medium.files import copy_file, copy_range, write_all
 from harness.crash.base import Base
@@ -25,12 +24,17 @@ from harness.crash.classes import Kind
 from harness.crash.contents import SECTOR
 from harness.crash.exploration import Booted, Exploration
 from harness.crash.readers import DataReader, Reading, selection
+from harness.crash.recording import Recording
 from harness.crash.results import Audit
+from harness.crash.schema import file_bytes, parsed
+from harness.crash.state import possible
 from harness.errors import ConfigurationError
 from harness.log import progress
 
 Outcome = tuple[object, ...]
 FILE = "audit.json"
+UNFINISHED = "0" * 64  # covers nothing: something was told apart, and has to be decided first
+_HINT = "delete it and explore again"
 _AHEAD = 8  # copies of the data partition that wait for e2fsck
 
 
@@ -59,17 +63,19 @@ def audit(
 
 
 def covers(exploration: Exploration) -> str:
-    """A digest of all boots, and of how many kinds and cut points they decide; in whatever order
-    they came back."""
+    """A digest of the recording, of all boots with what they wrote, of what was told apart, and of
+    how many kinds and cut points are decided; in whatever order the boots came back."""
     kinds = [kind for each in exploration.deciding().values() for kind in each]
-    boots = sorted((each.proof.recording, each.proof.state) for each in exploration.deciders)
-    told = [boots, len(kinds), sum(kind.count for kind in kinds)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    proofs = (each.proof for each in exploration.deciders)
+    boots = sorted((proof.recording, proof.state, proof.log.sha256) for proof in proofs)
+    told = [exploration.recording.id, boots, len(kinds), sum(kind.count for kind in kinds)]
+    text = json.dumps([*told, sorted(exploration.apart)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def made(exploration: Exploration) -> Audit | None:
     """The audit of all that is decided now, if there is one."""
-    found = load(exploration.recording.folder)
+    found = load(exploration.recording)
     return found if found and found.covers == covers(exploration) else None
 
 
@@ -80,18 +86,16 @@ def save(made: Audit, folder: Path) -> None:
     new.replace(folder / FILE)
 
 
-def load(folder: Path) -> Audit | None:
+def load(recording: Recording) -> Audit | None:
     """The last one of a recording, None when there was none; ConfigurationError when it is
     damaged."""
-    path = folder / FILE
-    try:
-        return TypeAdapter(Audit).validate_json(path.read_bytes())
-    except FileNotFoundError:
+    file = recording.folder / FILE
+    if not file.exists():
         return None
-    except (OSError, ValidationError) as error:
-        raise ConfigurationError(
-            f"{path}: no audit: {error}", hint="delete it and explore again"
-        ) from error
+    found = parsed(Audit, file_bytes(file, hint=_HINT), file, hint=_HINT)
+    if wrong := [state for state in found.odd if not possible(state, recording.end)]:
+        raise ConfigurationError(f"{file}: odd: {wrong[0][:80]!r} is no crash state", hint=_HINT)
+    return found
 
 
 def _told(wanted: Outcome, found: Outcome) -> str:

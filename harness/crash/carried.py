@@ -175,7 +175,7 @@ def _holding(exploration: Exploration, source: Source) -> Iterator[Booted]:
     for proof in workers.proofs(recording):
         if not other.fits(proof):
             continue
-        booted = other.add(proof, sample=(proof.folder / workers.SAMPLE_MARK).exists())
+        booted = other.add(proof, sample=proof.sample)
         if booted.sample or proof.verdict.failed or proof.asked != source.asked:
             continue
         if _named(exploration.recording, recording, proof) != proof.final:

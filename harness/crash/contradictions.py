@@ -138,7 +138,11 @@ def _backing(found: "Results") -> Iterator[str]:
     for each in found.bad:
         bad[each.verdict] += each.count
         by = proofs.get(each.proof)
-        if by is None or not by.decides or not _worsened(by, each.verdict) or not each.count:
+        if (
+            by is None
+            or not _worsened(by, each.verdict)
+            or (not by.decides if each.count else by.carried)
+        ):
             yield f"bad.{each.state[:80]}: no proof {each.proof!r} that ends {each.verdict}"
     for verdict in (each for each in Verdict if found.count(each)):
         if verdict not in ends and not bad[verdict]:
@@ -149,10 +153,10 @@ def _backing(found: "Results") -> Iterator[str]:
         found.count(verdict) for verdict in Verdict if verdict.failed
     ):
         yield "bad: more cut points than are bad"
-    # A boot that failed itself fails wherever it decides.
+    # A boot that failed itself fails wherever it decides, and also when it decides nothing.
     named = {each.proof for each in found.bad}
     for proof in found.proofs:
-        if proof.verdict.failed and proof.decides and proof.id not in named:
+        if proof.verdict.failed and proof.id not in named:
             yield f"proofs.{proof.id}: ended {proof.verdict}, but no bad state names it"
 
 
@@ -166,8 +170,7 @@ def _endings(found: "Results") -> Iterator[str]:
     if counts.disagreements != len(found.disagreements):
         yield f"counts.disagreements: {counts.disagreements}, {len(found.disagreements)} are named"
     for each in found.disagreements:
-        sample = proofs.get(each.sample_proof)
-        if each.proof not in proofs or sample is None or not sample.sample:
+        if each.proof not in proofs or each.sample_proof not in proofs:
             yield f"disagreements.{each.state[:80]}: of proofs that there are not"
     if found.complete and (counts.undecided or counts.nested.missing):
         yield "complete: true, but something is undecided or missing"

@@ -6,7 +6,7 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -117,6 +117,8 @@ class Exploration:
             if self._format.CHECKSUM
         ]
         self.landscape = Landscape(self._contents, flashed, slots, self.system, checked)
+        for first, count in self._copies:  # the judge reads both, whatever a boot does
+            self.landscape.reads[first : first + count] = True
         self._structures = Structures.of(recording.old)
         self._tears = Borders(recording.layout, self.system)
         self.base = Image(self._contents, recording.base)  # what was flashed
@@ -131,7 +133,7 @@ class Exploration:
             )
         }
         self._add_group("")
-        self._apart: set[str] = set()
+        self.apart: set[str] = set()  # see `tell_apart`
         self._stale = True
 
     # What there is
@@ -159,8 +161,8 @@ class Exploration:
     def tell_apart(self, states: Iterable[str]) -> bool:
         """States whose kinds must not be taken for like any other, whatever the rules say: their
         readers have said otherwise (`audit`). Whether any of them is new."""
-        new = set(states) - self._apart
-        self._apart |= new
+        new = set(states) - self.apart
+        self.apart |= new
         self._stale |= bool(new)
         return bool(new)
 
@@ -171,7 +173,7 @@ class Exploration:
     def _classify(self) -> None:
         self.landscape.survey()
         tracked = self.landscape.tracked
-        for state in self._apart:
+        for state in self.apart:
             self.landscape.tell_apart(self.left(state).at(tracked), state)
         self.classes = Classes(self.seed)
         for group in self.groups:
@@ -317,6 +319,8 @@ class Exploration:
         """The sectors that a boot of `base` depends on: what it read, and what recovery wrote."""
         land = self.landscape
         reads = _mask(proof.reads, land.sectors)
+        for first, count in self._copies:
+            reads[first : first + count] = True
         judged = _mask(proof.reads_judged, land.sectors)
         for name in land.slots:
             if proof.slot and name != proof.slot:
@@ -401,6 +405,16 @@ class Exploration:
             if each.sample
         )
         return [(each, by) for each, by in pairs if by is not None]
+
+    def checks(self) -> Iterator[tuple[Booted, Booted]]:
+        """Each boot, of the sample or not, with each other one that decides its state as well: they
+        must have ended alike. A boot that was late, or made by hand, is a check like any other."""
+        self.refresh()
+        for each in self.booted:
+            one = StateClass(self._picture_of(each.base), each.slots, each.proof.factory)
+            for by in self.deciders:
+                if by is not each and self._agreeing(by, [one])[0]:
+                    yield each, by
 
     def decider(self, state: str) -> Booted | None:
         """The boot that decides any state, if one does."""

@@ -24,6 +24,7 @@ from harness.crash.exploration import Exploration
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
 from harness.crash.sample import choose_sample
+from harness.crash.schema import file_bytes
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
 from harness.log import progress, step
@@ -135,9 +136,8 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     for proof in workers.proofs(recording):
         if not exploration.fits(proof):
             continue
-        sample = (proof.folder / workers.SAMPLE_MARK).exists()
-        exploration.add(proof, sample=sample)
-    if made := audit.load(recording.folder):
+        exploration.add(proof, sample=proof.sample)
+    if made := audit.load(recording):
         exploration.tell_apart(made.odd)
     return exploration
 
@@ -147,14 +147,16 @@ def _audit(run: _Run) -> None:
     exploration = run.exploration
     if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
         exploration.nest()
-    before = audit.load(exploration.recording.folder)
+    before = audit.load(exploration.recording)
     odd = dict(before.odd) if before else {}
     while not run.bad and audit.made(exploration) is None:
         with step("audit"):
             made = audit.audit(exploration, exploration.deciding(), threads=run.plan.jobs)
         odd |= made.odd
-        audit.save(replace(made, odd=odd), exploration.recording.folder)
         exploration.tell_apart(made.odd)
+        if made.odd:
+            made = replace(made, covers=audit.UNFINISHED)
+        audit.save(replace(made, odd=odd), exploration.recording.folder)
         _decide(run, exploration.undecided)
 
 
@@ -248,8 +250,8 @@ def _seed(folder: Path, asked: int | None) -> int:
     exploration that was interrupted goes on with the same states."""
     file = folder / SEED
     if asked is None and file.exists():
-        text = file.read_text(encoding="ascii").strip()
-        if not text.isdecimal():
+        text = file_bytes(file, hint="delete it")[:20].decode(errors="replace").strip()
+        if not re.fullmatch(r"\d{1,14}", text, re.ASCII):
             raise ConfigurationError(f"{file}: {text!r} is no seed", hint="delete it")
         return int(text)
     seed = secrets.randbelow(1 << 32) if asked is None else asked
@@ -266,5 +268,5 @@ def _earlier(folder: Path) -> float:
 
 
 def _next_number(folder: Path) -> int:
-    taken = [int(path.name) for path in (folder / workers.PROOFS).glob("[0-9]*")]
+    taken = [int(p.name) for p in (folder / workers.PROOFS).glob("[0-9]*") if p.name.isdecimal()]
     return max(taken, default=-1) + 1

@@ -29,7 +29,7 @@ _SUPERBLOCK = 1024  # byte offset in the file system, and its size
 # In the superblock: s_feature_incompat, s_feature_ro_compat, s_uuid, s_desc_size, s_checksum_seed
 # (https://docs.kernel.org/filesystems/ext4/super.html).
 _INCOMPAT, _RO_COMPAT, _UUID, _DESC_SIZE, _SEED = 0x60, 0x64, 0x68, 0xFE, 0x270
-_64BIT, _CSUM_SEED, _METADATA_CSUM = 0x80, 0x2000, 0x400
+_64BIT, _EA_INODE, _CSUM_SEED, _METADATA_CSUM = 0x80, 0x400, 0x2000, 0x400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class FileSystem:
     inodes_per_group: int
     descriptor_size: int  # bytes of a group descriptor
     checksums: bool  # inodes, descriptors and all other metadata have one
+    counted_inodes: bool  # feature ea_inode: an inode's version may be a number of references
     seed: int  # of these checksums
     journal: tuple[int, ...]  # the journal's blocks, in order, as blocks of the file system
     parts: tuple[
@@ -105,6 +106,7 @@ def _geometry(superblock: bytes) -> dict[str, Any]:
         "inode_size": inode_size,
         "inodes_per_group": inodes,
         "descriptor_size": wide if incompatible & _64BIT else 32,
+        "counted_inodes": bool(incompatible & _EA_INODE),
         "checksums": bool(read_only & _METADATA_CSUM),
         "seed": seed,
     }

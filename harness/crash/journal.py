@@ -20,6 +20,7 @@ _MAGIC = 0xC03B3998
 _DESCRIPTOR, _COMMIT, _REVOKE = 1, 2, 5
 _CSUM_V3, _64BIT, _REVOKES = 0x10, 0x2, 0x1
 _KNOWN = _CSUM_V3 | _64BIT | _REVOKES
+_CRC32C = 4  # s_checksum_type
 _ESCAPED, _SAME_UUID, _LAST = 1, 2, 8
 
 Block = tuple[int, ...]  # the contents' numbers of a block's sectors
@@ -65,6 +66,8 @@ class Journal:
         if not (needed and features & _CSUM_V3):
             return Recovery(unknown=True)
         seed = checksum(head[0x30:0x40])
+        if not 0 < first <= start < self._length:
+            return Recovery(unknown=True)
         scan = _Scan(self, read, seed, wide=bool(features & _64BIT), first=first)
         return scan.run(start, sequence)
 
@@ -79,7 +82,10 @@ class Journal:
             and compatible == read_only == bytes(4)
             and (
                 not features & _CSUM_V3  # as mkfs makes it
-                or bool(stored == checksum(head[:0xFC] + bytes(4) + head[0x100:1024]))
+                or (
+                    head[0x50] == _CRC32C
+                    and bool(stored == checksum(head[:0xFC] + bytes(4) + head[0x100:1024]))
+                )
             )
         )
 
@@ -115,10 +121,12 @@ class Journal:
                 break
         return found
 
-    def revoked(self, block: Block, *, wide: bool) -> list[int]:
-        """The blocks of a revocation."""
+    def revoked(self, block: Block, *, wide: bool) -> list[int] | None:
+        """The blocks of a revocation, None when it says that it is longer than it is."""
         data = self._data(block)
-        end = min(struct.unpack_from(">I", data, 12)[0], self._block_size - 4)
+        end = struct.unpack_from(">I", data, 12)[0]
+        if end > self._block_size - 4:
+            return None
         size, form = (8, ">Q") if wide else (4, ">I")
         return [struct.unpack_from(form, data, at)[0] for at in range(16, end - size + 1, size)]
 
@@ -127,6 +135,10 @@ class Journal:
         data = self._data(block)
         stored = struct.unpack_from(">I", data, 16)[0]
         return bool(stored == checksum(data[:16] + bytes(4) + data[20:], seed))
+
+    def commit_time(self, block: Block) -> int:
+        """Seconds in a commit block, whole or not."""
+        return int(struct.unpack_from(">Q", self._data(block), 0x30)[0])
 
     def data_right(self, block: Block, sequence: int, seed: int, promised: int) -> bool:
         """Whether a journalled block is what its tag promises."""
@@ -158,7 +170,7 @@ class _Scan:
         self._revoked: dict[int, int] = {}  # file system block -> newest sequence
 
     def run(self, start: int, sequence: int) -> Recovery:
-        at, known, suspect, torn = start, True, False, False
+        at, known, suspect, torn, last = start, True, False, False, 0
         pending: list[tuple[int, int, int, Block]] = []
         revokes: list[int] = []
         for _ in range(self._journal.length):
@@ -176,11 +188,17 @@ class _Scan:
                     pending.append((target, flags, checksum, self._read(at)))
                     at = self._next(at, 1)
             elif kind == _REVOKE:
-                revokes += self._journal.revoked(block, wide=self._wide)
+                found = self._journal.revoked(block, wide=self._wide)
+                suspect = suspect or found is None
+                revokes += found or []
             elif kind == _COMMIT:
+                time = self._journal.commit_time(block)
                 if not self._journal.commit_right(block, self._seed):
-                    torn = True
+                    if suspect:  # jbd2 ends the whole recovery with an error
+                        return Recovery(unknown=True)
+                    torn = time >= last  # an older one is taken for one that was left there
                     break
+                last = time
                 known = known and not suspect and self._commit(sequence, pending, revokes)
                 pending, revokes, sequence = [], [], (sequence + 1) & 0xFFFFFFFF
             else:

@@ -118,7 +118,7 @@ class Landscape:
         self._in_journal: Mask = np.zeros(self.sectors, np.bool_)
         self._recovered: Mask = np.zeros(self.sectors, np.bool_)
         self._journal: Journal | None = None
-        self._plain: dict[Block, Block] = {}  # of the superblock's two sectors
+        self._plain: dict[Block, tuple[Block, bool]] = {}  # of the superblock's two sectors
         self._metadata = Metadata(data) if data else None
         self._plain_inodes: dict[tuple[int, int], int] = {}
         self._accepted: dict[tuple[int, int], bool] = {}
@@ -186,7 +186,9 @@ class Landscape:
                 first = self._data.sector(block)
                 self._put(seen, first, content)
                 self._recovered[first : first + len(content)] = True
-            self._strip_superblock(self._data, seen)
+            if recovery.blocks and (after := self._refused(seen)):
+                odd += b"after" + after
+            odd += b"refused" * (not self._strip_superblock(self._data, seen))
             self._strip_inodes(seen)
         for one in self._checked:
             self._strip_torn(one, seen, ids, base)
@@ -248,7 +250,9 @@ class Landscape:
         superblock = b"".join(map(self.contents.data, pair))
         if not superblock_accepted(superblock):
             return Recovery(unknown=True)
-        return self._journal.recovery(read, needed=needs_recovery(superblock))
+        found = self._journal.recovery(read, needed=needs_recovery(superblock))
+        end = data.length // data.block_size
+        return found if all(block < end for block in found.blocks) else Recovery(unknown=True)
 
     def _refused(self, seen: Ids) -> bytes:
         """What their readers will not accept of inodes and group descriptors, as it is before
@@ -279,16 +283,18 @@ class Landscape:
             if column >= 0:
                 seen[column] = number
 
-    def _strip_superblock(self, data: FileSystem, seen: Ids) -> None:
+    def _strip_superblock(self, data: FileSystem, seen: Ids) -> bool:
+        """Take its bookkeeping out; whether it is one that its readers accept."""
         columns = self._seen_column[data.superblock : data.superblock + 2].tolist()
-        if min(columns) < 0:  # not read, or never written
-            return
+        if min(columns) < 0:  # never written
+            return True
         pair = (int(seen[columns[0]]), int(seen[columns[1]]))
         if pair not in self._plain:
             whole = b"".join(map(self.contents.data, pair))
             first, second = self.contents.ids(plain_superblock(whole)).tolist()
-            self._plain[pair] = (first, second)
-        seen[columns[0]], seen[columns[1]] = self._plain[pair]
+            self._plain[pair] = (first, second), superblock_accepted(whole)
+        (seen[columns[0]], seen[columns[1]]), accepted = self._plain[pair]
+        return accepted
 
     def _strip_inodes(self, seen: Ids) -> None:
         for column, sector in self._columns_of_inodes:

@@ -21,25 +21,27 @@ _STATE_OF_MOUNT, _RECOVER = 0x60, 0x4  # s_feature_incompat: the journal needs r
 _METADATA_CSUM = 0x400  # s_feature_ro_compat
 
 # Offset and length in the superblock of what differs from mount to mount without any consequence.
-# The counters of free blocks and inodes are computed anew at each mount.
+# The counters of free blocks and inodes are computed anew at each mount. The mount count is one of
+# them as long as no number of mounts causes a check (`plain_superblock`).
 _OF_SUPERBLOCK = (
     (0x0C, 8),  # s_free_blocks_count_lo, s_free_inodes_count
     (0x2C, 8),  # s_mtime, s_wtime
-    (0x34, 2),  # s_mnt_count: -1 is the limit, so it never causes a check
     (0x88, 64),  # s_last_mounted
     (0x158, 4),  # s_free_blocks_count_hi
     (0x178, 8),  # s_kbytes_written
     (0x274, 2),  # s_wtime_hi, s_mtime_hi
     (0x3FC, 4),  # s_checksum
 )
-# The same of an inode. Not i_dtime, which links orphans.
+_MOUNTS, _MOST_MOUNTS = 0x34, 0x36  # s_mnt_count, s_max_mnt_count (0 or less: no limit)
+# The same of an inode. Not i_dtime, which links orphans. What lies behind byte 128 is there as far
+# as i_extra_isize says; behind that are extended attributes.
 _OF_INODE = (
     (0x08, 12),  # i_atime, i_ctime, i_mtime
     (0x24, 4),  # l_i_version
     (0x7C, 2),  # l_i_checksum_lo
     (0x82, 2),  # i_checksum_hi
     # i_ctime_extra, i_mtime_extra, i_atime_extra, i_crtime, i_crtime_extra, i_version_hi
-    (0x84, 24),
+    *((place, 4) for place in range(0x84, 0x9C, 4)),
 )
 _INODE = 256  # bytes; inodes of another size count with all that is in them
 _SUM_LOW, _SUM_HIGH, _EXTRA = 0x7C, 0x82, 0x80  # in an inode: checksum, i_extra_isize
@@ -71,6 +73,8 @@ def plain_superblock(superblock: bytes) -> bytes:
         return superblock
     plain = bytearray(superblock)
     _zero(plain, 0, _OF_SUPERBLOCK)
+    if struct.unpack_from("<h", plain, _MOST_MOUNTS)[0] <= 0:
+        _zero(plain, 0, ((_MOUNTS, 2),))
     incompatible = struct.unpack_from("<I", plain, _STATE_OF_MOUNT)[0]
     struct.pack_into("<I", plain, _STATE_OF_MOUNT, incompatible & ~_RECOVER)
     return bytes(plain)
@@ -91,7 +95,7 @@ class Metadata:
         sectors = system.inodes_per_group * system.inode_size // 512
         for group, block in enumerate(tables):
             first = group * system.inodes_per_group + 1
-            if system.inode_size == _INODE:
+            if system.inode_size == _INODE and not system.counted_inodes:
                 for index in range(sectors):
                     self.inodes[system.sector(block) + index] = first + index * (512 // _INODE)
         descriptors = [first for first, _, name in system.parts if name == DESCRIPTORS]
@@ -106,7 +110,8 @@ class Metadata:
         plain = bytearray(data)
         for at, number in self._inodes(sector):
             if self._inode_accepted(number, data[at : at + _INODE]):
-                _zero(plain, at, _OF_INODE)
+                end = 0x80 + struct.unpack_from("<H", data, at + _EXTRA)[0]
+                _zero(plain, at, [each for each in _OF_INODE if sum(each) <= max(end, 0x80)])
         return bytes(plain)
 
     def accepted(self, sector: int, data: bytes) -> bool:

@@ -62,6 +62,7 @@ class Proof:
     log: Digest  # of the write log
     folder: Path
     factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
+    sample: bool = False  # booted although another boot had decided it
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
     selected: Selected | None = None  # by the state, before it was booted
     asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
@@ -87,7 +88,7 @@ class Proof:
                 f" {recording.id:.12}",
                 hint=_AGAIN,
             )
-        content = {"folder": str(folder), **json.loads(text)}
+        content = {**json.loads(text), "folder": str(folder)}
         found = parsed(cls, json.dumps(content).encode(), file, hint=_AGAIN)
         if problems := list(found._misfits(recording)):
             raise ConfigurationError.of(str(file), problems, hint=_AGAIN)
@@ -127,10 +128,12 @@ def prove(
     folder: Path,
     *,
     comes_back: bool = True,
+    sample: bool = False,
 ) -> Proof:
-    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it;
-    `comes_back` False leaves out the reboot after the probe, except in the factory's first boot,
-    whose question is whether an identity stays.
+    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it.
+
+    `sample`: another boot has decided it already. `comes_back` False leaves out the reboot after
+    the probe, except in the factory's first boot, whose question is whether an identity stays.
 
     The caller holds the board and runs `serving`. LabError when the bench fails: then there is no
     verdict. The board is off afterwards in any case.
@@ -167,6 +170,7 @@ def prove(
         log=digests.of_file(folder / LOG),
         folder=folder,
         factory=factory,
+        sample=sample,
         came_back=probe.BACK in {each.name for each in judgement.invariants},
         selected=chosen,
         asked=questions.digest(),

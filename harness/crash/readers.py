@@ -18,6 +18,7 @@ from harness.errors import LabError
 
 Reading = tuple[int, int, int, bytes]
 _SECONDS = 120.0
+_CHECKED = ((0x40, 4), (0x276, 1))  # s_lastcheck, s_lastcheck_hi: that e2fsck was there just now
 _KNOWN = range(16)  # exit codes of e2fsck(8) that tell of the file system: 16 and up, of the call
 
 
@@ -26,7 +27,8 @@ class DataReader:
 
     def __init__(self, system: FileSystem, clock: datetime) -> None:
         self._system, self._metadata = system, Metadata(system)
-        self._environment = {"E2FSPROGS_FAKE_TIME": str(int(clock.timestamp())), "LC_ALL": "C"}
+        now = str(int(clock.timestamp()))  # by the names that older and newer versions read
+        self._environment = {"E2FSCK_TIME": now, "E2FSPROGS_FAKE_TIME": now, "LC_ALL": "C"}
 
     def read(self, image: Path, runs: Sequence[tuple[int, int]]) -> Reading:
         """What it makes of a data partition in a file, which it repairs in place.
@@ -59,7 +61,9 @@ class DataReader:
                 data[at : at + SECTOR] = plain
             elif 0 <= (half := sector - self._system.superblock) < 2:
                 start = self._system.superblock * SECTOR - self._system.offset
-                whole = plain_superblock(os.pread(image, 2 * SECTOR, start))
+                whole = bytearray(plain_superblock(os.pread(image, 2 * SECTOR, start)))
+                for field, length in _CHECKED:
+                    whole[field : field + length] = bytes(length)
                 data[at : at + SECTOR] = whole[half * SECTOR : (half + 1) * SECTOR]
         return bytes(data)
 

@@ -1,7 +1,9 @@
-"""Results worked out anew from recording and proofs, and compared: before anybody signs them."""
+"""Results worked out anew from recording and proofs, compared, and the real readers asked again:
+before anybody signs them."""
 
 from dataclasses import fields
 
+from harness.crash import audit
 from harness.crash.explore import resumed
 from harness.crash.recording import Recording
 from harness.crash.results import FILE, Results
@@ -21,6 +23,14 @@ def recount(recording: Recording, found: Results) -> None:
         if found.counts.nested.cut_points:
             exploration.nest()
         again = tally(exploration, seconds=0, jobs=1)
+    with step("audit", run=str(recording.folder)):
+        odd = audit.audit(exploration, exploration.deciding()).odd
+    if odd:
+        raise ConfigurationError(
+            f"{recording.folder / audit.FILE}: the real readers tell more states apart:"
+            f" {', '.join(sorted(odd)[:5])}",
+            hint=f"explore it again: harness crash explore {recording.folder}",
+        )
     if other := [name for name in FACTS if getattr(found, name) != getattr(again, name)]:
         raise ConfigurationError(
             f"{recording.folder / FILE}: {', '.join(other)}: not what recording and proofs come to",

@@ -269,7 +269,7 @@ class Results:
             "the exploration was ended before it was complete": not self.complete,
             f"{counts.undecided:,} cut points are undecided": counts.undecided,
             f"{counts.nested.missing:,} boots of second cuts are missing": counts.nested.missing,
-            f"{counts.disagreements:,} sampled states came out otherwise than they were decided": (
+            f"{counts.disagreements:,} states came out otherwise than they were decided": (
                 counts.disagreements or self.disagreements
             ),
             "no cut point was explored": not counts.cut_points,

@@ -249,8 +249,9 @@ def _id(each: Booted) -> str:
 
 
 def _bad(exploration: Exploration) -> Iterator[results.Bad]:
-    """One line for each class of states that ends badly, nested ones included."""
-    decided = exploration.decided()
+    """One line for each class of states that ends badly, nested ones included, and for each boot
+    that did and decides none."""
+    decided, named = exploration.decided(), set[int | str]()
     for group in exploration.groups:
         counts: dict[StateClass, results.Bad] = {}
         for at, kinds in sorted(group.points.items()):
@@ -274,14 +275,24 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
                         at=first,
                         count=count,
                     )
+        named |= {each.proof for each in counts.values()}
         yield from counts.values()
+    for each in exploration.booted:
+        at = parse(each.proof.state)[0].at
+        verdict, why = verdict_of(exploration.recording, at, each.proof)
+        if verdict.failed and _id(each) not in named:  # it decides nothing: nothing is forgotten
+            yield results.Bad(
+                state=each.proof.state, verdict=verdict, why=why, proof=_id(each), at=at, count=0
+            )
 
 
 def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
-    """Samples that came out otherwise than the boot that had decided them."""
-    for each, by in exploration.samples():
+    """Boots that came out otherwise than one that decides their state, too."""
+    told = set[Booted]()
+    for each, by in exploration.checks():
         expected, got = ((e.proof.verdict, e.proof.final, e.proof.slot) for e in (by, each))
-        if expected != got:
+        if expected != got and each not in told:
+            told.add(each)
             yield results.Disagreement(
                 state=each.proof.state,
                 expected=" ".join(filter(None, expected)),

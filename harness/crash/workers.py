@@ -19,7 +19,6 @@ from harness.crash.recording import Recording
 from harness.errors import ConfigurationError, LabError
 
 PROOFS = "proofs"
-SAMPLE_MARK = "sample"
 _BOARDS = 512  # more than any host has cores
 
 
@@ -34,15 +33,13 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     folder = recording.folder / PROOFS / f"{number:05}"
     shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
     folder.mkdir(parents=True)
-    if sample:
-        (folder / SAMPLE_MARK).touch()
     # A card's state has hundreds of thousands of extents: more bytes than the boot writes.
     with tempfile.TemporaryDirectory() as scratch:
         state_file = Path(scratch) / "state.json"
         extents_file(recording, state, state_file)
         with _any_board(recording) as board, serving(recording):
             more = comes_back(recording, state, sample=sample)
-            prove(recording, board, state, state_file, folder, comes_back=more)
+            prove(recording, board, state, state_file, folder, comes_back=more, sample=sample)
     return number
 
 

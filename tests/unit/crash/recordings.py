@@ -228,8 +228,6 @@ def proof(
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
     folder = found.folder / workers.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
-    if sample:
-        (folder / workers.SAMPLE_MARK).touch()
     create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
     log = Log(folder / LOG)
     wrote(log)
@@ -247,6 +245,7 @@ def proof(
         seconds=1.0,
         log=digests.of_file(folder / LOG),
         folder=folder,
+        sample=sample,
         factory=found.in_factory(parse(state)[0].at),
         asked=questions.digest(),
     )

@@ -1,7 +1,10 @@
 """The real readers agree with what is taken for alike, and they are heard when they do not."""
 
+import json
+import os
 import struct
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from harness.clients import u_boot_environment
 from harness.crash import audit, results
 from harness.crash.exploration import Booted, Exploration
+from harness.crash.explore import resumed
 from harness.crash.filesystem import checksum
 from harness.crash.readers import selection
 from harness.errors import ConfigurationError, LabError
@@ -98,14 +102,36 @@ def test_it_holds_until_something_else_is_decided(tmp_path: Path) -> None:
     assert audit.made(exploration) is None
 
 
+def test_what_was_told_apart_must_not_be_lost(tmp_path: Path) -> None:
+    """An audit without it says nothing of what is decided then."""
+    found = recording(tmp_path, lambda image: list(mounted(image)))
+    exploration = Exploration(found, seed=1)
+    torn, whole = torn_and_whole(exploration)
+    booted(exploration, whole)
+    exploration.tell_apart([torn])
+    made = replace(audit.audit(exploration, exploration.deciding()), odd={torn: "e2fsck -p: 8"})
+    audit.save(made, found.folder)
+    assert audit.made(resumed(found, seed=1)) == made
+    audit.save(replace(made, odd={}), found.folder)
+    assert audit.made(resumed(found, seed=1)) is None
+
+
 def test_it_is_kept_with_the_recording(tmp_path: Path) -> None:
-    assert audit.load(tmp_path) is None
+    found = recording(tmp_path)
+    assert audit.load(found) is None
     made = results.Audit(kinds=3, boots=2, covers="0" * 64, odd={"9/all": "e2fsck -p: 8, not 0"})
-    audit.save(made, tmp_path)
-    assert audit.load(tmp_path) == made
-    (tmp_path / audit.FILE).write_text("{}")
-    with pytest.raises(ConfigurationError, match="no audit"):
-        audit.load(tmp_path)
+    audit.save(made, found.folder)
+    assert audit.load(found) == made
+    file = found.folder / audit.FILE
+    hostile = {"{}": "kinds", json.dumps({**asdict(made), "odd": {"9/all>3/all>1/all": ""}}): "odd"}
+    for text, told in hostile.items():
+        file.write_text(text)
+        with pytest.raises(ConfigurationError, match=told):
+            audit.load(found)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ConfigurationError, match="no file"):
+        audit.load(found)
 
 
 def test_the_selections_own_tools(tmp_path: Path) -> None:

@@ -74,9 +74,7 @@ def used(run: Recording) -> set[str]:
 def first_cuts(found: Recording) -> set[str]:
     """The states that were booted and are neither a sample nor a second cut."""
     return {
-        each.state
-        for each in workers.proofs(found)
-        if ">" not in each.state and not (each.folder / workers.SAMPLE_MARK).exists()
+        each.state for each in workers.proofs(found) if ">" not in each.state and not each.sample
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.crash import filesystem, tally, workers
+from harness.crash.contradictions import contradictions
 from harness.crash.exploration import Exploration, sources
 from harness.crash.explore import resumed
 from harness.crash.prove import Proof
@@ -255,3 +256,29 @@ def test_a_version_that_must_not_run_there(
     got, why = tally.verdict_of(found, at, proof(found, f"{at}/all", verdict=final, slot=slot))
     assert got is verdict
     assert bool(why) == verdict.failed
+
+
+def test_a_late_boot_that_ends_badly_is_never_forgotten(tmp_path: Path) -> None:
+    """Made by hand, say, when another one had decided its state and many others."""
+    found = recording(tmp_path)
+    exploration = ended(found)
+    good = tally.tally(exploration, seconds=1.0, jobs=1)
+    by = max(good.proofs, key=lambda each: each.decides)
+    made = proof(found, by.state, verdict=Verdict.BRICKED)
+    exploration.add(made, sample=False)
+    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    assert results.verdicts == good.verdicts
+    late = [bad for bad in results.bad if bad.proof == made.folder.name]
+    assert [(bad.state, bad.verdict, bad.count) for bad in late] == [(by.state, Verdict.BRICKED, 0)]
+    assert made.folder.name in {each.sample_proof for each in results.disagreements}
+    assert not results.good and results.problems
+    assert list(contradictions(results)) == []
+
+
+def test_the_judge_reads_both_copies_of_the_selection(tmp_path: Path) -> None:
+    """Also where a boot looks at one of them only."""
+    found = recording(tmp_path)
+    exploration = Exploration(found, seed=1)
+    made = proof(found, exploration.undecided()[0].kinds[0].states[0])
+    one = replace(made, reads=[(0, 1)], reads_judged=[(0, 1)])
+    assert exploration.add(one, sample=False).reads[:2].all()

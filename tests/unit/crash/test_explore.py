@@ -150,3 +150,17 @@ def test_no_scheduler(tmp_path: Path) -> None:
     found = recording(tmp_path)
     with pytest.raises(LabError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"):
         explore(found.folder, Plan(scheduler="tcp://127.0.0.1:9"), boot=boot)
+
+
+@pytest.mark.parametrize("text", [b"9" * 5000, b"\xff\xfe", b"-1", "²".encode(), b""])
+def test_a_seed_that_is_none(tmp_path: Path, text: bytes) -> None:
+    found = recording(tmp_path)
+    (found.folder / "seed").write_bytes(text)
+    with pytest.raises(ConfigurationError, match="is no seed"):
+        explore(found.folder, Plan(), boot=boot)
+
+
+def test_a_folder_that_is_no_proof_is_left_alone(tmp_path: Path, cluster: LocalCluster) -> None:
+    found = recording(tmp_path)
+    (found.folder / workers.PROOFS / "00001.old").mkdir(parents=True)
+    assert explore(found.folder, plan(cluster, budget=0.0), boot=boot).counts.booted == 0

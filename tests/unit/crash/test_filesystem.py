@@ -135,3 +135,32 @@ def test_no_file_system(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(bytes(SIZE))
     with pytest.raises(ConfigurationError, match="no ext4 file system with a journal at byte 0"):
         filesystem.find(tmp_path / "empty", (0, SIZE))
+
+
+def test_a_mount_count_counts_where_it_causes_a_check(image: Path) -> None:
+    def after(mounts: int) -> bytes:
+        debugfs(image, f"set_super_value mnt_count {mounts}")
+        return plain_superblock(image.read_bytes()[1024:2048])
+
+    assert after(2) == after(7)
+    debugfs(image, "set_super_value max_mnt_count 5")
+    assert after(2) != after(7)
+
+
+def test_what_lies_behind_a_short_inode_is_no_bookkeeping(image: Path) -> None:
+    """Extended attributes begin where i_extra_isize says."""
+    known = Metadata(filesystem.find(image, (0, SIZE)))
+    (sector,) = (at for at, first in known.inodes.items() if first == 11)  # and 12, the file
+
+    def after(creation: int) -> bytes:
+        debugfs(image, f"set_inode_field <12> crtime @{creation}")
+        ((_, data),) = sectors_of(image, [sector])
+        assert known.accepted(sector, data)
+        return known.plain_inodes(sector, data)
+
+    assert after(1700000001) == after(1700000002)
+    debugfs(image, "set_inode_field <12> extra_isize 4")
+    raw = image.read_bytes()[sector * SECTOR : (sector + 1) * SECTOR]
+    assert known.accepted(sector, raw)
+    assert known.plain_inodes(sector, raw)[256 + 0x90 : 256 + 0x94] == raw[256 + 0x90 : 256 + 0x94]
+    assert any(raw[256 + 0x90 : 256 + 0x94])

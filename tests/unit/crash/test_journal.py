@@ -174,3 +174,53 @@ def test_an_empty_journal_that_is_refused_is_unknown(tmp_path: Path) -> None:
     image.write_bytes(bad)
     assert prediction(image, system)[0].unknown
     assert run("e2fsck", "-p", image)[0] == 1
+
+
+def journal_blocks(image: Path, system: FileSystem, kind: int) -> list[int]:
+    """Byte offsets of the journal's blocks of one kind."""
+    content = image.read_bytes()
+    heads = {n * BLOCK: content[n * BLOCK : n * BLOCK + 8] for n in system.journal[1:]}
+    return [at for at, head in heads.items() if head == MAGIC + kind.to_bytes(4, "big")]
+
+
+def test_a_damaged_commit_behind_a_damaged_descriptor_ends_recovery_with_an_error(
+    tmp_path: Path,
+) -> None:
+    """Then nothing at all is replayed, of no transaction."""
+    image = transactions(tmp_path, 2)
+    system = filesystem.find(image, (0, SIZE))
+    bad = bytearray(image.read_bytes())
+    bad[journal_blocks(image, system, 2)[-1] + 40] ^= 1
+    image.write_bytes(bad)
+    assert prediction(image, system)[0].torn
+    bad[journal_blocks(image, system, 1)[-1] + 20] ^= 1
+    image.write_bytes(bad)
+    assert prediction(image, system)[0].unknown
+    changed, told = recovered(image, system)
+    assert "checksum error" in told and not changed
+
+
+def test_a_damaged_commit_that_is_older_is_taken_for_an_old_one(tmp_path: Path) -> None:
+    image = transactions(tmp_path, 2)
+    system = filesystem.find(image, (0, SIZE))
+    bad = bytearray(image.read_bytes())
+    time = journal_blocks(image, system, 2)[-1] + 0x30
+    bad[time : time + 8] = (1000).to_bytes(8, "big")
+    image.write_bytes(bad)
+    found, told = compare(image, system)
+    assert not found.torn and not found.unknown and "corrupt" not in told
+
+
+@pytest.mark.parametrize("start", [0x0FFFFFFF, 1 << 20])
+def test_a_journal_that_begins_behind_its_end_is_unknown(tmp_path: Path, start: int) -> None:
+    image = transactions(tmp_path, 1)
+    system = filesystem.find(image, (0, SIZE))
+    content = bytearray(image.read_bytes())
+    at = system.journal[0] * BLOCK
+    head = content[at : at + 1024]
+    head[0x1C:0x20] = start.to_bytes(4, "big")
+    head[0xFC:0x100] = bytes(4)
+    head[0xFC:0x100] = filesystem.checksum(bytes(head)).to_bytes(4, "big")
+    content[at : at + 1024] = head
+    image.write_bytes(content)
+    assert prediction(image, system)[0].unknown

@@ -95,7 +95,7 @@ def missing(content: dict[str, Any]) -> dict[str, Any]:
     ("content", "problem"),
     [
         ({**results(), "complete": False}, "ended before it was complete"),
-        (disagreeing(results(), "new new"), "1 sampled states came out otherwise"),
+        (disagreeing(results(), "new new"), "1 states came out otherwise"),
         (results(open_end=True), "4,233 cut points are undecided"),
         (missing(results()), "2 boots of second cuts are missing"),
     ],

@@ -31,6 +31,7 @@ SYSTEM = FileSystem(
     inodes_per_group=32768,
     descriptor_size=64,
     checksums=True,
+    counted_inodes=False,
     seed=0,
     journal=(900, 901),
     parts=(

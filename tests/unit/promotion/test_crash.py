@@ -71,7 +71,7 @@ def test_nobody_asked(bench: Bench) -> None:
     [
         (results(open_end=True), "4,233 cut points are undecided"),
         ({**results(), "complete": False}, "ended before it was complete"),
-        (disagreeing(results(), "new new"), "sampled states came out otherwise"),
+        (disagreeing(results(), "new new"), "states came out otherwise"),
     ],
 )
 def test_what_is_not_proven_is_missing_until_it_is(
