@@ -133,9 +133,7 @@ _TELLS = pytest.mark.bootloaders("grub")
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
-        pytest.param(
-            "torn:superblock", True, id="torn:superblock", marks=pytest.mark.ci(slow=True)
-        ),
+        pytest.param("torn:superblock", True, id="torn:superblock", marks=pytest.mark.ci),
         pytest.param("torn:superblock", False, id="trial/torn:superblock"),
         *(
             pytest.param(f"destroyed:{where}", True, id=f"destroyed:{where}")
