@@ -149,8 +149,8 @@ def disagreements_uncounted(content: Content) -> None:
     disagreeing(content, "bricked")["counts"]["disagreements"] = 0
 
 
-def disagreement_of_no_sample(content: Content) -> None:
-    disagreeing(content, "bricked")["disagreements"][0]["sample_proof"] = "00000"
+def disagreement_of_no_boot(content: Content) -> None:
+    disagreeing(content, "bricked")["disagreements"][0]["sample_proof"] = "99999"
 
 
 def fewer_than_distinct(content: Content) -> None:
@@ -206,7 +206,7 @@ CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (complete_with_undecided, {"open_end": True}, r"complete: true, but something is undecided"),
     (complete_with_missing, {}, r"complete: true, but something is undecided or missing"),
     (disagreements_uncounted, {}, r"counts\.disagreements: 0, 1 are named"),
-    (disagreement_of_no_sample, {}, r"disagreements\.\S+: of proofs that there are not"),
+    (disagreement_of_no_boot, {}, r"disagreements\.\S+: of proofs that there are not"),
     (fewer_than_distinct, {}, r"counts: more states than 9,315 cut points"),
     (below_nothing, {}, r"points\.verdicts: "),
     (carried_by_nobody, {}, r"counts\.decided\.carried: 5, but carried proofs decide 0"),

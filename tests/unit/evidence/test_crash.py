@@ -115,7 +115,7 @@ def test_bad_and_incomplete_is_a_failure(tmp_path: Path) -> None:
     ("content", "why"),
     [
         ({**results(), "complete": False}, "ended before it was complete"),
-        (disagreeing(results(), "new new"), "sampled"),
+        (disagreeing(results(), "new new"), "otherwise"),
         (results(open_end=True), "4,233 cut points are undecided"),
     ],
 )
