@@ -15,6 +15,7 @@ from harness.crash.identity import Identity
 from harness.crash.phases import Phase
 from harness.crash.recording import LOG, Recording, own_files
 from harness.crash.results import SCHEMA, Point, Write
+from harness.crash.sample import least_sample
 from harness.images import release as releases
 from harness.images.release import Digest
 from tests.unit.evidence.samples import make_release
@@ -36,6 +37,7 @@ PLAN = (
     ("boot-trial", 0.01, "recovered", ("grubenv copy 1", "ext4 superblock")),
     ("rolled-back", 0.01, "new", ("grubenv copy 2",)),
 )
+_SECOND = 14  # boots of second cuts
 REGIONS = {
     "bulk": ("data", 300 * MIB, 512 * 1024),
     "directory": ("data", 340 * MIB, 4096),
@@ -243,13 +245,14 @@ def _proof(number: int, point: dict[str, Any]) -> dict[str, Any]:
 
 
 def _more_proofs(point: dict[str, Any], number: int) -> Iterator[dict[str, Any]]:
-    """A sample of 20, and boots of 14 second cuts."""
+    """A sample, and boots of 14 second cuts."""
     plain = _proof(0, point)
-    for more in range(20):
+    samples = least_sample(number + _SECOND)
+    for more in range(samples):
         yield {**plain, "id": f"{number + more:05}", "decides": 0, "sample": True}
-    for more in range(14):
+    for more in range(_SECOND):
         state = f"{plain['state']}>{more}/all"
-        one = {"id": f"{number + 20 + more:05}", "state": state, "decides": 1, "nested": True}
+        one = {"id": f"{number + samples + more:05}", "state": state, "decides": 1, "nested": True}
         yield {**plain, **one}
 
 
@@ -290,8 +293,14 @@ def _counts(decided: int, undecided: int, booted: int) -> dict[str, Any]:
             "recovery": decided // 4,
         },
         "undecided": undecided,
-        "sampled": 20,
-        "to_sample": 20,
+        "sampled": least_sample(booted + _SECOND),
+        "to_sample": least_sample(booted + _SECOND),
         "disagreements": 0,
-        "nested": {"cut_points": 96, "distinct": 60, "booted": 14, "undecided": 5, "missing": 0},
+        "nested": {
+            "cut_points": 96,
+            "distinct": 60,
+            "booted": _SECOND,
+            "undecided": 5,
+            "missing": 0,
+        },
     }
