@@ -124,7 +124,7 @@ CONTROLS = {
     "data-unrepaired": Control(
         variants=("data-unrepaired",),
         flow=_torn_superblock,
-        because="reachable does not hold|data partition is not mounted",
+        because="identity does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
     ),
     "environment-not-redundant": Control(

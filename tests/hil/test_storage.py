@@ -90,7 +90,7 @@ def data_fault(
 ) -> None:
     """New is installed, and, with `kept`, booted and committed; then the fault strikes the data
     partition."""
-    judge = Judge(board=bench.board, client=bench.client, old=old, new=new)
+    judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
