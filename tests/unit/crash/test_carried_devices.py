@@ -27,7 +27,7 @@ from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording
 
-DEVICES = 200
+DEVICES = 40
 SECTORS = 6  # that a device reads at most
 END = (LAYOUT["data"].offset + DATA_SIZE) // SECTOR
 BOOT = LAYOUT["boot"].offset // SECTOR
