@@ -255,8 +255,8 @@ class Landscape:
         return found if all(block < end for block in found.blocks) else Recovery(unknown=True)
 
     def _refused(self, seen: Ids) -> bytes:
-        """What their readers will not accept of inodes and group descriptors, as it is before
-        recovery: sectors and contents. e2fsck reads descriptors and the journal's inode first."""
+        """What their readers will not accept of inodes and group descriptors, before recovery
+        (e2fsck reads descriptors and the journal's inode first) or after: sectors and contents."""
         found = b""
         for column, sector in (*self._columns_of_inodes, *self._columns_of_groups):
             key = sector, int(seen[column])
