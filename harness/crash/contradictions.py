@@ -172,5 +172,5 @@ def _endings(found: "Results") -> Iterator[str]:
     for each in found.disagreements:
         if each.proof not in proofs or each.sample_proof not in proofs:
             yield f"disagreements.{each.state[:80]}: of proofs that there are not"
-    if found.complete and (counts.undecided or counts.nested.missing):
+    if found.complete and (counts.undecided or counts.nested.missing or counts.one_way):
         yield "complete: true, but something is undecided or missing"

@@ -6,7 +6,7 @@ Nothing is kept here that cannot be worked out again from the recording and its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from harness.boards.medium.model import Model
 from harness.clients.selection_format import selection_format
-from harness.crash import filesystem
+from harness.crash import aspects, filesystem
 from harness.crash.base import Base, Image
 from harness.crash.classes import Classes, Kind, StateClass
 from harness.crash.contents import SECTOR, Contents, Ids
@@ -119,7 +119,7 @@ class Exploration:
         self.landscape = Landscape(self._contents, flashed, slots, self.system, checked)
         for first, count in self._copies:  # the judge reads both, whatever a boot does
             self.landscape.reads[first : first + count] = True
-        self._structures = Structures.of(recording.old)
+        self.structures = Structures.of(recording.old)
         self._tears = Borders(recording.layout, self.system)
         self.base = Image(self._contents, recording.base)  # what was flashed
         self._writes = {
@@ -220,44 +220,33 @@ class Exploration:
         return in_turns([each for each in self.groups[0].classes if each not in decided])
 
     def second_cuts(self) -> list[StateClass]:
-        """Of the second cuts that no boot decides, as few as show each aspect that no boot has had.
-
-        Aspects of a state: what the slots hold and each copy of the boot selection says; and the
-        condition of the journal, with which structures (not with which content) are otherwise than
-        in the state whose boot was cut.
-        """
-        decided = self.decided()
+        """Of the second cuts that no boot decides, as few as show each aspect that no boot has had
+        (`aspects`)."""
+        self.decided()
         if self._second is None:
-            self._second = self._not_had(decided)
+            self._second = list(aspects.second_cuts(self))
         return self._second
 
-    def _not_had(self, decided: Mapping[StateClass, Booted]) -> list[StateClass]:
-        before = {each.proof.state: each for each in self.booted}
-        had = set[object]()
-        for each in self.booted:
-            had |= self._aspects(each, before.get(each.proof.state.rpartition(">")[0]))
-        found = []
-        for group in self.groups[1:]:
-            for one in group.classes:
-                if one in decided:
-                    continue
-                aspects = self._aspects(one, before[group.prefix.removesuffix(">")])
-                if not aspects <= had:
-                    had |= aspects
-                    found.append(one)
-        return found
+    def one_way(self) -> list[str]:
+        """Booted states with an aspect from which no boot has come back after the probe."""
+        self.refresh()
+        return list(aspects.one_way(self))
 
-    def _aspects(self, state: StateClass | Booted, before: Booted | None) -> set[object]:
-        picture = state.picture
-        assert picture is not None  # noqa: S101 - refreshed
-        seen = self.landscape.seen
-        first, count = (n // SECTOR for n in self.recording.layout["boot-selection"])
-        names: Iterable[str] = ()
-        if before is not None and before.picture is not None:
-            differs = seen[picture.seen != before.picture.seen]
-            others = differs[(differs < first) | (differs >= first + count)].tolist()
-            names = (self._structures.name(at * SECTOR, SECTOR) for at in others)
-        return {(state.slots, self._selection(picture)), (picture.odd, frozenset(names))}
+    def comes_back(self, state: str, under_way: Iterable[str]) -> bool:
+        """Whether a boot of a state is to come back after the probe: it shows an aspect that no
+        boot has come back from, nor one of those under way that are to. In the factory's first boot
+        each is asked: whether an identity stays is the question there."""
+        self.refresh()
+        cut = parse(state)
+        if len(cut) > 1 or self.recording.in_factory(cut[0].at):
+            return True
+        return aspects.is_new(self, self.like(state), [self.like(each) for each in under_way])
+
+    def like(self, state: str) -> StateClass:
+        """A class with that state's picture; it is not among `classes`."""
+        base, slots = self._left(state)
+        factory = self.recording.in_factory(parse(state)[0].at)
+        return StateClass(self._picture_of(base), slots, factory)
 
     def copies(self, base: Base) -> list[bytes]:
         """The bytes of both copies of the boot selection in a state."""
@@ -270,7 +259,7 @@ class Exploration:
         """What power cuts leave of the disk."""
         return self._left(state)[0]
 
-    def _selection(self, picture: Picture) -> str:
+    def selection(self, picture: Picture) -> str:
         """What each copy of the boot selection says, without how often it has been written."""
         tracked, said = self.landscape.tracked, []
         for first, count in self._copies:
@@ -399,11 +388,7 @@ class Exploration:
         """Each boot of the sample with the boot that decides its state. One that nothing decides
         any more, because boots after it have read more, shows nothing."""
         self.refresh()
-        pairs = (
-            (each, self._decider(each.base, each.slots, factory=each.proof.factory))
-            for each in self.booted
-            if each.sample
-        )
+        pairs = ((each, self._decider(self._looks(each))) for each in self.booted if each.sample)
         return [(each, by) for each, by in pairs if by is not None]
 
     def checks(self) -> Iterator[tuple[Booted, Booted]]:
@@ -411,7 +396,7 @@ class Exploration:
         must have ended alike. A boot that was late, or made by hand, is a check like any other."""
         self.refresh()
         for each in self.booted:
-            one = StateClass(self._picture_of(each.base), each.slots, each.proof.factory)
+            one = self._looks(each)
             for by in self.deciders:
                 if by is not each and self._agreeing(by, [one])[0]:
                     yield each, by
@@ -419,11 +404,9 @@ class Exploration:
     def decider(self, state: str) -> Booted | None:
         """The boot that decides any state, if one does."""
         self.refresh()
-        factory = self.recording.in_factory(parse(state)[0].at)
-        return self._decider(*self._left(state), factory=factory)
+        return self._decider(self.like(state))
 
-    def _decider(self, base: Base, slots: tuple[str, ...], *, factory: bool) -> Booted | None:
-        one = StateClass(self._picture_of(base), slots, factory)
+    def _decider(self, one: StateClass) -> Booted | None:
         return next((each for each in self.deciders if self._agreeing(each, [one])[0]), None)
 
     @staticmethod
@@ -468,6 +451,9 @@ class Exploration:
             and not (each.carried and self.landscape.is_apart(one.picture))
             for one in classes
         ]
+
+    def _looks(self, each: Booted) -> StateClass:
+        return StateClass(self._picture_of(each.base), each.slots, each.proof.factory)
 
     def _picture_of(self, base: Base) -> Picture:
         return self.landscape.picture(base.at(self.landscape.tracked), base)

@@ -32,7 +32,7 @@ from harness.log import progress, step
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 SEED = "seed"  # file in the recording's folder
 _RETRIES = 2  # of a boot that failed for the lab's fault
-Boot = Callable[[str, str, int, bool], int]  # see `workers.boot`
+Boot = Callable[[str, str, int, bool, bool], int]  # see `workers.boot`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,15 @@ class Plan:
     until_bad: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Flying:
+    """A boot that has not ended."""
+
+    state: str
+    sample: bool
+    comes_back: bool
+
+
 @dataclass(slots=True)
 class _Run:
     """What is under way."""
@@ -63,7 +72,7 @@ class _Run:
     token: str = field(default_factory=lambda: uuid4().hex)  # others may use the scheduler, too
     number: int = 0
     missing: Callable[[], list[StateClass]] = list
-    flying: dict[Future[int], tuple[str, bool]] = field(default_factory=dict)
+    flying: dict[Future[int], "_Flying"] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
 
     @property
@@ -75,6 +84,11 @@ class _Run:
     def bad(self) -> bool:
         """Whether what was looked for has been found."""
         return any(self._is_bad(each.proof) for each in self.exploration.booted)
+
+    def comes_back(self, state: str) -> bool:
+        """Whether a boot of a state is to come back after the probe."""
+        under_way = [each.state for each in self.flying.values() if each.comes_back]
+        return self.exploration.comes_back(state, under_way)
 
     def _is_bad(self, proof: Proof) -> bool:
         if self.plan.until_bad is None:
@@ -117,6 +131,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
                 _decide(run, exploration.second_cuts)
                 _decide(run, exploration.undecided)  # those boots may have read something new
             _audit(run)
+            _come_back(run)
             if not run.over:
                 _sample(run)
                 _decide(run, exploration.undecided)  # as above
@@ -165,13 +180,26 @@ def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
     run.missing = missing
 
     def wanted() -> Iterator[str]:
-        flying = {state for state, _ in run.flying.values()}
+        flying = {each.state for each in run.flying.values()}
         for each in sorted(missing(), key=lambda one: not _comes_first(run, _states(one))):
             states = _states(each)
             if not flying.intersection(states):
                 yield next((state for state in states if _comes_first(run, [state])), states[0])
 
     _boot_all(run, wanted, sample=False)
+
+
+def _come_back(run: _Run) -> None:
+    """Boot states once more, as samples, that decided others and have an aspect that none came back
+    from."""
+    asked = run.exploration.one_way()
+
+    def wanted() -> Iterator[str]:
+        if asked:
+            yield asked.pop()
+
+    run.missing = list
+    _boot_all(run, wanted, sample=True)
 
 
 def _states(one: StateClass) -> list[str]:
@@ -210,10 +238,11 @@ def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -
             if state is None:
                 break
             key = f"boot-{run.number:05}-{run.token}"
+            back = sample or run.comes_back(state)
             future = run.client.submit(
-                run.boot, folder, state, run.number, sample, key=key, retries=_RETRIES
+                run.boot, folder, state, run.number, sample, back, key=key, retries=_RETRIES
             )
-            run.flying[future] = (state, sample)
+            run.flying[future] = _Flying(state, sample, back)
             run.number += 1
         if not run.flying:
             return
@@ -223,14 +252,16 @@ def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -
 
 def _land(run: _Run, future: Future[int]) -> None:
     """A boot has come back."""
-    state, sample = run.flying.pop(future)
+    landed = run.flying.pop(future)
     if future.status != "finished":
         error = future.exception()
-        raise error if isinstance(error, LabError) else LabError(f"{state}: {error}") from error
+        raise (
+            error if isinstance(error, LabError) else LabError(f"{landed.state}: {error}")
+        ) from error
     folder = run.exploration.recording.folder / workers.PROOFS / f"{future.result():05}"
     proof = Proof.load(folder, run.exploration.recording)
     run.seconds.append(proof.seconds)
-    run.exploration.add(proof, sample=sample)
+    run.exploration.add(proof, sample=landed.sample)
     left = len(run.missing())
     done = len(run.exploration.booted)
     mean = sum(run.seconds) / len(run.seconds)

@@ -190,6 +190,7 @@ class Counts:
     to_sample: Count
     disagreements: Count
     came_back: Count = 0  # boots, of all kinds, that were rebooted after the probe and judged again
+    one_way: Count = 0  # aspects from which none did, though a boot decides states that have them
     nested: Nested = field(default_factory=Nested)
 
     @property
@@ -269,6 +270,9 @@ class Results:
             "the exploration was ended before it was complete": not self.complete,
             f"{counts.undecided:,} cut points are undecided": counts.undecided,
             f"{counts.nested.missing:,} boots of second cuts are missing": counts.nested.missing,
+            f"{counts.one_way:,} conditions have no boot that came back from the probe": (
+                counts.one_way
+            ),
             f"{counts.disagreements:,} states came out otherwise than they were decided": (
                 counts.disagreements or self.disagreements
             ),

@@ -66,6 +66,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     sampled, left = len(exploration.samples()), choose_sample(exploration)
     booted = [each for each in exploration.booted if not each.nested and not each.sample]
     proofs = tuple(_proofs(exploration))
+    one_way = len(exploration.one_way())
     times = [each.proof.seconds for each in exploration.booted]
     rules = _rules(exploration)
     return Results(
@@ -82,6 +83,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             to_sample=sampled + len(left),
             disagreements=len(disagreements),
             came_back=sum(each.proof.came_back for each in exploration.booted),
+            one_way=one_way,
             nested=nested,
         ),
         verdicts=dict(verdicts),
@@ -96,7 +98,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
             "jobs": jobs,
         },
         seed=exploration.seed,
-        complete=not undecided and not nested.missing and not left,
+        complete=not undecided and not nested.missing and not one_way and not left,
     )
 
 

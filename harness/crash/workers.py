@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.lab import QemuBoard, board_options, open_board
+from harness.boards.lab import QemuBoard, open_board
 from harness.boards.lock import BoardHeld
 from harness.crash.exploration import sources
 from harness.crash.prove import Proof, prove, serving
@@ -22,9 +22,10 @@ PROOFS = "proofs"
 _BOARDS = 512  # more than any host has cores
 
 
-def boot(run: str, state: str, number: int, sample: bool) -> int:
+def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
     """Boot a state of the recording in folder `run`; the proof is left in its folder `number`.
-    `sample`: it is booted although another boot has decided it.
+    `sample`: it is booted although another boot has decided it; `comes_back`: it is asked to come
+    back after the probe, which takes as long as all before it.
 
     Raises LabError when the bench is at fault: the state may be booted again.
     """
@@ -38,17 +39,16 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
         state_file = Path(scratch) / "state.json"
         extents_file(recording, state, state_file)
         with _any_board(recording) as board, serving(recording):
-            more = comes_back(recording, state, sample=sample)
-            prove(recording, board, state, state_file, folder, comes_back=more, sample=sample)
+            prove(
+                recording,
+                board,
+                state,
+                state_file,
+                folder,
+                comes_back=comes_back,
+                sample=sample,
+            )
     return number
-
-
-def comes_back(recording: Recording, state: str, *, sample: bool) -> bool:
-    """Whether a board is to reboot after the probe. That is as long as all before it: on boards
-    that are slow only samples and second cuts are asked for it."""
-    kind = recording.board.partition("@")[0]
-    slow = board_options(recording.lab).get(kind, {}).get("slow", False)
-    return sample or ">" in state or not slow
 
 
 def extents_file(recording: Recording, state: str, target: Path) -> None:

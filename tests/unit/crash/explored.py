@@ -19,7 +19,7 @@ from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import LAYOUT, OLD, Log
 
 
-def boot(run: str, state: str, number: int, sample: bool) -> int:
+def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
@@ -30,7 +30,7 @@ def boot(run: str, state: str, number: int, sample: bool) -> int:
     whole = (OLD, found.new.slot_image.read_bytes())
     runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in whole)
     verdict = Verdict.OLD if runs == OLD else Verdict.NEW
-    leave(found, number, state, verdict, block, slot=str(slot), sample=sample)
+    leave(found, number, state, verdict, block, slot=str(slot), sample=sample, came_back=comes_back)
     return number
 
 
@@ -43,6 +43,7 @@ def leave(
     *,
     slot: str = "",
     sample: bool = False,
+    came_back: bool = True,
 ) -> None:
     """The proof of a boot that wrote the boot selection and the data partition."""
     counted = block.replace(b"_left=3", b"_left=2")
@@ -50,7 +51,16 @@ def leave(
     def write(log: Log) -> Log:
         return log.write(0, counted).write(512, counted).flush().data().flush().select(block)
 
-    recordings.proof(found, number, state, verdict, slot=slot, sample=sample, wrote=write)
+    recordings.proof(
+        found,
+        number,
+        state,
+        verdict,
+        slot=slot,
+        sample=sample,
+        came_back=came_back,
+        wrote=write,
+    )
 
 
 def explore(folder: Path) -> None:
@@ -59,7 +69,7 @@ def explore(folder: Path) -> None:
     shutil.rmtree(folder / workers.PROOFS, ignore_errors=True)
     explored = resumed(found, seed=1)
     for number, (state, sample) in enumerate(_wanted(explored)):
-        boot(str(folder), state, number, sample)
+        boot(str(folder), state, number, sample, sample or explored.comes_back(state, ()))
         proof = Proof.load(folder / workers.PROOFS / f"{number:05}", found)
         explored.add(proof, sample=sample)
     audit.save(audit.audit(explored, explored.deciding()), folder)

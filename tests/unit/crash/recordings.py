@@ -223,6 +223,7 @@ def proof(
     *,
     slot: str = "",
     sample: bool = False,
+    came_back: bool = True,
     wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
@@ -246,6 +247,7 @@ def proof(
         log=digests.of_file(folder / LOG),
         folder=folder,
         sample=sample,
+        came_back=came_back and not verdict.failed,
         factory=found.in_factory(parse(state)[0].at),
         asked=questions.digest(),
     )

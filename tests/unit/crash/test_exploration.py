@@ -28,10 +28,13 @@ def proof(
     verdict: Verdict = Verdict.NEW,
     slot: str = "",
     sample: bool = False,
+    came_back: bool = True,
 ) -> Proof:
     """The next boot that somebody has made."""
     number = len(list((found.folder / workers.PROOFS).glob("*")))
-    return recordings.proof(found, number, state, verdict, slot=slot, sample=sample)
+    return recordings.proof(
+        found, number, state, verdict, slot=slot, sample=sample, came_back=came_back
+    )
 
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
@@ -101,6 +104,26 @@ def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
     results = tally.tally(exploration, seconds=1.0, jobs=1)
     assert results.recording.phases[0].name == "factory"
     assert [each.position for each in results.writes] == list(range(found.end + 1))
+
+
+def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
+    found = recording(tmp_path, factory=True)
+    at = {each.name: each.start for each in found.phases}
+    exploration = Exploration(found, seed=1)
+    first, same, other = (
+        f"{at['boot-old'] + 2}/all",
+        f"{at['boot-old'] + 3}/all",
+        f"{found.end}/all",
+    )
+    wanted = {first: True, same: False, other: True, f"{at['factory'] + 1}/all": True}
+    assert all(exploration.comes_back(state, ()) for state in wanted)
+    assert not exploration.comes_back(same, [first]) and exploration.comes_back(other, [first])
+    exploration.add(proof(found, first, verdict=Verdict.OLD, came_back=False), sample=False)
+    assert exploration.comes_back(same, ()) and exploration.one_way() == [first]
+    assert tally.tally(exploration, seconds=1.0, jobs=1).counts.one_way == 1
+    exploration.add(proof(found, first, verdict=Verdict.OLD, sample=True), sample=True)
+    assert {state: exploration.comes_back(state, ()) for state in wanted} == wanted | {first: False}
+    assert exploration.one_way() == [] and exploration.comes_back(f"{same}>1/all", ())
 
 
 def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:

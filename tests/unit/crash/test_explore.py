@@ -1,7 +1,9 @@
 """An exploration on a real Dask cluster; a boot takes no time here, and ends as it should."""
 
 import os
+import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,30 +23,37 @@ from tests.unit.crash.recordings import BEFORE, recording
 BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
 
 
-def boot_bad(run: str, state: str, number: int, sample: bool) -> int:
+def boot_bad(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
     """Some states are lost."""
     if not BAD_FROM <= int(state.partition("/")[0]) < BAD_TO:
-        return boot(run, state, number, sample)
+        return boot(run, state, number, sample, comes_back)
     found = Recording.load(Path(run))
     leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
     return number
 
 
-def boot_and_die(run: str, state: str, number: int, sample: bool) -> int:
+def boot_and_die(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
     """The third boot takes its worker along, once."""
     died = Path(run) / "died"
     if number == 2 and not died.exists():
         died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return boot(run, state, number, sample)
+    return boot(run, state, number, sample, comes_back)
 
 
-def boot_fails(run: str, state: str, number: int, sample: bool) -> int:
+def boot_fails(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
     """The bench breaks at the second boot and stays so."""
     if number == 1:
         (Path(run) / f"try-{len(list(Path(run).glob('try-*')))}").touch()
         raise LabError("the bench is on fire")
-    return boot(run, state, number, sample)
+    return boot(run, state, number, sample, comes_back)
+
+
+def boot_forgets_the_way_back(
+    run: str, state: str, number: int, sample: bool, comes_back: bool
+) -> int:
+    """Boots of states that nothing has decided never come back; others do as they are asked."""
+    return boot(run, state, number, sample, comes_back and sample)
 
 
 def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:
@@ -80,6 +89,24 @@ def test_it_ends_with_every_cut_point_decided(tmp_path: Path, cluster: LocalClus
     assert sorted((found.folder / workers.PROOFS).iterdir()) == before
     assert verdicts(again) == verdicts(results)
     assert again.timing["seconds"] > results.timing["seconds"]
+
+
+def test_a_condition_that_none_came_back_from_is_booted_again(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    found = recording(tmp_path)
+    early = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
+    results = explore(found.folder, plan(cluster), boot=boot_forgets_the_way_back)
+    assert results.complete and not results.counts.one_way
+    states = Counter(each.state for each in results.boots)
+    again = {each.state for each in results.boots if each.sample and states[each.state] > 1}
+    assert again and early.counts.booted == 0
+    for proof in workers.proofs(found):
+        if proof.sample:
+            shutil.rmtree(proof.folder)
+    late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
+    assert late.counts.one_way and not late.complete
+    assert any("came back from the probe" in each for each in late.problems)
 
 
 def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalCluster) -> None:

@@ -21,7 +21,6 @@ from harness.crash.prove import FILE, Proof, prove
 from harness.crash.recording import Recording
 from harness.crash.selected import Selected
 from harness.crash.verdict import sentinel
-from harness.crash.workers import comes_back
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.verdict import Verdict
@@ -211,26 +210,6 @@ def test_a_board_must_come_back_from_a_version_that_does_not_boot(
     assert proof.verdict is verdict
     assert [each.name for each in proof.broken] == ["back-from-second-update"]
     assert told in proof.broken[0].detail
-
-
-@pytest.mark.parametrize(
-    ("board", "state", "sample", "wanted"),
-    [
-        ("quick@3", "4/none", False, True),
-        ("slow@3", "4/none", False, False),
-        ("slow", "4/none", True, True),
-        ("slow", "4/none>2/all", False, True),
-    ],
-)
-def test_on_slow_boards_few_are_rebooted_after_the_probe(
-    recorded: Recording, board: str, state: str, *, sample: bool, wanted: bool
-) -> None:
-    lab = recorded.folder / "lab.yaml"
-    lab.write_text(
-        "targets:\n  quick: {options: {machine: a}}\n  slow: {options: {machine: a, slow: true}}\n"
-    )
-    recorded = replace(recorded, lab=lab, board=board)
-    assert comes_back(recorded, state, sample=sample) is wanted
 
 
 def test_the_reboot_may_be_left_out_but_not_in_the_factory(recorded: Recording) -> None:

@@ -1,0 +1,83 @@
+"""What a crash state can show that others have not: where each kind of condition is asked once.
+
+Two questions are too dear to be asked of every state that is booted: a second cut, in the boot that
+follows a first one, and the way back from a probe that does not boot (`probe`). They are asked of
+as few states as show each *aspect* once: what the slots hold and each copy of the boot selection
+says; and the condition of the journal, with which structures (not with which content) are otherwise
+than in the state whose boot was cut.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from harness.crash.contents import SECTOR
+
+if TYPE_CHECKING:
+    from harness.crash.classes import StateClass
+    from harness.crash.exploration import Booted, Exploration
+
+
+def second_cuts(exploration: "Exploration") -> "Iterator[StateClass]":
+    """Of the second cuts that no boot decides, as few as show each aspect that no boot has had."""
+    decided = exploration.decided()
+    before = {each.proof.state: each for each in exploration.booted}
+    had = set[object]()
+    for each in exploration.booted:
+        had |= _aspects(exploration, each, before.get(each.proof.state.rpartition(">")[0]))
+    for group in exploration.groups[1:]:
+        for one in group.classes:
+            if one in decided:
+                continue
+            found = _aspects(exploration, one, before[group.prefix.removesuffix(">")])
+            if not found <= had:
+                had |= found
+                yield one
+
+
+def one_way(exploration: "Exploration") -> Iterator[str]:
+    """States that decide others, one for each aspect that no boot has come back from. What a boot
+    decides has its aspects: it reads both copies, and the journal's condition counts."""
+    had = _came_back(exploration)
+    for each in exploration.deciders:
+        if each.nested or each.proof.verdict.failed:
+            continue
+        found = _aspects(exploration, each)
+        if not found <= had:
+            had |= found
+            yield each.proof.state
+
+
+def is_new(
+    exploration: "Exploration", one: "StateClass", under_way: "Iterable[StateClass]"
+) -> bool:
+    """Whether a state has an aspect that no boot has come back from; those `under_way` will."""
+    had = _came_back(exploration)
+    for each in under_way:
+        had |= _aspects(exploration, each)
+    return not _aspects(exploration, one) <= had
+
+
+def _came_back(exploration: "Exploration") -> set[object]:
+    had = set[object]()
+    for each in (*exploration.booted, *exploration.carried):
+        if each.proof.came_back and not each.nested:
+            had |= _aspects(exploration, each)
+    return had
+
+
+def _aspects(
+    exploration: "Exploration", state: "StateClass | Booted", before: "Booted | None" = None
+) -> set[object]:
+    picture = state.picture
+    assert picture is not None  # noqa: S101 - refreshed
+    seen = exploration.landscape.seen
+    first, count = (n // SECTOR for n in exploration.recording.layout["boot-selection"])
+    names: Iterable[str] = ()
+    if before is not None and before.picture is not None:
+        differs = seen[picture.seen != before.picture.seen]
+        others = differs[(differs < first) | (differs >= first + count)].tolist()
+        names = (exploration.structures.name(at * SECTOR, SECTOR) for at in others)
+    return {
+        (state.slots, exploration.selection(picture)),
+        (picture.odd, frozenset(names)),
+    }
