@@ -4,6 +4,7 @@ Mounting needs root and loop devices.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,79 @@ def test_one_destroyed_block(device: DataPartition, fault: str, *, lost: bool, c
         assert site(device) == SITE
     device.unmount()
     assert run(["e2fsck", "-fn", device.image], timeout=30, check=False).returncode == 0
+
+
+def test_a_setting_whose_journal_is_damaged_comes_back(tmp_path: Path) -> None:
+    """One block of the journal is noise: e2fsck replays what is before it, and finds no fault."""
+    device = DataPartition(tmp_path)
+    with device.mounted():
+        for folder in ("ssh", "config"):
+            (device.data / folder).mkdir()
+        assert device.run("host-key").returncode == 0
+    with device.mounted():  # synced, kept, and only in the journal yet
+        (device.data / SERVER).write_text(URL)
+        run(["sync", device.data / SERVER, device.data / "config"], timeout=30)
+        assert device.run("keep save").returncode == 0
+        shutil.copyfile(device.image, tmp_path / "crashed")
+    headers = [
+        block
+        for block in device.system.journal[1:]
+        if device.read(block * 4096, 4) == b"\xc0\x3b\x39\x98"
+    ]
+    assert len(headers) > 1
+    try:
+        for block in headers[-2:]:  # of the last transaction: descriptor and commit
+            device.crash(tmp_path / "crashed")
+            device.overwrite(block * 4096, b"\xa5" * 4096)
+            (tmp_path / "console").unlink(missing_ok=True)
+            assert boot(device) == f"gateway-data: settings: restored: {SERVER}\n"
+            assert (device.data / SERVER).read_text() == URL
+            device.unmount()
+    finally:
+        device.unmount()
+
+
+@pytest.mark.parametrize("lost", ["content", "inode"])
+def test_a_setting_that_is_lost_without_a_cut_comes_back(tmp_path: Path, lost: str) -> None:
+    device = DataPartition(tmp_path)
+    with device.mounted():
+        for folder in ("ssh", "config", "site"):
+            (device.data / folder).mkdir()
+        assert device.run("host-key").returncode == 0
+        for number in range(40):  # an inode block of its own for the setting
+            (device.data / f"site/{number}").write_text("x\n")
+        (device.data / SERVER).write_text(URL)
+        assert device.run("keep save").returncode == 0
+
+    def asked(request: str, pattern: str) -> int:
+        told = run(["debugfs", "-R", f"{request} {SERVER}", device.image], timeout=30).stdout
+        found = re.search(pattern, told)
+        assert found
+        return int(found[1])
+
+    content, inodes = asked("stat", r"EXTENTS:\s*\(0\):(\d+)"), asked("imap", r"block (\d+)")
+    damage = {"content": (content, bytes(4096)), "inode": (inodes, b"\xa5" * 4096)}[lost]
+    device.overwrite(damage[0] * 4096, damage[1])
+    try:
+        assert f"restored: {SERVER}" in boot(device)
+        assert (device.data / SERVER).read_text() == URL
+    finally:
+        device.unmount()
+
+
+def test_a_setting_that_was_emptied_stays_empty(tmp_path: Path) -> None:
+    device = DataPartition(tmp_path)
+    with device.mounted():
+        for folder in ("ssh", "config"):
+            (device.data / folder).mkdir()
+        device.provisioned()
+        (device.data / SERVER).write_text("")
+        (device.data / "config/link").symlink_to("nowhere")
+    try:
+        assert boot(device) == ""
+        assert (device.data / SERVER).read_text() == ""
+    finally:
+        device.unmount()
 
 
 def test_beyond_repair_it_is_made_anew(device: DataPartition) -> None:

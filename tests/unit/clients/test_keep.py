@@ -75,6 +75,15 @@ def test_an_empty_setting_never_replaces_one(device: DataPartition) -> None:
     assert (device.data / SERVER).read_text() == URL
 
 
+def test_zeros_never_replace_a_setting(device: DataPartition) -> None:
+    """A lost block reads as zeros."""
+    (device.data / SERVER).write_bytes(bytes(20))
+    (device.data / "config/more").write_text("more\n")
+    assert device.run("keep save").returncode == 0
+    assert device.run("keep restore").stdout == f"restored: {SERVER}\n"
+    assert (device.data / SERVER).read_text() == URL
+
+
 def test_no_identity_never_replaces_one(device: DataPartition) -> None:
     before = device.image.read_bytes()
     (device.data / KEY).unlink()
