@@ -311,6 +311,13 @@ def board_options(lab: Path) -> dict[str, dict[str, Any]]:
     return {name: (target or {}).get("options", {}) for name, target in targets.items()}
 
 
+def described(lab: Path, board: str) -> str:
+    """All that a lab file says of a kind of board, as JSON: what QEMU makes of it is that, too.
+    Empty for a board that the file has not got."""
+    found = load_lab(lab).config.get_targets().get(board.partition("@")[0])
+    return json.dumps(found, sort_keys=True, default=str) if found else ""
+
+
 def _options(environment: Environment, lab: Path, name: str) -> dict[str, Any]:
     targets = environment.config.get_targets()
     if name not in targets:

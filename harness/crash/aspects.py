@@ -3,21 +3,22 @@
 Two questions are too dear to be asked of every state that is booted: a second cut, in the boot that
 follows a first one, and the way back from a probe that does not boot (`probe`). They are asked of
 as few states as show each *aspect* once: what the slots hold and each copy of the boot selection
-says; and the condition of the journal, with which structures (not with which content) are otherwise
-than in the state whose boot was cut.
+says, and which one counts; and the condition of the journal, with which structures (not with which
+content) are otherwise than in the state whose boot was cut. Each apart in the factory's first boot,
+where less is asked.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from harness.crash.classes import StateClass
 from harness.crash.contents import SECTOR
 
 if TYPE_CHECKING:
-    from harness.crash.classes import StateClass
     from harness.crash.exploration import Booted, Exploration
 
 
-def second_cuts(exploration: "Exploration") -> "Iterator[StateClass]":
+def second_cuts(exploration: "Exploration") -> Iterator[StateClass]:
     """Of the second cuts that no boot decides, as few as show each aspect that no boot has had."""
     decided = exploration.decided()
     before = {each.proof.state: each for each in exploration.booted}
@@ -47,9 +48,7 @@ def one_way(exploration: "Exploration") -> Iterator[str]:
             yield each.proof.state
 
 
-def is_new(
-    exploration: "Exploration", one: "StateClass", under_way: "Iterable[StateClass]"
-) -> bool:
+def is_new(exploration: "Exploration", one: StateClass, under_way: Iterable[StateClass]) -> bool:
     """Whether a state has an aspect that no boot has come back from; those `under_way` will."""
     had = _came_back(exploration)
     for each in under_way:
@@ -77,7 +76,8 @@ def _aspects(
         differs = seen[picture.seen != before.picture.seen]
         others = differs[(differs < first) | (differs >= first + count)].tolist()
         names = (exploration.structures.name(at * SECTOR, SECTOR) for at in others)
+    factory = state.factory if isinstance(state, StateClass) else state.proof.factory
     return {
-        (state.slots, exploration.selection(picture)),
-        (picture.odd, frozenset(names)),
+        (factory, state.slots, exploration.selection(picture)),
+        (factory, picture.odd, frozenset(names)),
     }

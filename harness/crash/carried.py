@@ -132,6 +132,7 @@ def _differences(one: Recording, other: Recording) -> Iterator[str]:
     pairs = {
         "machine": (one.machine, other.machine),
         "board": (one.board.partition("@")[0], other.board.partition("@")[0]),
+        "description of it in the lab file": (one.bench, other.bench),
         "model of the medium": (one.model, other.model),
         "sectors of the disk": (one.sectors, other.sectors),
         "layout": (dict(one.layout), dict(other.layout)),

@@ -260,16 +260,18 @@ class Exploration:
         return self._left(state)[0]
 
     def selection(self, picture: Picture) -> str:
-        """What each copy of the boot selection says, without how often it has been written."""
+        """What each copy of the boot selection says, and which one counts; without how often it has
+        been written."""
         tracked, said = self.landscape.tracked, []
         for first, count in self._copies:
             ids = self.base.numbers(first, count)
             here = (tracked >= first) & (tracked < first + count)
             ids[tracked[here] - first] = picture.ids[here]
             content = b"".join(map(self._contents.data, ids.tolist()))
-            found = self._format.parse(content)
-            said.append(found and replace(found, generation=0))
-        return repr(said)
+            said.append(self._format.parse(content))
+        counting = self._format.counting((said[0], said[1]))
+        which = counting and said.index(counting)
+        return repr([which, *(each and replace(each, generation=0) for each in said)])
 
     def _whole(self, copy: bytes) -> bool:
         return self._format.variables(copy) is not None
@@ -377,7 +379,11 @@ class Exploration:
     def _written(self, state: str) -> Writes:
         """The log of the boot that followed a state; of none, the recording's."""
         if state not in self._writes:
-            each = next(each for each in self.booted if each.proof.state == state)
+            each = next((each for each in self.booted if each.proof.state == state), None)
+            if each is None:
+                raise ConfigurationError(
+                    f"{self.recording.folder}: no boot of {state} is known, so nothing follows it"
+                )
             log = each.proof.folder / "log.bin"
             self._writes[state] = Writes(
                 self._contents, each.base, log, self._model, window=self.window

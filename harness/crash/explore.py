@@ -10,14 +10,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from dask.distributed import Client, Future, wait
 
-from harness.crash import audit, carried, results, tally, workers
+from harness.crash import audit, carried, questions, results, tally, workers
 from harness.crash.classes import StateClass
 from harness.crash.cluster import connected
 from harness.crash.exploration import Exploration
@@ -27,7 +27,7 @@ from harness.crash.sample import choose_sample
 from harness.crash.schema import file_bytes
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
-from harness.log import progress, step
+from harness.log import emit, progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 SEED = "seed"  # file in the recording's folder
@@ -126,16 +126,10 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         run = _Run(exploration, plan, client, boot)
         run.number = _next_number(folder)
         try:
-            _decide(run, exploration.undecided)
-            while plan.nested and not run.over and exploration.nest():
-                _decide(run, exploration.second_cuts)
-                _decide(run, exploration.undecided)  # those boots may have read something new
-            _audit(run)
-            _come_back(run)
-            if not run.over:
-                _sample(run)
-                _decide(run, exploration.undecided)  # as above
-                _audit(run)
+            before = -1
+            while before < len(exploration.booted):  # what is booted last may have read more
+                before = len(exploration.booted)
+                _round(run)
         finally:
             client.cancel(list(run.flying))
     with step("results"):
@@ -143,18 +137,46 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         return tally.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
 
+def _round(run: _Run) -> None:
+    """All that is missing as far as is known, in order."""
+    exploration = run.exploration
+    _decide(run, exploration.undecided)
+    while run.plan.nested and not run.over and exploration.nest():
+        _decide(run, exploration.second_cuts)
+        _decide(run, exploration.undecided)  # those boots may have read something new
+    _audit(run)
+    _come_back(run)
+    if not run.over:
+        _sample(run)
+
+
 def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     """An exploration with all boots that have been made of its recording, with that cache, and
-    those of other ones that it has taken (`carried`)."""
+    those of other ones that it has taken (`carried`).
+
+    Boots that another harness has made, which may have asked less, count for nothing; nor do those
+    that followed one of them."""
     exploration = Exploration(recording, seed=seed, window=window)
     carried.carry(exploration)
+    known, left_out = {""}, 0
     for proof in workers.proofs(recording):
         if not exploration.fits(proof):
             continue
+        if proof.asked != questions.digest() or not follows(proof.state, known):
+            left_out += 1
+            continue
+        known.add(proof.state)
         exploration.add(proof, sample=proof.sample)
+    if left_out:
+        emit("left-out", run=str(recording.folder), boots_of_another_harness=left_out)
     if made := audit.load(recording):
-        exploration.tell_apart(made.odd)
+        exploration.tell_apart(state for state in made.odd if follows(state, known))
     return exploration
+
+
+def follows(state: str, known: Collection[str]) -> bool:
+    """Whether the state is one of the recording, or of the boot of a known one."""
+    return state.rpartition(">")[0] in known
 
 
 def _audit(run: _Run) -> None:

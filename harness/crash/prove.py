@@ -13,8 +13,9 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
@@ -71,6 +72,7 @@ class Proof:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
         content = asdict(self)
         del content["folder"]
+        content["seal"] = _seal(content)
         new = self.folder / f"{FILE}.new"
         new.write_text(json.dumps(content) + "\n", encoding="utf-8")
         new.replace(self.folder / FILE)
@@ -89,8 +91,12 @@ class Proof:
                 hint=_AGAIN,
             )
         content = {**json.loads(text), "folder": str(folder)}
+        seal = content.pop("seal", "")
         found = parsed(cls, json.dumps(content).encode(), file, hint=_AGAIN)
-        if problems := list(found._misfits(recording)):
+        problems = list(found._misfits(recording))
+        if seal != _seal({name: each for name, each in content.items() if name != "folder"}):
+            problems.append("seal: something was changed after the boot")
+        if problems:
             raise ConfigurationError.of(str(file), problems, hint=_AGAIN)
         return found
 
@@ -113,6 +119,12 @@ class Proof:
         if bool(self.broken) != self.verdict.failed or any(each.holds for each in self.broken):
             yield f"broken: {len(self.broken)} invariants do not make {self.verdict}"
         yield from (f"log: {each}" for each in digests.changed(self.folder, {LOG: self.log}))
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 of all else that is in proof.json. No secret: it tells what was patched, not what was
+    made up."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

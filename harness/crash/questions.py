@@ -8,13 +8,17 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-_ASKING = ("crash/identity", "crash/probe", "crash/prove", "crash/selected", "crash/verdict")
+_ASKING = (
+    *("crash/identity", "crash/probe", "crash/prove", "crash/selected", "crash/verdict"),
+    *("crash/recording", "crash/state", "crash/workers", "faults/server", "images/layout"),
+)
 _FOLDERS = ("boards", "clients")
 
 
 @cache
 def digest() -> str:
-    """SHA-256 of the judge, the probe, the clients and what makes a board of a state."""
+    """SHA-256 of the judge, the probe with its server, the clients, and what makes a board of a
+    state. What the lab file says of the board is the recording's (`Recording.bench`)."""
     root = Path(__file__).parents[1]
     files = [root / f"{name}.py" for name in _ASKING]
     for folder in _FOLDERS:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.boards.board import Board
-from harness.boards.lab import board_options, open_board
+from harness.boards.lab import board_options, described, open_board
 from harness.boards.medium import replay
 from harness.boards.medium.files import copy_file
 from harness.boards.medium.log import LogReader
@@ -270,6 +270,7 @@ class Session:
             board=self.board.name,
             model=model,
             lab=self.lab.resolve(),
+            bench=described(self.lab, self.board.name),
             old=old,
             new=new,
             bad=bad,

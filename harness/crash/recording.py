@@ -28,6 +28,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
+from harness.boards.lab import described
 from harness.boards.medium.log import HEADER
 from harness.boards.medium.model import Model
 from harness.crash import digests
@@ -47,7 +48,7 @@ LOG = "log.bin"
 CONSOLE = "console"
 EVENTS = "events.jsonl"
 PROBE = "probe"  # and the suffix of the artifact's kind
-SCHEMA = 2
+SCHEMA = 3
 _HINT = "put back what was recorded, or record it again: harness crash record"
 
 
@@ -72,6 +73,7 @@ class Recording:
     board: str
     model: str  # of the medium: disk or sd
     lab: Path
+    bench: str  # what the lab file says of the board (`harness.boards.lab.described`)
     old: Release
     new: Release
     bad: Release | None = None  # what was rolled back; none: the new version, without a network
@@ -93,6 +95,16 @@ class Recording:
         first = [range(each.start, each.end) for each in self.phases if each.name == FACTORY]
         rest = Stretch(range(self.start, self.end + 1))
         return (*(Stretch(each, factory=True) for each in first), rest)
+
+    def require_bench(self) -> None:
+        """ConfigurationError when the lab file has another board by now: its boots are none of the
+        one that was recorded."""
+        if described(self.lab, self.board) != self.bench:
+            raise ConfigurationError(
+                f"{self.lab}: targets.{self.board.partition('@')[0]}: not the board any more that"
+                f" {self.folder} was recorded on",
+                hint="put it back as it was, or record again",
+            )
 
     def require_cut(self, at: int) -> None:
         """ConfigurationError when a cut after `at` records is none that this recording is about."""
@@ -166,6 +178,7 @@ class Recording:
             "board": self.board,
             "model": self.model,
             "lab": str(self.lab),
+            "bench": self.bench,
             "old": _named(self.old),
             "new": _named(self.new),
             **({"bad": _named(self.bad)} if self.bad else {}),
@@ -264,6 +277,7 @@ class _Content:
     board: str
     model: Model
     lab: Path
+    bench: str
     old: _Named
     new: _Named
     bad: _Named | None = None

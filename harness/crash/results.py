@@ -164,7 +164,8 @@ class Disagreement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nested:
     """Second cuts, in the boot that follows a first one. `undecided` ones are no gap as long as
-    each aspect of them has been booted; `missing`: boots that this takes yet."""
+    each aspect of them has been booted; `missing`: boots that this takes yet, one at least for each
+    boot whose own cut points have not been looked at."""
 
     cut_points: Count = 0
     distinct: Count = 0

@@ -213,12 +213,18 @@ def _nested(exploration: Exploration) -> results.Nested:
         for kind, count in kinds.items()
         if kind.parent not in decided
     )
+    groups = {group.prefix for group in exploration.groups}
+    unlooked = sum(
+        f"{each.proof.state}>" not in groups
+        for each in exploration.booted
+        if not each.nested and not each.sample
+    )
     return results.Nested(
         cut_points=sum(group.walk.cut_points for group in exploration.groups[1:]),
         distinct=sum(group.walk.distinct for group in exploration.groups[1:]),
         booted=sum(each.nested and not each.sample for each in exploration.booted),
         undecided=undecided,
-        missing=len(exploration.second_cuts()),
+        missing=len(exploration.second_cuts()) + unlooked,
     )
 
 

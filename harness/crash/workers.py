@@ -31,6 +31,7 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
     """
     recording = Recording.load(Path(run))
     recording.verify(releases=False)
+    recording.require_bench()
     folder = recording.folder / PROOFS / f"{number:05}"
     shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
     folder.mkdir(parents=True)

@@ -182,6 +182,7 @@ def recording(
         board="small-1",
         model="disk",
         lab=folder / "lab.yaml",
+        bench="{}",
         old=old,
         new=to,
         files=own_files(run),

@@ -124,6 +124,7 @@ def write_run(folder: Path, content: dict[str, Any]) -> Path:
         board="gateway-qemu",
         model="disk",
         lab=Path("labs/qemu.yaml"),
+        bench="{}",
         old=old,
         new=new,
         files=own_files(folder),

@@ -22,7 +22,7 @@ from harness.images.release import Release
 from tests.unit.crash.explored import explore
 from tests.unit.crash.logs import base_image, medium, records, scribble
 from tests.unit.crash.recordings import NEW, OLD, PROBE, PROBE_SLOT, release
-from tests.unit.crash.test_record import Device
+from tests.unit.crash.test_record import LAB, Device
 
 NEXT = NEW[:-512] + b"next" * 128
 
@@ -40,6 +40,7 @@ def recorded(folder: Path, old: Release, new: Release, again: Again | None = Non
 
     with UpdateServer(again.port if again else 0) as server:
         lab = folder / "lab.yaml"
+        lab.write_text(LAB)
         session = Session(board=cast(Board, board), lab=lab, server=server, again=again)
         if not again:
             session.make_probe = make_probe  # type: ignore[assignment]

@@ -5,12 +5,13 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dask.distributed import LocalCluster
 
-from harness.crash import workers
+from harness.crash import audit, workers
 from harness.crash.explore import Plan, explore, resumed
 from harness.crash.recording import Recording
 from harness.crash.results import Results
@@ -107,6 +108,43 @@ def test_a_condition_that_none_came_back_from_is_booted_again(
     late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
     assert late.counts.one_way and not late.complete
     assert any("came back from the probe" in each for each in late.problems)
+
+
+def test_what_another_harness_has_asked_counts_for_nothing(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    """Nor do boots that followed such a one, nor what readers have told apart in them."""
+    found = recording(tmp_path)
+    results = explore(found.folder, plan(cluster), boot=boot)
+    one = next(each for each in workers.proofs(found) if ">" in each.state)
+    before = one.state.rpartition(">")[0]
+    apart = {one.state: "a reason", before: "another one"}
+    assert results.audit
+    audit.save(replace(results.audit, odd=apart), found.folder)
+    for each in workers.proofs(found):
+        if each.state == before:
+            replace(each, asked="0" * 64).save()
+    again = resumed(found, seed=results.seed)
+    states = {each.proof.state for each in again.booted}
+    assert states == {
+        each.state for each in results.boots if each.state.rpartition(">")[0] != before
+    } - {before}
+    assert again.apart == {before} and again.undecided()
+
+
+def test_second_cuts_that_nobody_has_looked_at_are_missing(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    found = recording(tmp_path)
+    results = explore(found.folder, plan(cluster), boot=boot)
+    assert results.complete
+    for each in workers.proofs(found):
+        if ">" in each.state:
+            shutil.rmtree(each.folder)
+    late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
+    assert not late.complete and late.counts.nested.missing > 0
+    without = explore(found.folder, plan(cluster, nested=False), boot=boot)
+    assert not without.complete and without.counts.undecided == 0
 
 
 def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalCluster) -> None:

@@ -206,8 +206,10 @@ def recorded(
     run = tmp_path / "run"
     run.mkdir()
     board = Device(tmp_path / "board", fault, bad=bad is not None)
+    lab = tmp_path / "lab.yaml"
+    lab.write_text(LAB)
     with UpdateServer() as server:
-        session = Session(board=cast(Board, board), lab=tmp_path / "lab.yaml", server=server)
+        session = Session(board=cast(Board, board), lab=lab, server=server)
         session.make_probe = lambda *_: PROBE_SLOT
         session.record(*releases, run, bad=bad)
     return Recording.load(run)

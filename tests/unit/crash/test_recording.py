@@ -1,16 +1,32 @@
 """A recording comes back as it was saved, knows its phases, and notices what has changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.boards.lab import described
 from harness.boards.medium.log import Origin, create_log
 from harness.crash import phases
 from harness.crash.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.images.layout import MIB
 from tests.unit.crash.recordings import LAYOUT, Log, recording
+
+
+def test_another_bench_is_another_recording(tmp_path: Path) -> None:
+    """Memory, processor and all else that the lab file says of the board."""
+    found = recording(tmp_path)
+    lab = "targets: {small-1: {options: {machine: a}, drivers: {HarnessQemuDriver: {memory: %s}}}}"
+    found.lab.write_text(lab % "256M")
+    found = replace(found, board="small-1@2", bench=described(found.lab, "small-1"))
+    found.require_bench()
+    assert replace(found, bench="{}").id != found.id
+    for other in (lab % "1G", "targets: {}"):
+        found.lab.write_text(other)
+        with pytest.raises(ConfigurationError, match=r"targets\.small-1: not the board any more"):
+            found.require_bench()
 
 
 def test_it_comes_back_as_it_was_saved(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from harness.boards.medium.log import HEADER, LogReader
 from harness.crash.explore import Plan
 from harness.crash.explore import explore as explore_states
+from harness.crash.prove import Proof
 from harness.crash.recording import FILE, Recording
 from harness.crash.results import load as read
 from harness.crash.results import recorded as recorded_as
@@ -220,7 +221,12 @@ def test_results_that_proofs_do_not_come_to_are_refused(
     (proof / "log.bin").write_bytes(kept[:-1] + b"?")
     assert "log.bin has another content" in refusal(run, store, signer)
     (proof / "log.bin").write_bytes(kept)
-    change(proof / "proof.json", final="new", slot="B", verdict="new")
+    told = (proof / "proof.json").read_bytes()
+    change(proof / "proof.json", final="new", slot="B", verdict="new", broken=[])
+    assert "seal: something was changed after the boot" in refusal(run, store, signer)
+    (proof / "proof.json").write_bytes(told)
+    made = Proof.load(proof, Recording.load(run))
+    replace(made, final="new", slot="B", verdict=Verdict.NEW, broken=()).save()
     assert "not what recording and proofs come to" in refusal(run, store, signer)
     shutil.rmtree(proof)
     assert "proof" in refusal(run, store, signer)
