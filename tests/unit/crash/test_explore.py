@@ -160,7 +160,7 @@ def test_a_worker_that_dies_changes_no_verdict(tmp_path: Path, cluster: LocalClu
 
 def test_a_bad_state_ends_it_when_asked_to(tmp_path: Path, cluster: LocalCluster) -> None:
     found = recording(tmp_path)
-    early = explore(found.folder, plan(cluster, until_bad=""), boot=boot_bad)
+    early = explore(found.folder, plan(cluster, until_bad="^healthy: silence"), boot=boot_bad)
     assert Verdict.BRICKED in early.verdicts and not early.complete
     other = plan(cluster, until_bad="a reason that there is not")
     results = explore(found.folder, other, boot=boot_bad)
