@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, JsonValue
 
+from harness import schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.subject import Subject
 

@@ -25,8 +25,9 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 from securesystemslib.signer import Key  # type: ignore[attr-defined]
 
+from harness import schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema, signing
+from harness.evidence import signing
 from harness.promotion.ring import Ring
 
 POLICY_FILE = "policy.yaml"
