@@ -8,31 +8,34 @@ files, a file system that can be written).
 
 import contextlib
 import errno
+import io
+import logging
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from harness.errors import ConfigurationError, HarnessError, LabError
+from harness.plain import one_line
+
+logger = logging.getLogger(__name__)
 
 LIMIT = 64 << 20  # bytes of a file that is read as a whole, unless its reader knows better
 
-_MACHINE = frozenset(
+MACHINE = frozenset(  # what is no fault of the user's
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 )
 
 
 def shown(path: Path | str) -> str:
     """A path as one line of text, whatever its bytes are."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)
+    return one_line(str(path))
 
 
 def trouble(path: Path | str, error: OSError, *, hint: str = "") -> HarnessError:
     """What an error of the operating system means to a person; names the file."""
-    kind = LabError if error.errno in _MACHINE else ConfigurationError
+    kind = LabError if error.errno in MACHINE else ConfigurationError
     return kind(f"{shown(path)}: {error.strerror or error}", hint=hint)
 
 
@@ -63,7 +66,7 @@ def make_folder(path: Path, *, mode: int = 0o777, hint: str = "") -> Path:
 
 
 @contextlib.contextmanager
-def opened(path: Path, *, hint: str = "") -> Iterator[BinaryIO]:
+def opened(path: Path, *, hint: str = "") -> Iterator[io.BufferedReader]:
     """A regular file for reading. Nothing else is waited for: no FIFO, no device."""
     with told(path, hint=hint):
         try:
@@ -91,6 +94,20 @@ def text(path: Path, *, limit: int = LIMIT, hint: str = "") -> str:
         raise ConfigurationError(
             f"{shown(path)}: not UTF-8 (byte {error.start})", hint=hint
         ) from error
+
+
+def require_private(path: Path) -> None:
+    """Of a private key: ConfigurationError when others can change it, a warning when they can read
+    it (some secret stores hand keys out that way)."""
+    with told(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o022:
+        raise ConfigurationError(
+            f"{shown(path)}: a private key that others can change (mode {mode:04o})",
+            hint=f"make sure that it is yours, then: chmod 600 {shown(path)}",
+        )
+    if mode & 0o044:
+        logger.warning("%s: a private key that others can read (mode %04o)", shown(path), mode)
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import pydantic_core
 import yaml
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -72,9 +73,11 @@ def from_json(
     return found
 
 
-def from_yaml(kind: type[T], text: str, *, what: str | Path, hint: str = "") -> T:
+def from_yaml(
+    kind: type[T], text: str, *, what: str | Path, hint: str = "", tags: bool = False
+) -> T:
     """Read a `kind` from YAML. Raises ConfigurationError."""
-    data = yaml_data(text, what=what, hint=hint)
+    data = yaml_data(text, what=what, hint=hint, tags=tags)
     try:
         as_json = json.dumps(data)
     except (TypeError, ValueError) as error:
@@ -85,17 +88,19 @@ def from_yaml(kind: type[T], text: str, *, what: str | Path, hint: str = "") -> 
 def json_data(text: str | bytes, *, what: str | Path, hint: str = "") -> Any:
     """The plain data of JSON, in which no key is there twice. Raises ConfigurationError."""
     try:
+        pydantic_core.from_json(text)  # refuses what is too deep to be worked with
         return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _unusable(what, "JSON", error, hint) from error
 
 
-def yaml_data(text: str, *, what: str | Path, hint: str = "") -> Any:
-    """The plain data of YAML, in which no key is there twice. Raises ConfigurationError."""
+def yaml_data(text: str, *, what: str | Path, hint: str = "", tags: bool = False) -> Any:
+    """The plain data of YAML, in which no key is there twice; with `tags`, what another reader
+    gives a meaning (`!template`) is left as it is written. Raises ConfigurationError."""
     try:
         require_bounded(text)
         # A YAML parser subclassed from SafeLoader makes plain data only.
-        return yaml.load(text, _OnceLoader)  # noqa: S506
+        return yaml.load(text, _TaggedLoader if tags else _OnceLoader)  # noqa: S506
     # The others are PyYAML's own words for a tag on what it does not fit: `!!int ""`, `!!bool x`.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _unusable(what, "YAML", error, hint) from error
@@ -162,3 +167,17 @@ class _OnceLoader(_Loader):
                 raise yaml.YAMLError(f"key {key!r} occurs twice{key_node.start_mark}")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _TaggedLoader(_OnceLoader):
+    """Takes values with tags of others for what they are without."""
+
+    def construct_tagged(self, _suffix: str, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return node.value
+
+
+_TaggedLoader.add_multi_constructor("!", _TaggedLoader.construct_tagged)

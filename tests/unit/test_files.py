@@ -90,8 +90,8 @@ def test_whose_fault_an_error_is(number: int, kind: type[HarnessError]) -> None:
 
 def test_a_path_is_one_printable_line() -> None:
     assert files.shown("a b") == "a b"
-    assert files.shown("a\n\x1b[2Jb") == r"'a\n\x1b[2Jb'"
-    assert files.shown(os.fsdecode(b"\xff")) == r"'\udcff'"
+    assert files.shown("a\n\x1b[2Jb") == r"a\n\x1b[2Jb"
+    assert files.shown(os.fsdecode(b"\xff")) == r"\udcff"
 
 
 def test_what_cannot_be_looked_at_is_neither_file_nor_folder(tmp_path: Path) -> None:
@@ -99,3 +99,19 @@ def test_what_cannot_be_looked_at_is_neither_file_nor_folder(tmp_path: Path) -> 
         path = damaged(tmp_path, kind)
         assert (files.is_file(path), files.is_folder(path)) == (False, False)
     assert files.is_folder(tmp_path)
+
+
+def test_a_private_key_is_private(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    for mode in (0o600, 0o400):
+        key.chmod(mode)
+        files.require_private(key)
+    assert caplog.text == ""
+    key.chmod(0o644)
+    files.require_private(key)
+    assert f"{key}: a private key that others can read (mode 0644)" in caplog.text
+    for mode in (0o666, 0o620, 0o602):
+        key.chmod(mode)
+        with pytest.raises(ConfigurationError, match=f"others can change .mode {mode:04o}"):
+            files.require_private(key)
