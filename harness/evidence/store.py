@@ -147,8 +147,8 @@ class EvidenceStore:
             tools=tools,
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
-        run.consoles.mkdir(parents=True)
-        (run.folder / "records").mkdir()
+        files.make_folder(run.consoles)
+        files.make_folder(run.folder / "records")
         files.write_whole(run.folder / "run.json", schema.to_bytes(schema.to_data(header)))
         return run
 
