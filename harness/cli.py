@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from harness import progress
+from harness import files, progress
 from harness.commands import bench, crash, release
+from harness.commands.terminal import answering
 from harness.errors import HarnessError
 from harness.log import json_lines
+from harness.plain import plain
 
 _EXIT_CODES = """[bold]Exit codes[/]: 0 passed, 1 a bug in the harness, 2 your input is wrong,
 3 the lab is at fault, 4 the device failed the test, 5 promotion refused, 130 interrupted."""
@@ -64,14 +66,11 @@ def harness(
     """Proves, before release, that an over-the-air update cannot brick a device."""
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(name)s: %(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+        handlers=[_log_handler()],
     )
     if not verbose:  # it logs a traceback for each lost connection, and we cut them all the time
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     if events:
-        if not events.parent.is_dir():
-            raise typer.BadParameter(f"{events.parent} is not a folder", param_hint="--events")
         context.with_resource(json_lines(events))
     if not quiet and context.invoked_subcommand not in _INTERACTIVE:
         context.with_resource(progress.shown())
@@ -83,16 +82,43 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     try:
-        app()
+        with answering():
+            app()
     except HarnessError as error:
-        _show(error)
-        sys.exit(error.exit_code)
+        _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        # Files are told where they are used; a disk can be full, and a folder be closed, anywhere.
+        if not error.filename and error.errno not in files.MACHINE:
+            _bug()
+        logging.getLogger(__name__).debug("", exc_info=error)
+        _fail(files.trouble(error.filename or "this machine", error))
     except Exception:
-        traceback.print_exc()
-        _complain("this is a bug in the harness", "please report it with the lines above")
-        sys.exit(1)
+        _bug()
+
+
+def _fail(error: HarnessError) -> NoReturn:
+    _show(error)
+    sys.exit(error.exit_code)
+
+
+def _bug() -> NoReturn:
+    sys.stderr.write(plain(traceback.format_exc()))
+    _complain("this is a bug in the harness", "please report it with the lines above")
+    sys.exit(1)
+
+
+def _log_handler() -> logging.Handler:
+    """Shows what modules and libraries log, which may be anybody's text."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
+    return handler
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def _interrupt(*_: object) -> NoReturn:

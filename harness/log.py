@@ -7,21 +7,28 @@ installs a sink or two; without one, steps only go to Python's logging.
 import contextlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness import files
+from harness.plain import plain_data
+
 logger = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 _sinks: list[Callable[[Event], None]] = []
 _lock = threading.Lock()
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 def emit(event: str, **fields: Any) -> None:
-    """Send one event to all sinks; `fields` must be JSON values and hold no secret."""
+    """Send one event to all sinks; `fields` must be JSON values. Credentials in URLs are taken
+    out of them, and what steers a terminal."""
+    fields = plain_data(fields)
     record: Event = {"time": time.time(), "event": event, **fields}
     with _lock:
         for sink in _sinks:
@@ -64,12 +71,18 @@ def sink(receive: Callable[[Event], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def json_lines(path: Path) -> Iterator[None]:
-    """Append every event of the block to `path`, one JSON object a line."""
-    with path.open("a", encoding="utf-8") as stream:
+    """Append every event of the block to `path`, one JSON object a line.
+
+    A FIFO must have a reader already: nothing is waited for.
+    """
+    with files.told(path):
+        descriptor = os.open(path, _APPEND | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb", buffering=0) as stream:
 
         def write(record: Event) -> None:
-            stream.write(json.dumps(record, default=str) + "\n")
-            stream.flush()
+            with files.told(path):
+                stream.write((json.dumps(record, default=str) + "\n").encode())
 
         with sink(write):
             yield

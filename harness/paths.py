@@ -6,6 +6,9 @@
 import os
 from pathlib import Path
 
+from harness import files
+from harness.errors import ConfigurationError
+
 
 def checkout() -> Path:
     """The checkout that this harness runs from: recipes, labs and scenarios lie in it."""
@@ -14,15 +17,18 @@ def checkout() -> Path:
 
 def home() -> Path:
     """Folder of keys and evidence: $HARNESS_HOME or ~/.local/share/harness; made when missing."""
-    return _folder("HARNESS_HOME", Path.home() / ".local/share/harness")
+    return _folder("HARNESS_HOME", ".local/share/harness")
 
 
 def cache() -> Path:
     """Folder of bases, releases and runs: $HARNESS_CACHE or ~/.cache/harness; made when missing."""
-    return _folder("HARNESS_CACHE", Path.home() / ".cache/harness")
+    return _folder("HARNESS_CACHE", ".cache/harness")
 
 
-def _folder(variable: str, default: Path) -> Path:
-    folder = Path(os.environ.get(variable) or default)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _folder(variable: str, default: str) -> Path:
+    named = os.environ.get(variable)
+    try:
+        folder = Path(named) if named else Path.home() / default
+    except RuntimeError as error:  # a user who is in no list of users
+        raise ConfigurationError(str(error), hint=f"${variable} can name the folder") from error
+    return files.make_folder(folder, hint=f"${variable} names it" if named else "")

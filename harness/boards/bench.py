@@ -6,7 +6,6 @@ in the board's run folder; who wants to change it needs its lock.
 """
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -14,12 +13,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from harness import paths
-from harness.boards import lock, terminal
+from pydantic import ConfigDict
+
+from harness import files, paths, schema
+from harness.boards import lab_file, lock, terminal
 from harness.boards.device import run_folder
 from harness.boards.lab import FLASHED, KNOWN_HOSTS, PIN, board_options, open_board
+from harness.boards.lab_file import BoardOptions
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
 from harness.process import detach, interact
@@ -42,6 +44,18 @@ class BoardStatus:
     version: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """state.json: what the process that has a board tells of it (`harness.boards.device`)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    holder: int
+    qemu: int
+    ssh_port: int
+    boots: int
+    console: str
+
+
 def flash(image: Path, board: str, *, machine: str, lab: Path) -> None:
     """Write a release's disk image to a board that is off; `machine` is what it was built for."""
     with open_board(lab, board) as opened:
@@ -61,18 +75,28 @@ def power(board: str, action: str, *, lab: Path) -> str:
     """
     if action not in ACTIONS:
         raise ConfigurationError(f"power: no action {action!r}", hint=", ".join(ACTIONS))
-    _known(lab, board)
+    options = _known(lab, board)
     if action in ("off", "cut", "cycle"):
         _off(board)
     if action in ("on", "cycle") and not _is_on(board):
         _on(lab, board)
-    return _told(_status(board, board_options(lab)[board]))
+    return _told(_status(board, options))
 
 
 def console(board: str, *, lab: Path) -> None:
     """The user's terminal on the serial console of a board that is on; Ctrl-] leaves."""
     _known(lab, board)
-    terminal.attach(Path(_state_of(board)["console"]))
+    folder = Path(_state_of(board).console)
+    if not has_terminal():
+        raise ConfigurationError(
+            f"no terminal to show the console of {board} on", hint=f"its logs lie in {folder}"
+        )
+    terminal.attach(folder)
+
+
+def has_terminal() -> bool:
+    """Whether somebody sits at a terminal, to type and to read."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
@@ -81,7 +105,8 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
     folder = run_folder(board)
     known = folder / KNOWN_HOSTS
     if (folder / PIN).exists():
-        known.write_text(f"{board} {(folder / PIN).read_text()}")
+        pinned = files.text(folder / PIN, hint=f"flash {board} again")
+        files.write_whole(known, f"{board} {pinned}".encode())
     key = Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser()
     settings = {
         "HostKeyAlias": board,
@@ -94,7 +119,7 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
         "LogLevel": "ERROR",
     }
     words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    port = str(_state_of(board)["ssh_port"])
+    port = str(_state_of(board).ssh_port)
     user = options.get("ssh_user", "root")
     return interact(["ssh", "-i", key, "-p", port, *words, f"{user}@127.0.0.1", *command])
 
@@ -105,8 +130,11 @@ def status(*, lab: Path) -> list[BoardStatus]:
 
 
 def _on(lab: Path, board: str) -> None:
-    folder = run_folder(board)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = files.make_folder(run_folder(board))
+    if not (folder / FLASHED).exists():
+        raise ConfigurationError(
+            f"board {board} has nothing to boot from", hint="flash an image first: harness flash"
+        )
     log = folder / "holder.log"
     holder = detach([sys.executable, "-m", "harness.boards.holder", lab.resolve(), board], log=log)
     threading.Thread(target=holder.wait, daemon=True).start()  # reaps it, should it end before us
@@ -120,7 +148,10 @@ def _off(board: str) -> None:
     pid = lock.holder(run_folder(board))
     if pid is None:
         return
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has ended meanwhile
+        return
     if b"harness.boards.holder" not in words:
         raise LabError(
             f"board {board} is in use by process {pid}, which is no bench session",
@@ -131,41 +162,55 @@ def _off(board: str) -> None:
 
 
 def _is_on(board: str) -> bool:
-    return bool(_running(board))
+    return _running(board) is not None
 
 
-def _running(board: str) -> dict[str, Any]:
-    """What the holder tells of a board that is on, nothing of one that is off: it may go off at
+def _running(board: str) -> _State | None:
+    """What the holder tells of a board that is on, None of one that is off: it may go off at
     any time."""
     folder = run_folder(board)
     if lock.holder(folder) is None:
-        return {}
-    with contextlib.suppress(FileNotFoundError):
-        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
-        return state
-    return {}
+        return None
+    file = folder / "state.json"
+    try:
+        return schema.from_json(
+            _State, files.read(file), what=file, hint=f"harness power {board} off"
+        )
+    except ConfigurationError:
+        if file.exists():
+            raise
+        return None  # it has gone off
 
 
-def _state_of(board: str) -> dict[str, Any]:
+def _state_of(board: str) -> _State:
     state = _running(board)
-    if not state:
+    if state is None:
         raise LabError(f"board {board} is off", hint=f"harness power {board} on")
     return state
 
 
-def _status(board: str, options: dict[str, Any]) -> BoardStatus:
+def _flashed(folder: Path) -> str:
+    """The version that was flashed: empty for none, `?` when nobody can tell."""
+    file = folder / FLASHED
+    if not file.exists():
+        return ""
+    with contextlib.suppress(ConfigurationError):
+        content = schema.from_json(dict[str, str], files.read(file), what=file)
+        return content.get("version", "?")
+    return "?"
+
+
+def _status(board: str, options: BoardOptions) -> BoardStatus:
     folder = run_folder(board)
     state = _running(board)
-    flashed = folder / FLASHED
-    version = json.loads(flashed.read_text()).get("version", "?") if flashed.exists() else ""
     return BoardStatus(
         board=board,
-        machine=str(options.get("machine", "?")),
+        machine=options.get("machine", "?"),
         power="on" if state else "off",
         holder=lock.holder(folder),
-        boots=state.get("boots"),
-        ssh_port=state.get("ssh_port"),
-        version=version,
+        boots=state.boots if state else None,
+        ssh_port=state.ssh_port if state else None,
+        version=_flashed(folder),
     )
 
 
@@ -178,13 +223,8 @@ def _told(board: BoardStatus) -> str:
     )
 
 
-def _known(lab: Path, board: str) -> dict[str, Any]:
-    boards = board_options(lab)
-    if board not in boards:
-        raise ConfigurationError(
-            f"{lab} has no board {board!r}", hint=f"it has: {', '.join(sorted(boards))}"
-        )
-    return boards[board]
+def _known(lab: Path, board: str) -> BoardOptions:
+    return lab_file.load(lab).options(lab, board)
 
 
 def _wait(reached: Callable[[], bool], otherwise: str) -> None:

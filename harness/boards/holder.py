@@ -6,11 +6,13 @@ BOARD off`) or when the board switches itself off. Others reach the board throug
 `harness.boards.qemu` keeps in its run folder.
 """
 
+import logging
 import signal
 import sys
 from pathlib import Path
 
 from harness.boards.lab import open_board
+from harness.errors import HarnessError
 
 _ENDS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _LOOK = 1  # seconds between two looks at whether the board is still on
@@ -29,4 +31,7 @@ def hold(lab: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    hold(Path(sys.argv[1]), sys.argv[2])
+    try:
+        hold(Path(sys.argv[1]), sys.argv[2])
+    except HarnessError as error:  # the end of holder.log is what `harness power` shows
+        logging.getLogger(__name__).error("%s: %s", error.kind, error)

@@ -15,12 +15,13 @@ from typing import Any
 
 import pexpect
 from labgrid import Environment
-from labgrid.exceptions import InvalidConfigError, NoConfigFoundError, NoSupplierFoundError
 from labgrid.strategy.common import StrategyError
 
-from harness import paths
+from harness import files, paths, schema
+from harness.boards import lab_file
 from harness.boards.board import CommandResult, SavedState
 from harness.boards.device import QemuDevice
+from harness.boards.lab_file import BoardOptions
 from harness.boards.medium.model import Cut, Loss, Trigger
 from harness.boards.qemu import HarnessQemuDriver
 from harness.boards.ssh import SshLink
@@ -39,7 +40,7 @@ KNOWN_HOSTS = "known_hosts"  # of `harness ssh`, which is OpenSSH
 class QemuBoard:
     """`harness.boards.board.Board` on a labgrid target with a HarnessQemuDriver."""
 
-    def __init__(self, target: Any, *, options: dict[str, Any]) -> None:
+    def __init__(self, target: Any, *, options: BoardOptions) -> None:
         self.name: str = target.name
         self.machine: str = options["machine"]
         self._target = target
@@ -52,11 +53,11 @@ class QemuBoard:
             user=options.get("ssh_user", "root"),
             key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
             pin=self._device.folder / PIN,
-            prepare=str(options.get("ssh_prepare", "")),
-            patience=float(options.get("ssh_patience", 0)),
+            prepare=options.get("ssh_prepare", ""),
+            patience=options.get("ssh_patience", 0),
             revive=self._reset_network if options.get("network_reset") else None,
         )
-        self._network_reset = str(options.get("network_reset", ""))
+        self._network_reset = options.get("network_reset", "")
 
     @property
     def boots(self) -> int:
@@ -109,7 +110,8 @@ class QemuBoard:
         for file in (PIN, KNOWN_HOSTS):
             (self._device.folder / file).unlink(missing_ok=True)
         flashed = self._device.folder / FLASHED
-        flashed.write_text(json.dumps({"image": str(image.resolve()), **_release_of(image)}))
+        content = {"image": str(image.resolve()), **_release_of(image)}
+        files.write_whole(flashed, json.dumps(content).encode())
 
     def power_on(self) -> None:
         """Give power."""
@@ -275,16 +277,14 @@ def open_board(lab: Path, name: str) -> Iterator[QemuBoard]:
     ConfigurationError for a lab file or board that does not exist or cannot be used; LabError
     when somebody else has the board.
     """
-    environment = load_lab(lab)
+    lab_file.require_name(name)
     kind = name.partition("@")[0]
-    options = _options(environment, lab, kind)
-    targets = environment.config.get_targets()
-    targets[name] = targets[kind]
-    try:
-        target = environment.get_target(name)
-    except (InvalidConfigError, NoSupplierFoundError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{lab}: board {name}: {error}") from error
-    board = QemuBoard(target, options=options)
+    options = _options(lab, kind)
+    environment = load_lab(lab)
+    with _told(lab, f"board {name}"):
+        targets = environment.config.get_targets()
+        targets[name] = targets[kind]
+        board = QemuBoard(environment.get_target(name), options=options)
     try:
         yield board
     finally:
@@ -292,23 +292,17 @@ def open_board(lab: Path, name: str) -> Iterator[QemuBoard]:
 
 
 def load_lab(lab: Path) -> Environment:
-    """A parsed lab file; ConfigurationError when it is missing or wrong."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # labgrid's own deprecations are not our user's
-            return Environment(str(lab))
-    except NoConfigFoundError:
-        raise ConfigurationError(
-            f"no lab file {lab}", hint="labs/qemu.yaml needs no hardware"
-        ) from None
-    except (InvalidConfigError, ImportError, KeyError) as error:
-        raise ConfigurationError(f"{lab}: {error}") from error
+    """A lab file as labgrid has it; ConfigurationError when it is missing or wrong."""
+    lab_file.load(lab)
+    with _told(lab, "imports"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # labgrid's own deprecations are not our user's
+        return Environment(str(lab))
 
 
-def board_options(lab: Path) -> dict[str, dict[str, Any]]:
+def board_options(lab: Path) -> dict[str, BoardOptions]:
     """The options of each board of a lab file."""
-    targets = load_lab(lab).config.get_targets()
-    return {name: (target or {}).get("options", {}) for name, target in targets.items()}
+    targets = lab_file.load(lab).targets
+    return {name: target.options or {} for name, target in targets.items()}
 
 
 def described(lab: Path, board: str) -> str:
@@ -318,18 +312,29 @@ def described(lab: Path, board: str) -> str:
     return json.dumps(found, sort_keys=True, default=str) if found else ""
 
 
-def _options(environment: Environment, lab: Path, name: str) -> dict[str, Any]:
-    targets = environment.config.get_targets()
-    if name not in targets:
+@contextlib.contextmanager
+def _told(lab: Path, key: str) -> Iterator[None]:
+    """A block in which labgrid makes something of a lab file: whatever it raises, or a module that
+    the file imports, is about that file."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = str(error) or type(error).__name__
         raise ConfigurationError(
-            f"{lab} has no board {name!r}", hint=f"it has: {', '.join(sorted(targets))}"
-        )
-    if "HarnessQemuDriver" not in (targets[name].get("drivers") or {}):
+            f"{files.shown(lab)}: {key}: {type(error).__name__}", details=why
+        ) from error
+
+
+def _options(lab: Path, name: str) -> BoardOptions:
+    found = lab_file.load(lab)
+    options = found.options(lab, name)
+    if "HarnessQemuDriver" not in (found.targets[name].drivers or ()):
         raise ConfigurationError(
             f"{lab}: board {name} has no HarnessQemuDriver: scenarios run on QEMU boards only",
             hint="boards in a rack can be used with labgrid-client and GatewayStrategy",
         )
-    options: dict[str, Any] = targets[name].get("options") or {}
     if "machine" not in options:
         raise ConfigurationError(f"{lab}: targets.{name}.options.machine is missing")
     return options
@@ -337,8 +342,11 @@ def _options(environment: Environment, lab: Path, name: str) -> dict[str, Any]:
 
 def _release_of(image: Path) -> dict[str, str]:
     """Version and machine, when the image lies in a release folder."""
-    try:
-        release = json.loads((image.parent / "release.json").read_text())
-    except (OSError, ValueError):
+    file = image.parent / "release.json"
+    if not files.is_file(file):
         return {}
-    return {key: str(release[key]) for key in ("machine", "version") if key in release}
+    with contextlib.suppress(ConfigurationError):
+        release = schema.json_data(files.read(file), what=file)
+        if isinstance(release, dict):
+            return {key: str(release[key]) for key in ("machine", "version") if key in release}
+    return {}

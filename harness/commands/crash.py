@@ -197,20 +197,28 @@ def replay(
         Path | None, typer.Option(help="Instead of the lab file of the recording.")
     ] = None,
     console: Annotated[
-        bool, typer.Option(help="Sit at the serial console; otherwise wait for the verdict.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="Sit at the serial console; otherwise wait for the verdict.",
+            show_default="where there is a terminal",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Boot one crash state, console attached: Ctrl-] leaves, and switches the board off.
 
-    With --no-console it is judged like in an exploration; exit code 4 when it fails.
+    With --no-console, and where there is no terminal, it is judged like in an exploration; exit
+    code 4 when it fails.
 
     [dim]harness crash replay run --at 1234 --loss torn:1230:3[/]
     """
+    from harness.boards import bench
     from harness.crash import replay as replays
 
     recording, text = _recorded_state(run, at, loss, state)
-    if console:
+    if console and not bench.has_terminal():
+        raise typer.BadParameter("there is no terminal to sit at", param_hint="--console")
+    if bench.has_terminal() if console is None else console:
         replays.sit_at(recording, text, board=board, lab=lab)
         return
     _show_steps(context)

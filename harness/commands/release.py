@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from harness.evidence.store import Stored
     from harness.promotion.candidate import Candidate
     from harness.runner import Selection
+
+
+class Tier(StrEnum):
+    """How many scenarios."""
+
+    CI = "ci"
+    ALL = "all"
 
 
 def build(
@@ -78,9 +86,7 @@ def test(
     scenario: Annotated[
         list[str] | None, typer.Option(help="Exactly this scenario; may be given again.")
     ] = None,
-    tier: Annotated[
-        str, typer.Option(metavar="demo|ci|all", help="How much: a selection, more, everything.")
-    ] = "ci",
+    tier: Annotated[Tier, typer.Option(help="How much: what CI can afford, everything.")] = Tier.CI,
     every: Annotated[bool, typer.Option("--all", help="Everything, as --tier all.")] = False,
     store: Store = None,
     as_json: Json = False,
@@ -98,7 +104,7 @@ def test(
         from_release=from_release[0],
         boards=tuple(board),
         lab=lab,
-        tier="all" if every else tier,
+        tier=str(Tier.ALL if every else tier),
         keyword=keyword,
         scenarios=tuple(scenario or ()),
     )
@@ -182,14 +188,16 @@ def report(
 
     [dim]harness report ~/.local/share/harness/evidence/legacy-gateway/1.1.0/RUN[/]
     """
+    from harness import files
     from harness.errors import ConfigurationError
     from harness.evidence import signing, store
     from harness.evidence.report import write_report
     from harness.evidence.table import verdict_table
 
-    if not (run / store.ENVELOPE_FILE).is_file():
+    if not files.is_file(run / store.ENVELOPE_FILE):
         raise ConfigurationError(
-            f"{run} holds no finished run", hint="`harness test` says where the evidence is"
+            f"{files.shown(run)} holds no finished run",
+            hint="`harness test` says where the evidence is",
         )
     stored = store.load(run, [signing.load_signer().public_key])
     page = write_report(stored.evidence, stored.folder)
@@ -258,10 +266,14 @@ def demo(
     """
     from harness import demo as main_job
     from harness import paths
+    from harness.boards import lab_file
     from harness.evidence.report import REPORT_FILE
     from harness.evidence.store import EvidenceStore
     from harness.evidence.table import verdict_table
 
+    lab_file.load(lab)  # before anything is built
+    if machine and machine not in main_job.GENERATIONS:
+        raise typer.BadParameter(f"{machine!r} has no part in the demo", param_hint="--machine")
     if machine:  # one machine's part, in a process of its own
         with contextlib.redirect_stdout(sys.stderr):
             runs = main_job.one_machine(machine, lab, EvidenceStore(store))

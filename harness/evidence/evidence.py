@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, JsonValue
 
+from harness import schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.subject import Subject
 
@@ -123,12 +123,12 @@ class Evidence:
 
 
 def _detail(payload: bytes, what: str) -> dict[str, Any]:
+    statement = schema.json_data(payload, what=what)
     try:
-        statement = json.loads(payload)
         if statement["_type"] != STATEMENT or statement["predicateType"] != PREDICATE:
             raise ConfigurationError(f"{what}: not an in-toto test result")
         return dict(statement["predicate"][_DETAIL])
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{what}: not evidence of this harness", details=f"  {type(error).__name__}: {error}"
         ) from error

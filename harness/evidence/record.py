@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
+from harness import schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema
 from harness.verdict import Invariant, Verdict
 
 

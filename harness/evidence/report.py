@@ -8,9 +8,10 @@ from typing import Any
 import jinja2
 from pydantic import JsonValue
 
+from harness import files
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
-from harness.evidence.store import Stored, write_whole
+from harness.evidence.store import Stored
 from harness.evidence.table import run_path, scenarios_of, shown_verdict, summary_line
 
 REPORT_FILE = "report.html"
@@ -58,7 +59,7 @@ def write_report(evidence: Evidence, folder: Path) -> Path:
         tools=_tool_rows(evidence),
     )
     file = folder / REPORT_FILE
-    write_whole(file, page.encode())
+    files.write_whole(file, page.encode())
     return file
 
 
@@ -81,7 +82,7 @@ def write_matrix(runs: Sequence[Stored], folder: Path) -> Path:
         scenarios=scenarios_of([stored.evidence for stored in runs]),
         shown_verdict=shown_verdict,
     )
-    write_whole(file, page.encode())
+    files.write_whole(file, page.encode())
     return file
 
 

@@ -20,7 +20,7 @@ from securesystemslib.exceptions import FormatError, VerificationError
 # Its documented names, which the library imports there without re-exporting them for mypy.
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
 
-from harness import paths
+from harness import files, paths
 from harness.errors import ConfigurationError, PromotionError
 from harness.evidence.evidence import PAYLOAD_TYPE
 
@@ -42,14 +42,15 @@ def load_signer(path: Path | None = None) -> CryptoSigner:
     named = path or (Path(text) if (text := os.environ.get("HARNESS_EVIDENCE_KEY")) else None)
     file = named or _development_key()
     try:
-        key = serialization.load_pem_private_key(file.read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        key = serialization.load_pem_private_key(files.read(file), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{file}: not a usable private key", details=str(error)) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(
             f"{file}: not an ed25519 private key",
             hint="make one with: openssl genpkey -algorithm ed25519 -out KEY.pem",
         )
+    files.require_private(file)
     return CryptoSigner(key)
 
 
@@ -113,8 +114,7 @@ def unseal(data: bytes, keys: Sequence[Key], *, what: str) -> bytes:
 
 def _development_key() -> Path:
     """The file of the development key; two processes that make it at once agree on one."""
-    folder = paths.home() / "pki"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = files.make_folder(paths.home() / "pki", mode=0o700)
     file = folder / "evidence_ed25519"
     if not file.exists():
         # mkstemp makes the file 0600; a link, unlike a rename, never replaces another's key.

@@ -12,10 +12,8 @@ got there are unsigned; they can still speak against a release (`unfinished`), n
 import hashlib
 import itertools
 import operator
-import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +22,9 @@ from pathlib import Path
 from pydantic import JsonValue
 from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defined]
 
-from harness import paths
+from harness import files, paths, schema
 from harness.errors import ConfigurationError, HarnessError
-from harness.evidence import schema, signing
+from harness.evidence import signing
 from harness.evidence.evidence import Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
@@ -85,7 +83,7 @@ class Run:
         if record.machine != self.header.subject.machine:
             raise ValueError(f"{record.scenario}: ran on a {record.machine}")
         file = self.folder / "records" / f"{len(self.records):03}.json"
-        write_whole(file, schema.to_bytes(record.to_data()))
+        files.write_whole(file, schema.to_bytes(record.to_data()))
         self.records.append(record)
 
     def finish(self, signer: CryptoSigner) -> Stored:
@@ -95,8 +93,8 @@ class Run:
         )
         payload = evidence.to_bytes()
         envelope = signing.seal(payload, signer)
-        write_whole(self.folder / STATEMENT_FILE, payload)
-        write_whole(self.folder / ENVELOPE_FILE, envelope)
+        files.write_whole(self.folder / STATEMENT_FILE, payload)
+        files.write_whole(self.folder / ENVELOPE_FILE, envelope)
         shutil.rmtree(self.folder / "records")
         (self.folder / "run.json").unlink()
         return Stored(evidence=evidence, envelope=envelope, folder=self.folder)
@@ -149,9 +147,9 @@ class EvidenceStore:
             tools=tools,
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
-        run.consoles.mkdir(parents=True)
-        (run.folder / "records").mkdir()
-        write_whole(run.folder / "run.json", schema.to_bytes(schema.to_data(header)))
+        files.make_folder(run.consoles)
+        files.make_folder(run.folder / "records")
+        files.write_whole(run.folder / "run.json", schema.to_bytes(schema.to_data(header)))
         return run
 
     def runs(self, machine: str, version: str) -> Iterator[Path]:
@@ -232,24 +230,8 @@ def load(folder: Path, keys: Sequence[Key]) -> Stored:
     return Stored(evidence=evidence, envelope=envelope, folder=folder)
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old content or the new one, never a part."""
-    descriptor, fresh = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fchmod(descriptor, 0o644)
-        os.fsync(descriptor)
-    Path(fresh).replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise signing.BrokenEvidenceError(f"{file}: {error.strerror}") from error
+        return files.read(file)
+    except ConfigurationError as error:
+        raise signing.BrokenEvidenceError(error.brief) from error

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from harness import schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema
 from harness.images.release import FILE as RELEASE_FILE
 from harness.images.release import Release, load
 

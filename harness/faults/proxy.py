@@ -157,6 +157,12 @@ class Proxy(LoopServer):
         except HarnessError as error:
             self._failure = error
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A connection is over; a bug in it must not pass for a fault that never struck."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._failure = HarnessError(f"the proxy broke: {error!r}")
+
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -170,7 +176,7 @@ class Proxy(LoopServer):
         task = asyncio.current_task()
         if task:
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
         device = Wire(reader, writer)
         try:
             server = Wire(*await asyncio.open_connection(*self._upstream))
@@ -180,7 +186,7 @@ class Proxy(LoopServer):
         try:
             await Connection(self, next(self._numbers), device, server).run()
         except ConnectionError:
-            pass  # one side is gone; what it got is in `requests`
+            pass  # one side is gone, or speaks no HTTP; what it got is in `requests`
         except HarnessError as error:
             self._failure = error
         except asyncio.CancelledError:

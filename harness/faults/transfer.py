@@ -61,7 +61,7 @@ class Connection:
                 connection=self._number,
                 method=head.words[0],
                 path=head.words[1],
-                range=head.headers.get("Range", ""),
+                range=head.header("Range"),
             )
             self._faults.requests.append(request)
             if not await self._exchange(head, request):

@@ -23,6 +23,10 @@ _ACKNOWLEDGED = 10.0  # seconds that the other side gets to take what was sent
 _POLL = 0.001  # seconds between looks at the kernel's send queue, which cannot be waited for
 
 
+class MalformedError(ConnectionError):
+    """What came is no HTTP/1.1; the connection is good for nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """The start line and headers of a request or response."""
@@ -31,21 +35,25 @@ class Head:
     words: tuple[str, ...]  # of the start line
     headers: email.message.Message = field(compare=False)
 
+    def header(self, name: str) -> str:
+        """The value of a header, empty without it; bytes that are no ASCII come as they can."""
+        return str(self.headers.get(name, ""))
+
     @property
     def length(self) -> int | None:
         """Content-Length, None when the message has none."""
-        value = self.headers.get("Content-Length")
-        return int(value) if value else None
+        value = self.header("Content-Length")
+        return _number(value, "Content-Length") if value else None
 
     @property
     def status(self) -> int:
         """The status code of a response."""
-        return int(self.words[1])
+        return _number(self.words[1], "status")
 
     @property
     def first(self) -> int:
         """The artifact position of a response's first body byte, from Content-Range."""
-        found = re.match(r"bytes (\d+)-", self.headers.get("Content-Range", ""))
+        found = re.match(r"bytes ([0-9]{1,18})-", self.header("Content-Range"))
         return int(found[1]) if found and self.status == 206 else 0
 
 
@@ -66,9 +74,14 @@ class Wire:
             if end.partial:
                 raise ConnectionError("ended within the headers") from end
             return None
+        except asyncio.LimitOverrunError as end:
+            raise MalformedError("headers without an end") from end
         start, _, rest = raw.partition(b"\r\n")
         headers = email.parser.BytesHeaderParser().parsebytes(rest)
-        return Head(raw=raw, words=tuple(start.decode("latin-1").split(" ", 2)), headers=headers)
+        words = tuple(start.decode("latin-1").split(" ", 2))
+        if len(words) < 2:
+            raise MalformedError(f"no start line: {start[:80]!r}")
+        return Head(raw=raw, words=words, headers=headers)
 
     async def read(self, most: int) -> bytes:
         """Up to `most` bytes, none when the other side has ended."""
@@ -122,6 +135,13 @@ class Wire:
                     queues = line.split()[4]  # tx_queue:rx_queue, hexadecimal (proc(5))
                     return int(queues.partition(":")[2], 16)
         return 0
+
+
+def _number(text: str, what: str) -> int:
+    """Digits, and few of them (RFC 9110, 8.6 and 15)."""
+    if not re.fullmatch(r"[0-9]{1,18}", text.strip(), re.ASCII):
+        raise MalformedError(f"{what}: {text[:80]!r} is no number")
+    return int(text)
 
 
 def _proc(address: tuple[str, int]) -> str:

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from harness import paths
-from harness.errors import BuildError, ConfigurationError
-from harness.images import debian, disk, pki, root, slot, tools
+from harness import files, paths, schema
+from harness import version as versions
+from harness.errors import ConfigurationError
+from harness.images import debian, disk, overlay, pki, root, slot, tools
 from harness.images import recipe as recipes
 from harness.images import release as releases
 from harness.images.artifacts import MAKERS
@@ -56,17 +58,28 @@ def build(
     recipe = recipes.load(recipe_folder)
     chosen = recipe.chosen(variants)
     _require_readable(recipe)
-    if not version or not set(version) <= set("0123456789abcdefghijklmnopqrstuvwxyz.-+~"):
-        raise ConfigurationError(f"version '{version}': use digits, a-z and . - + ~")
+    if wrong := versions.problem(version):
+        raise ConfigurationError(wrong)
+    if output:
+        _require_replaceable(output)
     base = _prepare(recipe, chosen)
     job = _job(recipe, version, tuple(variants), base)
     folder = paths.cache() / "releases" / job.inputs
     with tools.locked(folder):
-        if not (folder / releases.FILE).is_file():
+        if not _is_release(folder):
             with step("build", machine=recipe.machine, version=version, variants=list(variants)):
                 _build_into(folder, job)
     found = releases.load(folder)
     return _copy(found, output) if output else found
+
+
+def _is_release(folder: Path) -> bool:
+    """Whether a folder of the cache holds a release; what cannot be read is built again."""
+    try:
+        releases.load(folder)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _require_readable(recipe: Recipe) -> None:
@@ -122,6 +135,7 @@ def _make_base(base: Base, work: Path, target: Path) -> None:
 
 def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) -> _Job:
     signing = recipe.signing or pki.development()
+    files.require_private(signing.key)
     key = recipe.login.authorized_key or pki.ssh_key().with_suffix(".pub")
     return _Job(
         recipe=recipe,
@@ -245,39 +259,64 @@ def _told(folder: Path) -> str:
 
 
 def _copy(release: Release, output: Path) -> Release:
-    """Copy a release out of the cache; `output` must not exist or be an older release."""
-    if output.exists() and not (output / releases.FILE).is_file():
-        raise ConfigurationError(f"{output}: exists and is not a release", hint="name a new folder")
-    partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        for path in release.folder.iterdir():
-            # Sparse files stay sparse, file systems that can share blocks do.
-            tools.copy(path, partial / path.name)
-        shutil.rmtree(output, ignore_errors=True)
-        partial.rename(output)
-    except OSError as error:
-        raise BuildError(f"{output}: {error.strerror}") from error
+    """Copy a release out of the cache, in place of one that `output` holds."""
+    target = output.resolve()  # the folder itself, where `output` is a link to it
+    with files.told(output):
+        files.make_folder(target.parent)
+        with tempfile.TemporaryDirectory(prefix=".harness-", dir=target.parent) as name:
+            new = Path(name) / "new"
+            new.mkdir()
+            for path in release.folder.iterdir():
+                # Sparse files stay sparse, file systems that can share blocks do.
+                tools.copy(path, new / path.name)
+            _require_replaceable(output)
+            if target.exists():
+                target.rename(Path(name) / "old")
+            new.rename(target)
     return releases.load(output)
 
 
+def _require_replaceable(output: Path) -> None:
+    """ConfigurationError unless nothing is at `output` but a release as it was built: whatever
+    else is there is somebody's."""
+    hint = "name a new folder, or remove this one"
+    if not files.is_folder(output):
+        if output.is_symlink() or output.exists():
+            raise ConfigurationError(f"{files.shown(output)}: not a folder", hint=hint)
+        return
+    try:
+        known = {releases.FILE, *releases.load(output).files}
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{files.shown(output)}: exists and is not a release", details=str(error), hint=hint
+        ) from error
+    with files.told(output):
+        strangers = sorted(path.name for path in output.iterdir() if path.name not in known)
+    if strangers:
+        raise ConfigurationError.of(
+            files.shown(output),
+            [f"{files.shown(name)} is no part of the release there" for name in strangers],
+            hint=hint,
+        )
+
+
 def _about(base: Path) -> dict[str, list[str]]:
-    content: dict[str, list[str]] = json.loads(base.with_suffix(".json").read_text())
-    return content
+    file = base.with_suffix(".json")
+    hint = "it is made anew when it is deleted"
+    return schema.from_json(dict[str, Any], files.read(file, hint=hint), what=file, hint=hint)
 
 
 def _folder_hashes(folder: Path) -> dict[str, str]:
     """Relative path -> hash of content and executable bit, of everything below a folder; a symbolic
     link counts by its target's name, which means a file of the image and not one of this host."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            found[name] = f"l{path.readlink()}"
-        elif path.is_file() and "__pycache__" not in path.parts:
-            mode = "x" if path.stat().st_mode & 0o100 else "-"
-            found[name] = mode + releases.digest(path).sha256
+    for name, path in overlay.entries(folder):
+        with files.told(path):
+            if path.is_symlink():
+                found[name] = f"l{path.readlink()}"
+            elif path.is_file() and "__pycache__" not in path.parts:
+                mode = "x" if overlay.executable(path) else "-"
+                found[name] = mode + releases.digest(path).sha256
     return found
 
 

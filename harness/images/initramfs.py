@@ -6,11 +6,13 @@ Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
 import gzip
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import BuildError
+from harness.images import overlay
 from harness.images.kernel import Modules
 from harness.images.tree import Tree
 
@@ -24,13 +26,14 @@ _FOLDERS = ("bin", "dev", "proc", "sys", "modules", "newroot", "overlay")
 def make(tree: Tree, modules: Modules, wanted: Sequence[str], folders: Sequence[Path]) -> bytes:
     """The compressed initramfs. `wanted` are modules ("name option=value") in loading order.
 
-    Files come from `folders`, of which later ones win; one of them must have `init`.
+    Files and symbolic links come from `folders`, of which later ones win; one of them must have
+    `init`.
     """
     files = {
-        source.relative_to(folder).as_posix(): source
+        name: source
         for folder in folders
-        for source in folder.rglob("*")
-        if source.is_file()
+        for name, source in overlay.entries(folder)
+        if source.is_symlink() or source.is_file()
     }
     if "init" not in files:
         raise BuildError(f"initramfs: no file 'init' in {', '.join(map(str, folders))}")
@@ -50,8 +53,11 @@ def make(tree: Tree, modules: Modules, wanted: Sequence[str], folders: Sequence[
         "modules/order", "".join(f"{line}\n" for line in order).encode(), stat.S_IFREG | 0o644
     )
     for name, source in sorted(files.items()):
-        mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
-        archive.add(name, source.read_bytes(), stat.S_IFREG | mode)
+        if source.is_symlink():
+            archive.add(name, os.fsencode(source.readlink()), stat.S_IFLNK | 0o777)
+        else:
+            mode = 0o755 if overlay.executable(source) else 0o644
+            archive.add(name, overlay.content(source), stat.S_IFREG | mode)
     return gzip.compress(archive.finish(), compresslevel=6, mtime=0)
 
 
@@ -64,9 +70,10 @@ class _Cpio:
         """Append an entry of root's, with time 0 (reproducible)."""
         self._inode += 1
         links = 2 if stat.S_ISDIR(mode) else 1
-        fields = (self._inode, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        path = os.fsencode(name) + b"\0"
+        fields = (self._inode, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(path), 0)
         self._data += b"070701" + b"".join(b"%08X" % field for field in fields)
-        self._data += name.encode() + b"\0"
+        self._data += path
         self._pad()
         self._data += content
         self._pad()

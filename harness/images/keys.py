@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import files
+from harness.plain import one_line
+
+_SHOWN = 80  # characters of a wrong value
+_LARGEST = 1 << 40  # bytes: no disk of a gateway comes near
+
 
 class Keys:
     """One mapping: `path` is its key path ("" at the top), `problems` is shared by all levels."""
@@ -55,9 +61,8 @@ class Keys:
             return ""
         text = str(value)
         if allowed and text not in allowed:
-            self._problem(key, f"'{text}' is not one of {', '.join(allowed)}")
-        if pattern and not re.fullmatch(pattern, text):
-            self._problem(key, f"'{text}' does not match {pattern}")
+            self._problem(key, f"'{text[:_SHOWN]}' is not one of {', '.join(allowed)}")
+        self._require_match(key, text, pattern)
         return text
 
     def texts(self, key: str, *, pattern: str = "") -> tuple[str, ...]:
@@ -67,17 +72,16 @@ class Keys:
             self._problem(key, "must be a list of texts")
             return ()
         for item in value:
-            if pattern and not re.fullmatch(pattern, item):
-                self._problem(key, f"'{item}' does not match {pattern}")
+            self._require_match(key, item, pattern)
         return tuple(value)
 
-    def number(self, key: str, *, default: int | None = None) -> int:
-        """A whole number above 0; required without `default`."""
+    def number(self, key: str, *, default: int | None = None, most: int = _LARGEST) -> int:
+        """A whole number from 1 to `most`; required without `default`."""
         value = self._get(key, default)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-            self._problem(key, "must be a whole number above 0")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+            self._problem(key, f"must be a whole number from 1 to {most}")
             return 0
         return value
 
@@ -96,13 +100,15 @@ class Keys:
 
     def size(self, key: str) -> int:
         """Bytes, written as 96M, 512K, 1G or a number; a whole number of MiB."""
-        text = self.text(key, pattern=r"\d+[KMG]?")
-        match = re.fullmatch(r"(\d+)([KMG]?)", text)
+        text = self.text(key, pattern=r"[0-9]{1,12}[KMG]?")
+        match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", text)
         if not match:
             return 0
         size = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]]
         if size == 0 or size % (1 << 20):
             self._problem(key, f"'{text}' is not a whole number of MiB")
+        if size > _LARGEST:
+            self._problem(key, f"'{text}' is more than any disk has")
         return size
 
     def file(self, key: str) -> Path:
@@ -116,33 +122,40 @@ class Keys:
     def folders(self, key: str) -> tuple[Path, ...]:
         """One existing folder or a list of them, relative to the configuration's folder."""
         value = self._get(key, None)
-        names = [value] if isinstance(value, str) else value or []
+        names = [value] if isinstance(value, str) else [] if value is None else value
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self._problem(key, "must be a folder or a list of folders")
             return ()
         for name in names:
-            if not (self._folder / name).is_dir():
+            if not files.is_folder(self._folder / name):
                 self._problem(key, f"there is no folder {self._folder / name}")
         return tuple(self._folder / name for name in names)
 
-    def names(self, key: str) -> dict[str, str]:
-        """A mapping of names to texts, empty when missing."""
+    def names(self, key: str, *, pattern: str, of: str) -> dict[str, str]:
+        """A mapping of names (like `of`) to texts (like `pattern`), empty when missing."""
         value = self._get(key, {})
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
             self._problem(key, "must be a mapping of names to texts")
             return {}
+        for name, text in value.items():
+            self._require_match(key, str(name), of)
+            self._require_match(f"{key}.{name}", text, pattern)
         return {str(name): text for name, text in value.items()}
 
     def section(self, key: str) -> "Keys":
         """A mapping below `key`; required."""
-        return Keys(self._get(key, None) or {}, self._name(key), self._folder, self._problems)
+        value = self._get(key, None)
+        content = {} if value is None else value
+        return Keys(content, self._name(key), self._folder, self._problems)
 
-    def sections(self, key: str) -> dict[str, "Keys"]:
-        """A mapping of names to mappings, empty when missing."""
+    def sections(self, key: str, *, of: str = "") -> dict[str, "Keys"]:
+        """A mapping of names (like `of`) to mappings, empty when missing."""
         value = self._get(key, {})
         if not isinstance(value, dict):
             self._problem(key, "must be a mapping of names")
             return {}
+        for name in value:
+            self._require_match(key, str(name), of)
         return {
             str(name): Keys(item, f"{self._name(key)}.{name}", self._folder, self._problems)
             for name, item in value.items()
@@ -150,7 +163,7 @@ class Keys:
 
     def _existing(self, key: str, *, kind: str) -> Path:
         path = self._folder / self.text(key)
-        if not (path.is_dir() if kind == "folder" else path.is_file()):
+        if not (files.is_folder(path) if kind == "folder" else files.is_file(path)):
             self._problem(key, f"there is no {kind} {path}")
         return path
 
@@ -163,5 +176,9 @@ class Keys:
     def _name(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
 
+    def _require_match(self, key: str, text: str, pattern: str) -> None:
+        if pattern and not re.fullmatch(pattern, text, re.ASCII):
+            self._problem(key, f"'{text[:_SHOWN]}' does not match {pattern}")
+
     def _problem(self, key: str, what: str) -> None:
-        self._problems.append(f"{self._name(key)}: {what}")
+        self._problems.append(one_line(f"{self._name(key)}: {what}"))

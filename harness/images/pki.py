@@ -7,7 +7,6 @@ from 2020 so that a gateway with a reset clock can still be updated on the bench
 
 import datetime
 import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness import paths
+from harness import files, paths
 from harness.images.recipe import Signing
 
 _FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -39,6 +38,7 @@ def ssh_key() -> Path:
     folder = _folder()
     path = folder / _SSH
     _once(folder, path, lambda: _make_ssh_key(path))
+    files.require_private(path)
     return path
 
 
@@ -54,14 +54,12 @@ def _signer(name: str) -> Signing:
 
 
 def _folder() -> Path:
-    folder = paths.home() / "pki"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return files.make_folder(paths.home() / "pki", mode=0o700)
 
 
 def _once(folder: Path, marker: Path, make: Callable[[], None]) -> None:
     """Call `make` unless `marker` exists; two processes at once make one key."""
-    with (folder / ".lock").open("w") as lock:
+    with files.told(folder / ".lock"), (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not marker.exists():
             make()
@@ -99,6 +97,11 @@ def _make_signer(signing: Signing) -> None:
         ),
     )
     _write(signing.certificate, leaf.public_bytes(serialization.Encoding.PEM))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a key: mode 0600 from the start, complete or not there."""
+    files.write_whole(path, content, mode=0o600)
 
 
 def _certificate(
@@ -149,12 +152,3 @@ def _usage(*, ca: bool) -> x509.KeyUsage:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a key: mode 0600 from the start, complete or not there."""
-    partial = path.with_name(path.name + ".new")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    partial.rename(path)

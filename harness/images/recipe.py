@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from harness import files, schema
 from harness.errors import ConfigurationError
 from harness.images.keys import Keys
 
@@ -17,6 +16,7 @@ FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
 EPOCH = 1700000000
 DEVELOPMENT = "development"
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,26 +154,29 @@ class Recipe:
 def load(folder: Path) -> Recipe:
     """Parse `folder`/recipe.yaml; raises ConfigurationError with all of its problems."""
     path = folder / FILE
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: {error.strerror}", hint="a recipe is a folder that holds recipe.yaml"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not YAML", details=str(error)) from error
+    hint = "a recipe is a folder that holds recipe.yaml"
+    content = schema.yaml_data(files.text(path, limit=schema.YAML_LIMIT, hint=hint), what=path)
     problems: list[str] = []
     recipe = _recipe(folder, Keys(content, "", folder, problems))
     if problems:
-        raise ConfigurationError.of(str(path), problems)
+        raise ConfigurationError.of(files.shown(path), problems)
     return recipe
+
+
+# What becomes part of a file on the device or of a signed manifest can begin nothing new there.
+_PACKAGE = r"[a-z0-9][a-z0-9+.:-]+"
+_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+_COMPATIBLE = r"[A-Za-z0-9](?:[A-Za-z0-9 ._+:/()-]{0,98}[A-Za-z0-9)])?"
+_UNIT = r"[A-Za-z0-9_@:.\\-]+"
+_MODULE = r"[A-Za-z0-9][\w-]*"
+_PATH = r"/[^\x00-\x1f\x7f]+"
 
 
 def _recipe(folder: Path, keys: Keys) -> Recipe:
     recipe = Recipe(
         folder=folder,
-        machine=keys.text("machine", pattern=r"[a-z0-9-]+"),
-        compatible=keys.text("compatible"),
+        machine=keys.text("machine", pattern=_NAME),
+        compatible=keys.text("compatible", pattern=_COMPATIBLE),
         client=keys.text("client", allowed=("rauc", "mender")),
         bootloader=keys.text("bootloader", allowed=("grub", "u-boot")),
         base=_base(keys.section("base")),
@@ -186,17 +189,16 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         boot=keys.folders("boot"),
         initramfs=keys.folders("initramfs"),
         u_boot=_u_boot(keys),
-        boot_files=keys.names("boot_files"),
+        boot_files=keys.names("boot_files", of=r"[A-Za-z0-9][\w.-]*", pattern=_PATH),
         state_scripts=keys.folder("state_scripts") if keys.peek("state_scripts") else None,
-        enable=keys.texts("enable"),
-        mask=keys.texts("mask"),
-        variants={name: _variant(section) for name, section in keys.sections("variants").items()},
+        enable=keys.texts("enable", pattern=_UNIT),
+        mask=keys.texts("mask", pattern=_UNIT),
+        variants={
+            name: _variant(section) for name, section in keys.sections("variants", of=_NAME).items()
+        },
     )
     keys.finish()
     return recipe
-
-
-_PACKAGE = r"[a-z0-9][a-z0-9+.:-]+"
 
 
 def _base(keys: Keys) -> Base:
@@ -209,7 +211,7 @@ def _base(keys: Keys) -> Base:
         security=keys.text(
             "security", default="required", allowed=("required", "preferred", "off")
         ),
-        prune=keys.texts("prune", pattern=r"/.+"),
+        prune=keys.texts("prune", pattern=_PATH),
     )
     keys.finish()
     return base
@@ -217,8 +219,8 @@ def _base(keys: Keys) -> Base:
 
 def _kernel(keys: Keys) -> Kernel:
     kernel = Kernel(
-        modules=keys.texts("modules"),
-        initramfs=keys.texts("initramfs"),
+        modules=keys.texts("modules", pattern=_MODULE),
+        initramfs=keys.texts("initramfs", pattern=_MODULE + r"( [\w.-]+=[!-~]+)*"),
         devicetree=keys.text("devicetree", default="", pattern=r"([\w./-]+\.dtb)?"),
         compression=keys.text("compression", default="none", allowed=("none", "gzip")),
     )
@@ -262,7 +264,10 @@ def _login(keys: Keys) -> Login:
 
 
 def _health(keys: Keys) -> Health:
-    health = Health(services=keys.texts("services"), deadline=keys.number("deadline", default=60))
+    health = Health(
+        services=keys.texts("services", pattern=_UNIT),
+        deadline=keys.number("deadline", default=60, most=_DAY),
+    )
     keys.finish()
     return health
 
@@ -287,7 +292,7 @@ def _variant(keys: Keys) -> Variant:
         boot=keys.folder("boot") if keys.peek("boot") else None,
         initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
         u_boot=keys.folder("u-boot") if keys.peek("u-boot") else None,
-        remove=keys.texts("remove", pattern=r"/.+"),
+        remove=keys.texts("remove", pattern=_PATH),
     )
     keys.finish()
     return variant

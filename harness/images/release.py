@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import paths
+from harness import files, paths, schema
 from harness.errors import ConfigurationError
 from harness.images import recipe as recipes
 from harness.images.keys import Keys
@@ -120,14 +120,8 @@ class Release:
 def load(folder: Path) -> Release:
     """Read `folder`/release.json; ConfigurationError with all problems of its schema."""
     path = folder / FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: {error.strerror}", hint="a release is a folder made by `harness build`"
-        ) from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not JSON", details=str(error)) from error
+    text = files.read(path, hint="a release is a folder made by `harness build`")
+    content = schema.json_data(text, what=path, hint="build the release again")
     problems: list[str] = []
     release = _parse(folder, Keys(content, "", folder, problems))
     if problems:
@@ -137,7 +131,7 @@ def load(folder: Path) -> Release:
 
 def digest(path: Path) -> Digest:
     """SHA-256 and size of a file."""
-    with path.open("rb") as stream:
+    with files.opened(path) as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     return Digest(sha256=found, size=path.stat().st_size)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import files
 from harness.errors import BuildError
 from harness.images import initramfs
 from harness.images.artifacts import MAKERS
@@ -130,7 +131,7 @@ def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     kept = [line for line in lines if not line.startswith("root:")]
     tree.file("/etc/shadow", "\n".join([root, *kept]) + "\n", mode=0o640)
     tree.folder("/root/.ssh", mode=0o700)
-    tree.file("/root/.ssh/authorized_keys", identity.key.read_bytes(), mode=0o600)
+    tree.file("/root/.ssh/authorized_keys", files.read(identity.key), mode=0o600)
     MAKERS[recipe.client].trust(tree, recipe, identity.version, identity.signing)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from harness import process
+from harness import files, process
 from harness.errors import BuildError
 
 _ASKED = (
@@ -33,15 +33,16 @@ def versions() -> dict[str, str]:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file, keeping holes, sharing blocks where the file system can."""
-    process.run(
-        ["cp", "--sparse=always", "--reflink=auto", source, target], timeout=300, error=BuildError
-    )
+    process.run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=300)
 
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
     """One builder at a time for one target; the lock goes with the process."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f".{target.name}.lock").open("w") as lock:
+    files.make_folder(target.parent)
+    name = target.parent / f".{target.name}.lock"
+    with contextlib.ExitStack() as stack:
+        with files.told(name):
+            lock = stack.enter_context(name.open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import BuildError
+from harness.images import overlay
 
 
 @dataclass(slots=True)
@@ -78,18 +79,17 @@ class Tree:
 
         Each of `marks` that a file contains is replaced by its value.
         """
-        for source in sorted(folder.rglob("*")):
-            path = "/" + source.relative_to(folder).as_posix()
+        for name, source in overlay.entries(folder):
+            path = f"/{name}"
             if source.is_symlink():
                 self.link(path, str(source.readlink()))
             elif source.is_dir():
                 self.folder(path)
             else:
-                executable = bool(source.stat().st_mode & 0o100)
-                content = source.read_bytes()
+                content = overlay.content(source)
                 for mark, value in marks.items():
                     content = content.replace(mark, value)
-                self.file(path, content, mode=0o755 if executable else 0o644)
+                self.file(path, content, mode=0o755 if overlay.executable(source) else 0o644)
 
     def file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
         """Add or replace a file of root's, and the folders above it."""

@@ -25,8 +25,9 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 from securesystemslib.signer import Key  # type: ignore[attr-defined]
 
+from harness import files, schema
 from harness.errors import ConfigurationError
-from harness.evidence import schema, signing
+from harness.evidence import signing
 from harness.promotion.ring import Ring
 
 POLICY_FILE = "policy.yaml"
@@ -97,13 +98,13 @@ class Policy:
                 f"{POLICY_FILE}: the release repository has none",
                 hint="docs/promotion.md shows one; `harness promote` needs it to know what to ask",
             )
-        parsed = schema.from_yaml(_PolicyFile, file.read_text(), what=POLICY_FILE)
+        parsed = schema.from_yaml(_PolicyFile, files.text(file), what=POLICY_FILE)
         problems = [] if parsed.schema == 1 else [f"schema: {parsed.schema} is not known, 1 is"]
         keys: dict[str, Key] = {}
         for name, trusted in parsed.keys.items():
             try:
                 keys[name] = signing.public_key(_pem(trusted, repository))
-            except (ValueError, OSError) as error:
+            except (ValueError, ConfigurationError) as error:
                 problems.append(f"keys.{name}: {error}")
         for ring in parsed.rings:
             problems += _ring_problems(ring, parsed)
@@ -126,7 +127,7 @@ def _pem(key: TrustedKey, repository: Path) -> str:
     file = (repository / str(key.file)).resolve()
     if not file.is_relative_to(repository.resolve()):
         raise ValueError(f"file: {key.file} is outside the release repository")
-    return file.read_text()
+    return files.text(file, limit=schema.YAML_LIMIT)
 
 
 def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import process
+from harness import files, process
 from harness.errors import PromotionError
 
 _SECONDS = 120
@@ -73,7 +73,7 @@ class Repository:
     def read(self, path: str) -> str | None:
         """A file's text, or None when the repository has no such file."""
         file = self.folder / path
-        return file.read_text() if file.is_file() else None
+        return files.text(file) if file.is_file() else None
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file and have the next commit take it."""

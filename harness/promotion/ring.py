@@ -8,7 +8,7 @@ import yaml
 from packaging.version import InvalidVersion, Version
 from pydantic import ConfigDict
 
-from harness.evidence import schema
+from harness import schema
 from harness.evidence.subject import Digests, Subject
 
 _HEADER = "# Written by `harness promote`, one commit a promotion. Do not edit by hand.\n"

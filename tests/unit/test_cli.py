@@ -1,6 +1,7 @@
 """The command line as a user meets it: a process of its own, its streams and its exit code."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from harness.cli import app
 from harness.commands import crash
+from tests.unit.crash.recordings import recording
 
 HARNESS = Path(sys.executable).with_name("harness")
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -72,7 +74,6 @@ def test_each_command_has_complete_help_with_an_example(command: str) -> None:
         ["no-such-command"],
         ["build"],
         ["flash", "--no-such-option"],
-        ["--events", "/no/x", "status"],
         ["crash", "fsck", "run"],
         ["crash", "fsck", "run", "--at", "1", "--state", "1/none"],
         ["crash", "explore", "run", "--budget", "soon"],
@@ -139,6 +140,60 @@ def test_steps_can_be_kept_as_json_lines(tmp_path: Path) -> None:
     failing("pass", "--events", str(file))
     events = [json.loads(line)["event"] for line in file.read_text().splitlines()]
     assert events == ["begin", "end"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "/dev/full", "no/folder"])
+def test_events_that_cannot_be_kept_are_told(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / kind
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "FIFO":
+        os.mkfifo(file)
+    done = failing("pass", "--events", str(file))
+    assert done.returncode == (3 if kind == "/dev/full" else 2)
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_answer_that_nobody_can_take_is_told() -> None:
+    reading, pipe = os.pipe()
+    os.close(reading)
+    for target, code in ((os.open("/dev/full", os.O_WRONLY), 3), (pipe, 2)):
+        done = subprocess.run(
+            [HARNESS, "status", "--json"], stdout=target, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        os.close(target)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        assert "standard output: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "kind"),
+    [("ENOSPC", 3, "lab error"), ("EROFS", 3, "lab error"), ("EACCES", 2, "configuration error")],
+)
+def test_what_a_file_does_anywhere_is_a_line(number: str, code: int, kind: str) -> None:
+    done = failing(f"import errno; raise OSError(errno.{number}, 'it is so', '/some/file')")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        code,
+        f"{kind}: /some/file: it is so",
+    )
+
+
+def test_a_replay_without_a_terminal_is_judged(tmp_path: Path) -> None:
+    run = recording(tmp_path).folder
+    judged = harness("crash", "replay", run, "--at", "1")
+    assert judged.returncode == 2
+    assert "there is no cut point after 1 records" in judged.stderr  # what only the judge minds
+    asked = harness("crash", "replay", run, "--at", "1", "--console")
+    assert (asked.returncode, "no terminal" in asked.stderr) == (2, True)
+
+
+def test_help_offers_what_there_is() -> None:
+    told = harness("test", "--help").stdout
+    assert "[ci|all]" in told
+    assert "demo|" not in told
+    assert harness("test", "x", "--from", "y", "-b", "z", "--tier", "demo").returncode == 2
 
 
 def test_a_recipe_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:

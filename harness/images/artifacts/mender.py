@@ -4,14 +4,18 @@ https://docs.mender.io/artifact-creation/create-an-artifact and sign-and-verify.
 compressed: the slot image is.
 """
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from harness import process
-from harness.errors import BuildError
+from harness import files, process
+from harness.errors import BuildError, ConfigurationError
+from harness.images import overlay
 from harness.images.recipe import Recipe, Signing
 from harness.images.tree import Tree
 
@@ -20,7 +24,8 @@ FILE = "update.mender"
 
 def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Signing) -> Path:
     """Write an Artifact that installs `slot` on devices of the recipe; returns `output`."""
-    scripts = sorted(recipe.state_scripts.iterdir()) if recipe.state_scripts else []
+    folder = recipe.state_scripts
+    scripts = overlay.contents(folder, where="an Artifact") if folder else {}
     with tempfile.TemporaryDirectory(prefix="harness-mender-") as name:  # mode 0700
         process.run(
             [
@@ -28,7 +33,7 @@ def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Sig
                 *("--output-path", output, "--artifact-name", _name(recipe, version)),
                 *("--device-type", recipe.compatible, "--compression", "none"),
                 *("--key", _traditional(signing.key, Path(name) / "key.pem")),
-                *(word for script in scripts for word in ("--script", script)),
+                *(word for name in scripts for word in ("--script", f"{folder}/{name}")),
             ],
             timeout=300,
             error=BuildError,
@@ -38,10 +43,11 @@ def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Sig
 
 def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
     """Add the public key whose Artifacts are installed, and what this device and version are."""
-    certificate = x509.load_pem_x509_certificate(signing.certificate.read_bytes())
-    public = certificate.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    with _usable(signing.certificate, "certificate"):
+        certificate = x509.load_pem_x509_certificate(files.read(signing.certificate))
+        public = certificate.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
     tree.file("/etc/mender/artifact-verify-key.pem", public)
     tree.file("/etc/mender/device_type", f"device_type={recipe.compatible}\n")
     tree.file("/etc/mender/artifact_info", f"artifact_name={_name(recipe, version)}\n")
@@ -49,15 +55,24 @@ def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
 
 def _traditional(key: Path, output: Path) -> Path:
     """The key in the only forms that mender-artifact 3 reads: PKCS #1 for RSA, SEC 1 for EC."""
-    private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-    output.write_bytes(
-        private.private_bytes(
+    with _usable(key, "private key without a password"):
+        private = serialization.load_pem_private_key(files.read(key), password=None)
+        pem = private.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.TraditionalOpenSSL,
             serialization.NoEncryption(),
         )
-    )
+    output.write_bytes(pem)
     return output
+
+
+@contextlib.contextmanager
+def _usable(path: Path, kind: str) -> Iterator[None]:
+    """A block that reads a PEM file; ConfigurationError when there is something else in it."""
+    try:
+        yield
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{path}: no {kind} (PEM)", details=str(error)) from error
 
 
 def _name(recipe: Recipe, version: str) -> str:

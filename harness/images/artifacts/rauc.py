@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from harness import process
+from harness import files, process
 from harness.errors import BuildError
 from harness.images.recipe import Recipe, Signing
 from harness.images.tree import Tree
@@ -41,4 +41,4 @@ def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Sig
 
 def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
     """Add the keyring of certificates whose bundles are installed."""
-    tree.file("/etc/rauc/keyring.pem", signing.keyring.read_bytes())
+    tree.file("/etc/rauc/keyring.pem", files.read(signing.keyring))

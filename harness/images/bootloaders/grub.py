@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import process
 from harness.errors import BuildError
+from harness.images import overlay
 from harness.images.layout import MIB, SECTOR, Piece, Region, slots_and_data
 from harness.images.recipe import EPOCH, Recipe, Variant
 
@@ -103,9 +104,8 @@ def boot_partition(
     """
     files = dict(extra or {})
     for folder in folders:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            content = path.read_bytes().replace(b"@SIGNATURE@", signature.encode())
-            files[path.relative_to(folder).as_posix()] = content
+        for name, content in overlay.contents(folder, where="the boot partition").items():
+            files[name] = content.replace(b"@SIGNATURE@", signature.encode())
     # Between the copies: a header of one sector in front of each copy, the rest is this file.
     gap = (SELECTION_2 - SELECTION_1 - 3) * SECTOR
     selection = environment_block()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import paths, process
 from harness.errors import BuildError
-from harness.images import source, tools
+from harness.images import overlay, source, tools
 from harness.images.layout import MIB, Piece, Region, slots_and_data
 from harness.images.recipe import EPOCH, Recipe, UBoot, Variant
 from harness.log import step
@@ -53,8 +53,7 @@ def pieces(
     first, second = environment_copies(environment(recipe, variants), folder)
     content = dict(files)
     for place in [*recipe.boot, *(v.boot for v in variants if v.boot)]:
-        for path in sorted(path for path in place.rglob("*") if path.is_file()):
-            content[path.relative_to(place).as_posix()] = path.read_bytes()
+        content |= overlay.contents(place, where="the boot partition")
     content[PROGRAM] = program(recipe, variants).read_bytes()
     boot = boot_partition(content, recipe.disk.signature, folder)
     return [
@@ -70,8 +69,8 @@ def program(recipe: Recipe, variants: Sequence[Variant]) -> Path:
     Raises BuildError when the source package cannot be had, or does not build.
     """
     wanted, folders = _wanted(recipe), _folders(recipe, variants)
-    fragment = "".join(_read(folder / _CONFIG) for folder in folders)
-    header = "".join(_read(folder / _HEADER) for folder in folders)
+    fragment = "".join(overlay.text(folder / _CONFIG) for folder in folders)
+    header = "".join(overlay.text(folder / _HEADER) for folder in folders)
     text = environment(recipe, variants)
     key = source.key(wanted.source, recipe.base, fragment, header, text, _compiler(wanted))
     target = paths.cache() / "u-boot" / key / PROGRAM
@@ -91,7 +90,7 @@ def environment(recipe: Recipe, variants: Sequence[Variant]) -> str:
     """
     found: dict[str, str] = {}
     for folder in _folders(recipe, variants):
-        for line in _read(folder / _ENVIRONMENT).splitlines():
+        for line in overlay.text(folder / _ENVIRONMENT).splitlines():
             name, equals, value = line.partition("=")
             if equals and not line.startswith("#"):
                 found[name] = value.replace("@SIGNATURE@", recipe.disk.signature)
@@ -199,10 +198,6 @@ def _wanted(recipe: Recipe) -> UBoot:
 
 def _folders(recipe: Recipe, variants: Sequence[Variant]) -> list[Path]:
     return [_wanted(recipe).folder, *(v.u_boot for v in variants if v.u_boot)]
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _compiler(wanted: UBoot) -> str:

@@ -108,8 +108,24 @@ def test_a_test_run_is_not_switched_off(board: QemuBoard, lab: Path) -> None:
     assert board.is_on
 
 
+def test_a_board_that_does_not_come_on_says_why_in_a_line(lab: Path) -> None:
+    folder = run_folder("one")
+    folder.mkdir(parents=True)
+    (folder / "flashed.json").write_text("{}")  # but there is no medium
+    with pytest.raises(LabError, match=r"did not come on\nlab error: .*flash an image first"):
+        bench.power("one", "on", lab=lab)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', ""])
+def test_what_was_flashed_may_be_unknown(lab: Path, content: str) -> None:
+    folder = run_folder("one")
+    folder.mkdir(parents=True)
+    (folder / "flashed.json").write_text(content)
+    assert {each.board: each.version for each in bench.status(lab=lab)}["one"] == "?"
+
+
 def test_what_cannot_be_done_says_why(lab: Path, tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"did not come on\n[^$]*flash an image first"):
+    with pytest.raises(ConfigurationError, match=r"nothing to boot from\nhint: flash an image"):
         bench.power("one", "on", lab=lab)
     with pytest.raises(LabError, match="is off\nhint: harness power one on"):
         bench.ssh("one", lab=lab)

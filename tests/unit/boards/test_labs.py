@@ -41,6 +41,54 @@ def test_scenarios_refuse_a_board_that_they_cannot_use() -> None:
         pass
 
 
+BAD_LABS = {
+    "a raising import": ("imports: [boom.py]\ntargets: {one: {drivers: {HarnessQemuDriver: {}}, "
+                         "options: {machine: m}}}", "imports: ZeroDivisionError"),
+    "an import that ends": ("imports: [ends.py]\ntargets: {one: {drivers: {HarnessQemuDriver: {}},"
+                            " options: {machine: m}}}", "imports: SystemExit"),
+    "targets a list": ("targets: [one]", "targets: "),
+    "no targets": ("imports: []", "targets: "),
+    "a target that is text": ("targets: {one: x}", "targets.one: "),
+    "an unknown option": ("targets: {one: {options: {machine: m, slwo: true}}}", "options.slwo: "),
+    "an option of another kind": ("targets: {one: {options: {machine: 1}}}", "options.machine: "),
+    "a place that leaves its folder": ("targets: {../../one: {}}", "'../../one' is no name"),
+    "a key twice": ("targets: {one: {}, one: {}}", "occurs twice"),
+    "empty options": ("targets: {one: {options: , drivers: {HarnessQemuDriver: {}}}}",
+                      "options.machine is missing"),
+    "a driver that nobody knows": ("targets: {one: {options: {machine: m}, drivers: "
+                                   "{HarnessQemuDriver: {}, Nope: {}}}}", "board one: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_LABS)
+def test_a_bad_lab_file_is_told_by_file_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "boom.py").write_text("1 / 0")
+    (tmp_path / "ends.py").write_text("raise SystemExit(0)")
+    text, told = BAD_LABS[kind]
+    lab = tmp_path / "lab.yaml"
+    lab.write_text(text)
+    with pytest.raises(ConfigurationError) as caught, open_board(lab, "one"):
+        pass
+    assert caught.value.brief.startswith(str(lab))
+    assert told in str(caught.value)
+
+
+def test_empty_options_are_none(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.yaml"
+    lab.write_text("targets: {one: {options: }, two: }")
+    assert board_options(lab) == {"one": {}, "two": {}}
+
+
+@pytest.mark.parametrize("name", ["one@../../x", "../one", "", "@"])
+def test_a_board_is_no_path(lab: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a board"), open_board(lab, name):
+        pass
+
+
 def test_strategy_takes_a_board_through_its_states(lab: Path, image: Path) -> None:
     target = load_lab(lab).get_target("one")
     strategy = target.get_strategy()

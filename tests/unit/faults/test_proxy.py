@@ -1,7 +1,10 @@
 """The proxy against real curl, the client that the image uses."""
 
+import contextlib
+import gc
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,3 +234,66 @@ def test_the_server_logs_what_was_asked(server: UpdateServer, tmp_path: Path) ->
         ("/nothing", "", 404, 13),
         (f"/{NAME}", "bytes=10-", 206, SIZE - 10),
     ]
+
+
+MALFORMED = {
+    "no words": b"GARBAGE\r\n\r\n",
+    "nothing": b"\r\n\r\n",
+    "a length that is none": b"GET /x HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+    "a length below nothing": b"GET /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    "a long length": b"GET /x HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+    "headers without an end": b"GET /x HTTP/1.1\r\nX: " + b"x" * 200_000,
+    "bytes": bytes(range(256)) * 4 + b"\r\n\r\n",
+    "a range of bytes": b"GET /x HTTP/1.1\r\nRange: \xff\xfe\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_request_ends_its_connection_and_nothing_else(
+    server: UpdateServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    with Proxy(server.address) as proxy:
+        _say(proxy.port, MALFORMED[kind])
+        assert curl(proxy.url(NAME), tmp_path / "got").returncode == 0
+    gc.collect()
+    assert caplog.records == []
+    assert all(isinstance(each.range, str) for each in proxy.requests)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 OK\r\n\r\n",
+        b"HTTP/1.1 206 x\r\nContent-Length: 1\r\nContent-Range: \xff\r\n\r\nx",
+    ],
+)
+def test_a_malformed_answer_ends_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(20)
+        with Proxy(listening.getsockname()[:2]) as proxy:
+            thread = threading.Thread(target=_answer_once, args=[listening, answer])
+            thread.start()
+            curl(proxy.url(NAME), tmp_path / "got")
+            thread.join(20)
+    gc.collect()
+    assert caplog.records == []
+
+
+def _say(port: int, request: bytes) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as board,
+        contextlib.suppress(ConnectionError),
+    ):
+        board.sendall(request)
+        board.shutdown(socket.SHUT_WR)
+        while board.recv(65536):
+            pass
+
+
+def _answer_once(listening: socket.socket, answer: bytes) -> None:
+    with listening.accept()[0] as connection:
+        connection.recv(65536)
+        connection.sendall(answer)

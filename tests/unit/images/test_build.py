@@ -138,6 +138,49 @@ def test_output_is_a_copy(small: Path, tmp_path: Path) -> None:
         build(small, version="1.0.0", output=tmp_path / "mine")
 
 
+def test_output_replaces_only_what_a_build_has_made(small: Path, tmp_path: Path) -> None:
+    out, mine = tmp_path / "out", tmp_path / "out.partial"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("mine")
+    build(small, version="1.0.0", output=out)
+    assert (mine / "thesis.txt").read_text() == "mine"
+    (out / "notes.txt").write_text("mine, too")
+    with pytest.raises(ConfigurationError, match=r"notes.txt is no part of the release"):
+        build(small, version="1.1.0", output=out)
+    assert (out / "notes.txt").read_text() == "mine, too"
+    (out / "notes.txt").unlink()
+    link = tmp_path / "link"
+    link.symlink_to("out")
+    assert build(small, version="1.1.0", output=link).version == "1.1.0"
+    assert (link.is_symlink(), release.load(out).version) == (True, "1.1.0")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".harness")] == []
+
+
+@pytest.mark.parametrize("content", ["{}", "not JSON"])
+def test_a_file_called_release_json_makes_no_release(
+    small: Path, tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "home"
+    out.mkdir()
+    (out / "release.json").write_text(content)
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match="exists and is not a release"):
+        build(small, version="1.0.0", output=out)
+    assert (out / "thesis.txt").read_text() == "mine"
+
+
+def test_a_damaged_release_in_the_cache_is_built_again(small: Path) -> None:
+    made = build(small, version="1.0.0")
+    (made.folder / "release.json").write_text("{")
+    assert build(small, version="1.0.0") == made
+
+
+def test_a_key_that_others_can_change_signs_nothing(small: Path) -> None:
+    pki.development().key.chmod(0o666)
+    with pytest.raises(ConfigurationError, match="others can change"):
+        build(small, version="1.0.0")
+
+
 def test_slot_too_small(small: Path) -> None:
     (small / "overlay/etc/big").write_bytes(os.urandom(2 << 20))
     with pytest.raises(BuildError, match=r"disk.slot_size: the slot image has \d+ bytes"):
@@ -149,6 +192,9 @@ def test_slot_too_small(small: Path) -> None:
 def test_bad_version(small: Path) -> None:
     with pytest.raises(ConfigurationError, match="version"):
         build(small, version="1.0 beta")
+    for version in ("1.0\n[image.x]", "rc1", "1.0-", ".", "-1"):
+        with pytest.raises(ConfigurationError, match="is no version"):
+            build(small, version=version)
 
 
 def test_unknown_module(small: Path) -> None:

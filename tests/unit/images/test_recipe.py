@@ -71,3 +71,42 @@ def test_own_signing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="1 problem") as caught:
         recipe.load(samples.recipe_folder(tmp_path, signing=signing))
     assert "signing.keyring: there is no file" in caught.value.details
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("compatible", {"compatible": "a\n[image.rootfs]\nfilename=x"}),
+        ("compatible", {"compatible": "--evil"}),
+        ("machine", {"machine": "-x"}),
+        ("kernel.modules", {"kernel": {"modules": [""], "initramfs": []}}),
+        ("kernel.initramfs", {"kernel": {"modules": [], "initramfs": ["", " "]}}),
+        ("health.services", {"health": {"services": ['a"; reboot; "']}}),
+        ("health.deadline", {"health": {"deadline": 10**10}}),
+        ("boot_files", {"boot_files": {"../../x": "/boot/x"}}),
+        ("boot_files", {"boot_files": {"x": "no path"}}),
+        ("variants", {"variants": {"a\nb": {}}}),
+        ("disk.slot_size", {"disk": {"signature": "0badcafe", "slot_size": "9" * 12 + "G"}}),
+        ("base", {"base": []}),
+    ],
+)
+def test_what_would_mean_more_than_it_says_is_refused(
+    tmp_path: Path, key: str, change: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        recipe.load(samples.recipe_folder(tmp_path, **change))
+    assert any(line.startswith(f"  - {key}") for line in caught.value.details.splitlines())
+    assert "\n[image" not in str(caught.value)
+
+
+def test_a_key_is_there_once(tmp_path: Path) -> None:
+    file = samples.recipe_folder(tmp_path) / "recipe.yaml"
+    file.write_text(file.read_text() + "\nmachine: other\n")
+    with pytest.raises(ConfigurationError, match="'machine' occurs twice"):
+        recipe.load(tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(ConfigurationError, match="1 problem"):
+            recipe.load(samples.recipe_folder(tmp_path, overlay=name))

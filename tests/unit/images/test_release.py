@@ -72,5 +72,5 @@ def test_not_a_release(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         release.load(tmp_path)
     (tmp_path / "release.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="not JSON"):
+    with pytest.raises(ConfigurationError, match="not usable JSON"):
         release.load(tmp_path)

@@ -1,0 +1,81 @@
+"""The lab file as we read it, before labgrid does: which boards there are, and their options.
+
+labgrid reads the same file later and makes drivers of it, in its own, forgiving way. What is wrong
+with keys that both of us need is told here, once, with the file and the key.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from harness import files, schema
+from harness.errors import ConfigurationError
+
+_HINT = "labs/qemu.yaml needs no hardware"
+_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a place: it becomes a folder and an argument
+_FOREIGN = ConfigDict(strict=True, extra="ignore")  # labgrid has more keys
+_Parts = dict[str, Any] | list[Any] | None
+
+
+class BoardOptions(TypedDict, total=False):
+    """`options` of a target: what the harness knows of a board (docs/add-a-board.md)."""
+
+    __pydantic_config__ = schema.STRICT  # type: ignore[misc]
+    machine: str
+    slow: bool
+    ssh_user: str
+    ssh_key: str
+    ssh_prepare: str
+    ssh_patience: Annotated[int | float, Field(ge=0, le=3600)]  # seconds
+    network_reset: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A board of a lab."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FOREIGN
+    options: BoardOptions | None = None
+    resources: _Parts = None
+    drivers: _Parts = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabFile:
+    """What a lab file holds that we need."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FOREIGN
+    targets: dict[str, Target]
+    imports: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+
+    def options(self, lab: Path, board: str) -> BoardOptions:
+        """The options of a board; ConfigurationError for one that the lab does not have."""
+        if board not in self.targets:
+            raise ConfigurationError(
+                f"{files.shown(lab)} has no board {board!r}",
+                hint=f"it has: {', '.join(sorted(self.targets))}",
+            )
+        return self.targets[board].options or {}
+
+
+def load(lab: Path) -> LabFile:
+    """Read a lab file. Raises ConfigurationError."""
+    text = files.text(lab, limit=schema.YAML_LIMIT, hint=_HINT)
+    found = schema.from_yaml(LabFile, text, what=lab, tags=True)
+    if wrong := [name for name in found.targets if not _NAME.fullmatch(name)]:
+        raise ConfigurationError.of(
+            files.shown(lab), [f"targets: {name[:99]!r} is no name of a board" for name in wrong]
+        )
+    return found
+
+
+def require_name(board: str) -> None:
+    """ConfigurationError unless it can be a board's name, or that of one more like it: `name@7`."""
+    kind, at, number = board.partition("@")
+    if not _NAME.fullmatch(kind) or (at and not _NAME.fullmatch(number)):
+        raise ConfigurationError(f"{board!r} is no name of a board")
