@@ -75,7 +75,7 @@ def load(lab: Path) -> LabFile:
 
 
 def require_name(board: str) -> None:
-    """ConfigurationError unless it can be a board's name, or that of one more like it: `name@7`."""
-    kind, at, number = board.partition("@")
-    if not _NAME.fullmatch(kind) or (at and not _NAME.fullmatch(number)):
+    """ConfigurationError unless it can be a board's name, or that of more like it: `name@7`, and of
+    that one `name@7@1`."""
+    if not all(_NAME.fullmatch(part) for part in board.split("@")):
         raise ConfigurationError(f"{board!r} is no name of a board")

@@ -6,6 +6,7 @@ import pytest
 from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from labgrid.strategy.common import StrategyError
 
+from harness.boards import lab_file
 from harness.boards.lab import board_options, load_lab, open_board
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import ConfigurationError
@@ -87,6 +88,12 @@ def test_empty_options_are_none(tmp_path: Path) -> None:
 def test_a_board_is_no_path(lab: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="is no name of a board"), open_board(lab, name):
         pass
+
+
+@pytest.mark.parametrize("name", ["a", "gateway-qemu", "a@7", "a@record@1"])
+def test_a_board_and_more_like_it(name: str) -> None:
+    """A recording is of one of its kind, and its states are booted on more of that one."""
+    lab_file.require_name(name)
 
 
 def test_strategy_takes_a_board_through_its_states(lab: Path, image: Path) -> None:
