@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from harness import files, schema
@@ -49,7 +49,7 @@ class LabFile:
     """What a lab file holds that we need."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _FOREIGN
-    targets: dict[str, Target]
+    targets: dict[str, Annotated[Target, BeforeValidator(lambda found: found or {})]]
     imports: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
 
