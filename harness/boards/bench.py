@@ -224,7 +224,7 @@ def _told(board: BoardStatus) -> str:
 
 
 def _known(lab: Path, board: str) -> BoardOptions:
-    return lab_file.load(lab).options(lab, board)
+    return lab_file.load(lab).target(lab, board).options or {}
 
 
 def _wait(reached: Callable[[], bool], otherwise: str) -> None:

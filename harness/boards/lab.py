@@ -301,8 +301,7 @@ def load_lab(lab: Path) -> Environment:
 
 def board_options(lab: Path) -> dict[str, BoardOptions]:
     """The options of each board of a lab file."""
-    targets = lab_file.load(lab).targets
-    return {name: target.options or {} for name, target in targets.items()}
+    return lab_file.load(lab).options
 
 
 def described(lab: Path, board: str) -> str:
@@ -328,9 +327,9 @@ def _told(lab: Path, key: str) -> Iterator[None]:
 
 
 def _options(lab: Path, name: str) -> BoardOptions:
-    found = lab_file.load(lab)
-    options = found.options(lab, name)
-    if "HarnessQemuDriver" not in (found.targets[name].drivers or ()):
+    target = lab_file.load(lab).target(lab, name)
+    options = target.options or {}
+    if "HarnessQemuDriver" not in (target.drivers or ()):
         raise ConfigurationError(
             f"{lab}: board {name} has no HarnessQemuDriver: scenarios run on QEMU boards only",
             hint="boards in a rack can be used with labgrid-client and GatewayStrategy",

@@ -53,14 +53,19 @@ class LabFile:
     imports: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
 
-    def options(self, lab: Path, board: str) -> BoardOptions:
-        """The options of a board; ConfigurationError for one that the lab does not have."""
+    def target(self, lab: Path, board: str) -> Target:
+        """A board; ConfigurationError for one that the lab does not have."""
         if board not in self.targets:
             raise ConfigurationError(
                 f"{files.shown(lab)} has no board {board!r}",
                 hint=f"it has: {', '.join(sorted(self.targets))}",
             )
-        return self.targets[board].options or {}
+        return self.targets[board]
+
+    @property
+    def options(self) -> dict[str, BoardOptions]:
+        """The options of each board."""
+        return {name: target.options or {} for name, target in self.targets.items()}
 
 
 def load(lab: Path) -> LabFile:

@@ -81,7 +81,9 @@ class Wire:
         words = tuple(start.decode("latin-1").split(" ", 2))
         if len(words) < 2:
             raise MalformedError(f"no start line: {start[:80]!r}")
-        return Head(raw=raw, words=words, headers=headers)
+        found = Head(raw=raw, words=words, headers=headers)
+        _ = found.length  # what nobody can read is not passed on
+        return found
 
     async def read(self, most: int) -> bytes:
         """Up to `most` bytes, none when the other side has ended."""

@@ -155,13 +155,19 @@ def test_release_repository(world: World, name: str) -> None:
     words = ("promote", world["release"], "--ring", "canary", "--repo", world["releases"])
     good = file.read_bytes()
 
-    def lawful(content: bytes) -> None:
+    def commit(content: bytes) -> None:
         file.write_bytes(content)
         git(world["releases"], "commit", "--quiet", "--allow-empty", "-am", "damage")
+
+    def lawful(content: bytes) -> None:
+        commit(content)
         told = harness("-q", *words, "--store", world["store"])
         require_lawful(told, name, str(world["releases"]), "canary")
 
-    search(damage.contents(good), lawful)
+    try:
+        search(damage.contents(good), lawful)
+    finally:
+        commit(good)
 
 
 @pytest.mark.parametrize("name", ["evidence.json", "evidence.dsse.json"])
