@@ -317,9 +317,9 @@ def _told(lab: Path, key: str) -> Iterator[None]:
     the file imports, is about that file."""
     try:
         yield
-    except HarnessError:
+    except (HarnessError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # one that ends the program, too
         why = str(error) or type(error).__name__
         raise ConfigurationError(
             f"{files.shown(lab)}: {key}: {type(error).__name__}", details=why
