@@ -20,6 +20,7 @@ from harness import progress
 from harness.commands import bench, crash, release
 from harness.errors import HarnessError
 from harness.log import json_lines
+from harness.plain import plain
 
 _EXIT_CODES = """[bold]Exit codes[/]: 0 passed, 1 a bug in the harness, 2 your input is wrong,
 3 the lab is at fault, 4 the device failed the test, 5 promotion refused, 130 interrupted."""
@@ -64,8 +65,7 @@ def harness(
     """Proves, before release, that an over-the-air update cannot brick a device."""
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(name)s: %(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+        handlers=[_log_handler()],
     )
     if not verbose:  # it logs a traceback for each lost connection, and we cut them all the time
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -90,9 +90,21 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:
-        traceback.print_exc()
+        sys.stderr.write(plain(traceback.format_exc()))
         _complain("this is a bug in the harness", "please report it with the lines above")
         sys.exit(1)
+
+
+def _log_handler() -> logging.Handler:
+    """Shows what modules and libraries log, which may be anybody's text."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
+    return handler
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -7,22 +7,23 @@ it into a message and an exit code. An exception that is not in this tree is a b
 
 from collections.abc import Sequence
 
+from harness.plain import plain
+
 
 class HarnessError(Exception):
     """An expected failure: what went wrong, the details, and what to do about it.
 
     `brief` is one sentence that names the file, key, step or board; `details` is free text
-    (a command's last lines, a list of problems); `hint` says what to do next.
+    (a command's last lines, a list of problems); `hint` says what to do next. Much of that is the
+    text of others: it is kept without credentials and without what steers a terminal.
     """
 
     exit_code = 1
     kind = "error"
 
     def __init__(self, brief: str, *, details: str = "", hint: str = "") -> None:
-        super().__init__(brief)
-        self.brief = brief
-        self.details = details
-        self.hint = hint
+        self.brief, self.details, self.hint = plain(brief), plain(details), plain(hint)
+        super().__init__(self.brief)
 
     def __str__(self) -> str:
         parts = [self.brief, self.details, f"hint: {self.hint}" if self.hint else ""]

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.plain import plain_data
+
 logger = logging.getLogger(__name__)
 
 Event = dict[str, Any]
@@ -21,7 +23,9 @@ _lock = threading.Lock()
 
 
 def emit(event: str, **fields: Any) -> None:
-    """Send one event to all sinks; `fields` must be JSON values and hold no secret."""
+    """Send one event to all sinks; `fields` must be JSON values. Credentials in URLs are taken
+    out of them, and what steers a terminal."""
+    fields = plain_data(fields)
     record: Event = {"time": time.time(), "event": event, **fields}
     with _lock:
         for sink in _sinks:

@@ -3,11 +3,15 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from harness.plain import plain
 
 _LOG_COLUMNS = 160  # in a CI's log: room for two machines and whole scenario ids
 
@@ -33,19 +37,30 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard o
 def answer(as_json: bool, text: Any, **fields: Any) -> None:
     """A command's answer: `text` (anything Rich prints) for a person, `fields` for a script."""
     if as_json:
-        typer.echo(json.dumps(fields, indent=2, default=str))
+        typer.echo(json.dumps(fields, indent=2, default=str))  # escapes what steers a terminal
     else:
         show(text)
 
 
 def show(text: Any) -> None:
-    """Print a command's answer for a person."""
+    """Print a command's answer for a person; whoever wrote the texts in it, they are plain."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _LOG_COLUMNS
-    console.print(text, soft_wrap=True)
+    console.print(_Plain(text), soft_wrap=True)
+
+
+class _Plain:
+    """Anything Rich prints, with its texts made plain where they have become such."""
+
+    def __init__(self, shown: RenderableType) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for part in console.render(self._shown, options):
+            yield part if part.control else Segment(plain(part.text), part.style)
 
 
 def tell(name: str, line: str) -> None:
     """Show a line that the process `name`, one of several, has printed; on standard error."""
-    typer.echo(f"{name} | {line}", file=sys.stderr)
+    typer.echo(plain(f"{name} | {line}"), file=sys.stderr)

@@ -1,0 +1,116 @@
+"""Texts of others: no credential and no escape sequence of them gets to a terminal or a file."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness import log, progress
+from harness.commands import terminal
+from harness.errors import ConfigurationError
+from harness.plain import one_line, plain
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2028x\x00\x7f\x08"
+URL = "http://ci:TOKEN@host/releases.git"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (URL, "http://***@host/releases.git"),
+        ("cannot clone 'https://TOKEN@host/x', see", "cannot clone 'https://***@host/x', see"),
+        ("https://u:p@ss@host/x", "https://***@host/x"),
+        ("SSH://git:TOKEN@host/x", "SSH://***@host/x"),
+        ("ssh://git@host/x and git@host:x", "ssh://git@host/x and git@host:x"),
+        ("https://host/a@b https://h?x@y", "https://host/a@b https://h?x@y"),
+        ("a\r\nb\tc", "a\nb\tc"),
+        ("\x1b[31mred\x9b0m", "\\x1b[31mred\\x9b0m"),
+        ("\u202eabc", "\\u202eabc"),
+        ("ä ✓ \U0001f600", "ä ✓ \U0001f600"),
+        ("\udcff", "\\udcff"),  # a byte of a name that is no UTF-8
+    ],
+)
+def test_what_is_left_of_a_text(text: str, expected: str) -> None:
+    assert plain(text) == expected
+    assert plain(expected) == expected
+
+
+def test_one_line_is_one_line() -> None:
+    assert one_line("1.0\nEvidence: sha256:0") == "1.0\\nEvidence: sha256:0"
+    assert len(one_line(EVIL + "a\rb\x0bc\x0cd\x1ce\x85f\u2029g\n").splitlines()) == 1
+
+
+def harmless(text: str) -> bool:
+    """Controls, formats, surrogates and separators are what a terminal acts on."""
+    odd = {each for each in text if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    return "TOKEN" not in text and odd <= {"\n", "\t"}
+
+
+def test_errors_are_plain() -> None:
+    error = ConfigurationError.of(URL + EVIL, [URL + EVIL], hint=URL + EVIL)
+    assert harmless(str(error)), str(error)
+    assert harmless(repr(error.args))
+
+
+def test_events_are_plain_wherever_they_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stored, shown as progress, and logged with --verbose."""
+    file, stream = tmp_path / "events.jsonl", io.StringIO()
+    caplog.set_level(logging.DEBUG)
+    with log.json_lines(file), progress.shown(Console(file=stream)):
+        with pytest.raises(ValueError), log.step("x", repo=[{URL: EVIL}], path=Path(EVIL[:-3])):
+            raise ValueError(URL + EVIL)
+    event = json.loads(file.read_text().splitlines()[-1])
+    assert harmless(str(event["repo"][0])), event
+    assert harmless(event["error"]), event
+    assert harmless(stream.getvalue()), stream.getvalue()
+    assert harmless(caplog.text), caplog.text
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+def test_answers_are_plain(capsys: pytest.CaptureFixture[str], as_table: bool) -> None:
+    table = Table("scenario", title=URL + EVIL)
+    table.add_row(Text(EVIL + URL))
+    terminal.show(table if as_table else URL + EVIL)
+    terminal.tell("rpi4", URL + EVIL)
+    said = capsys.readouterr()
+    assert "\\x1b" in said.out and "\\x1b" in said.err
+    assert harmless(said.out), said.out
+    assert harmless(said.err), said.err
+
+
+def test_answers_look_as_they_did(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control: what is harmless is printed unchanged, with its lines and its width."""
+    table = Table("scenario", "verdict")
+    table.add_row(Text("power-cut[write:50%/some:7]", style="red"), "new")
+    terminal.show(table)
+    told = capsys.readouterr().out
+    Console(width=160, markup=False, highlight=False).print(table, soft_wrap=True)
+    assert told == capsys.readouterr().out
+    terminal.show("[bold] " + "x" * 300 + "\n\tend")
+    assert capsys.readouterr().out.splitlines()[0] == "[bold] " + "x" * 300
+
+
+@pytest.mark.parametrize("kind", ["HarnessError", "RuntimeError"])
+def test_the_command_line_ends_plainly(kind: str) -> None:
+    """Also a bug, whose traceback quotes anybody. In a process of its own: it sets signals."""
+    code = (
+        "import sys, harness.cli as cli\nfrom harness.errors import HarnessError\n"
+        f"def broken(): raise {kind}({URL + EVIL!r})\n"
+        "cli.app = broken\ncli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "\\x1b" in done.stderr
+    assert harmless(done.stderr), done.stderr
