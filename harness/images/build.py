@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness import paths
+from harness import version as versions
 from harness.errors import BuildError, ConfigurationError
 from harness.images import debian, disk, pki, root, slot, tools
 from harness.images import recipe as recipes
@@ -56,8 +57,8 @@ def build(
     recipe = recipes.load(recipe_folder)
     chosen = recipe.chosen(variants)
     _require_readable(recipe)
-    if not version or not set(version) <= set("0123456789abcdefghijklmnopqrstuvwxyz.-+~"):
-        raise ConfigurationError(f"version '{version}': use digits, a-z and . - + ~")
+    if told := versions.problem(version):
+        raise ConfigurationError(told, hint="it must be possible to put all versions in order")
     base = _prepare(recipe, chosen)
     job = _job(recipe, version, tuple(variants), base)
     folder = paths.cache() / "releases" / job.inputs
@@ -182,7 +183,7 @@ def _make_release(work: Path, job: _Job) -> None:
         inputs=job.inputs,
         base=job.base.stem,
         suites=tuple(_about(job.base)["suites"]),
-        recipe=_told(recipe.folder),
+        recipe=paths.told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         artifact_name=maker.FILE,
@@ -235,13 +236,6 @@ def _make_disk(
             folder=folder,
             epoch=EPOCH,
         )
-
-
-def _told(folder: Path) -> str:
-    """A recipe's folder as the release names it: inside of the checkout the same everywhere."""
-    resolved = folder.resolve()
-    inside = resolved.is_relative_to(paths.checkout())
-    return str(resolved.relative_to(paths.checkout()) if inside else resolved)
 
 
 def _copy(release: Release, output: Path) -> Release:

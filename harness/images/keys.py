@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+NAME = r"[a-z0-9][a-z0-9-]{0,63}"  # of a machine, a client, a variant
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # in the folder itself, never somewhere else
+LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+"  # one line, which can begin no other
+
 
 class Keys:
     """One mapping: `path` is its key path ("" at the top), `problems` is shared by all levels."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import ConfigurationError
-from harness.images.keys import Keys
+from harness.images.keys import LINE, Keys
 
 FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
@@ -173,7 +173,7 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
     recipe = Recipe(
         folder=folder,
         machine=keys.text("machine", pattern=r"[a-z0-9-]+"),
-        compatible=keys.text("compatible"),
+        compatible=keys.text("compatible", pattern=LINE),
         client=keys.text("client", allowed=("rauc", "mender")),
         bootloader=keys.text("bootloader", allowed=("grub", "u-boot")),
         base=_base(keys.section("base")),

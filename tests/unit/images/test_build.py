@@ -146,9 +146,12 @@ def test_slot_too_small(small: Path) -> None:
     assert leftovers == []
 
 
-def test_bad_version(small: Path) -> None:
-    with pytest.raises(ConfigurationError, match="version"):
-        build(small, version="1.0 beta")
+@pytest.mark.parametrize(
+    "version", ["1.0 beta", "blue", "", ".1", "~1", "-1", "1-", "1.0\n", "1:2", "1_0", "1" * 65]
+)
+def test_what_cannot_be_ordered_is_not_built(small: Path, version: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no version"):
+        build(small, version=version)
 
 
 def test_unknown_module(small: Path) -> None:
