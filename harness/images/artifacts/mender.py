@@ -4,6 +4,9 @@ https://docs.mender.io/artifact-creation/create-an-artifact and sign-and-verify.
 compressed: the slot image is.
 """
 
+import hashlib
+import re
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -11,8 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from harness import process
-from harness.errors import BuildError
+from harness.errors import BuildError, ConfigurationError
 from harness.images.recipe import Recipe, Signing
+from harness.images.release import Digest
 from harness.images.tree import Tree
 
 FILE = "update.mender"
@@ -45,6 +49,38 @@ def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
     tree.file("/etc/mender/artifact-verify-key.pem", public)
     tree.file("/etc/mender/device_type", f"device_type={recipe.compatible}\n")
     tree.file("/etc/mender/artifact_info", f"artifact_name={_name(recipe, version)}\n")
+
+
+def payload(artifact: Path) -> Digest:
+    """The slot image that an Artifact installs. Raises ConfigurationError."""
+    found = []
+    try:
+        with tarfile.open(artifact, mode="r:") as outer:
+            for member in outer:
+                if re.fullmatch(r"data/\d{4}\.tar(\.\w+)?", member.name):
+                    found += _files(outer, member)
+        [digest] = found
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise ConfigurationError(
+            f"{artifact}: not an Artifact with one payload", details=str(error)
+        ) from error
+    return digest
+
+
+def _files(outer: tarfile.TarFile, member: tarfile.TarInfo) -> list[Digest]:
+    """Everything in one payload of an Artifact."""
+    stream = outer.extractfile(member)
+    found = []
+    with tarfile.open(fileobj=stream, mode="r|*") as inner:
+        for each in inner:
+            content = inner.extractfile(each)
+            if content is None:
+                raise ValueError(f"{each.name}: not a file")
+            digest = hashlib.sha256()
+            while block := content.read(1 << 20):
+                digest.update(block)
+            found.append(Digest(sha256=digest.hexdigest(), size=each.size))
+    return found
 
 
 def _traditional(key: Path, output: Path) -> Path:
