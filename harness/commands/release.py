@@ -184,10 +184,11 @@ def report(
     """
     from harness.errors import ConfigurationError
     from harness.evidence import signing, store
+    from harness.evidence.attachments import ENVELOPE_FILE
     from harness.evidence.report import write_report
     from harness.evidence.table import verdict_table
 
-    if not (run / store.ENVELOPE_FILE).is_file():
+    if not (run / ENVELOPE_FILE).is_file():
         raise ConfigurationError(
             f"{run} holds no finished run", hint="`harness test` says where the evidence is"
         )
@@ -258,7 +259,7 @@ def demo(
     """
     from harness import demo as main_job
     from harness import paths
-    from harness.evidence.report import REPORT_FILE
+    from harness.evidence.attachments import REPORT_FILE
     from harness.evidence.store import EvidenceStore
     from harness.evidence.table import verdict_table
 

@@ -8,12 +8,12 @@ from typing import Any
 import jinja2
 from pydantic import JsonValue
 
+from harness.evidence.attachments import REPORT_FILE
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.store import Stored, write_whole
 from harness.evidence.table import run_path, scenarios_of, shown_verdict, summary_line
 
-REPORT_FILE = "report.html"
 MATRIX_FILE = "matrix.html"
 
 # First word of an event -> the colour class of its mark; anything else is drawn as `other`.
