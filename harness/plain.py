@@ -1,4 +1,4 @@
-"""Texts of others as a person may see and keep them: no credentials, nothing that steers a terminal.
+"""Texts of others as they may be shown and kept: no credentials, nothing that steers a terminal.
 
 Evidence, releases, guests, git servers and their hooks write what they like. What of it is shown,
 logged or kept as text goes through here: in every error (`harness.errors`), every event

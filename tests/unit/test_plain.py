@@ -66,9 +66,14 @@ def test_events_are_plain_wherever_they_go(
     """Stored, shown as progress, and logged with --verbose."""
     file, stream = tmp_path / "events.jsonl", io.StringIO()
     caplog.set_level(logging.DEBUG)
-    with log.json_lines(file), progress.shown(Console(file=stream)):
-        with pytest.raises(ValueError), log.step("x", repo=[{URL: EVIL}], path=Path(EVIL[:-3])):
-            raise ValueError(URL + EVIL)
+    fields = {"repo": [{URL: EVIL}], "path": Path(EVIL[:-3])}
+    with (
+        log.json_lines(file),
+        progress.shown(Console(file=stream)),
+        pytest.raises(ValueError),
+        log.step("x", **fields),
+    ):
+        raise ValueError(URL + EVIL)
     event = json.loads(file.read_text().splitlines()[-1])
     assert harmless(str(event["repo"][0])), event
     assert harmless(event["error"]), event
