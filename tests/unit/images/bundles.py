@@ -32,6 +32,7 @@ def rauc(slot: bytes, manifest: str = "[image.rootfs]\nfilename=rootfs.img\n") -
         content.mkdir()
         (content / "rootfs.img").write_bytes(slot)
         (content / "manifest.raucm").write_text(manifest)
-        command = ["mksquashfs", content, bundle, "-noI", "-noD", "-noF", "-noX", "-quiet"]
-        subprocess.run([*command, "-no-progress"], check=True, timeout=60, capture_output=True)
+        options = ["-noI", "-noD", "-noF", "-noX", "-quiet", "-no-progress"]
+        command = ["mksquashfs", str(content), str(bundle), *options]
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
         return bundle.read_bytes()
