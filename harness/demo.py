@@ -101,7 +101,7 @@ def demo(lab: Path, folder: Path, *, show: Callable[[Sequence[Stored]], None], t
         show(runs)
     for run in proven:
         runner.require_passed(run)
-    repository = _repository(folder / "releases.git", good)
+    repository = _repository(folder / "releases.git", good, lab)
     folders = [release.folder for release in good]
     promotion = promote(*folders, ring="canary", repo=str(repository), store=store)
     try:
@@ -159,12 +159,14 @@ def _both(lab: Path, store: EvidenceStore, tell: Tell) -> tuple[list[Stored], li
     return good, [run for run in runs if run not in good]
 
 
-def _repository(path: Path, proven: Sequence[Release]) -> Path:
+def _repository(path: Path, proven: Sequence[Release], lab: Path) -> Path:
     """A release repository whose policy asks for the demo's scenarios, for all machines at once."""
     starter = StarterPolicy(
         public_pem=signing.public_pem(signing.load_signer()),
         machines=[release.machine for release in proven],
         scenarios=SCENARIOS,
+        labs=[paths.told(lab)],
+        dirty=True,  # who works on the harness has a demo, too; the repository is for nothing else
     )
     init_repository(path, starter, bare=True)
     return path

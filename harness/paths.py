@@ -15,6 +15,13 @@ def checkout() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def told(path: Path) -> str:
+    """A path as a release and evidence name it: inside of the checkout the same everywhere."""
+    resolved = path.resolve()
+    inside = resolved.is_relative_to(checkout())
+    return str(resolved.relative_to(checkout()) if inside else resolved)
+
+
 def home() -> Path:
     """Folder of keys and evidence: $HARNESS_HOME or ~/.local/share/harness; made when missing."""
     return _folder("HARNESS_HOME", ".local/share/harness")

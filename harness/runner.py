@@ -20,6 +20,7 @@ from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Run, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions
+from harness.images.release import FILE, load
 from harness.log import emit, step
 
 SCENARIOS = paths.checkout() / "tests" / "hil"
@@ -56,22 +57,63 @@ class Recorder:
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
 
 
+class Releases:
+    """The releases of a run, hashed when it begins and again when it has ended: what is signed is
+    what was tested. A file that was replaced and put back is told by its inode and change time,
+    which nobody can set."""
+
+    def __init__(self, *folders: Path) -> None:
+        self._folders = [folder.resolve() for folder in folders]
+        found = [load(folder) for folder in self._folders]
+        self._files = [each.folder / name for each in found for name in (FILE, *each.files)]
+        self._stamps = self._stamped()
+        self.subjects = self._hashed()
+
+    def require_same(self, kept: Path) -> None:
+        """Raises ConfigurationError that names what has changed; `kept` is the run's folder."""
+        stamps = self._stamped()
+        changed = [file for file in self._files if stamps[file] != self._stamps[file]]
+        hint = f"test it again; nothing was signed, what there is lies in {kept}"
+        if changed:
+            told = [f"{file}: was written or replaced while it was tested" for file in changed]
+            raise ConfigurationError.of("harness test", told, hint=hint)
+        if self._hashed() != self.subjects:
+            raise ConfigurationError("harness test: a release changed during the run", hint=hint)
+
+    def _hashed(self) -> tuple[Subject, ...]:
+        with step("hash releases"):
+            return tuple(read_subject(folder) for folder in self._folders)
+
+    def _stamped(self) -> dict[Path, tuple[int, ...]]:
+        return {file: _stamp(file) for file in self._files}
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What changes with any change of a file; nothing when it is not there."""
+    try:
+        seen = file.stat()
+    except OSError:
+        return ()
+    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns)
+
+
 def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     """Run the selected scenarios and return the signed evidence, whatever the verdicts are.
 
-    Raises ConfigurationError (nothing selected), HarnessError (a test broke, or a negative control
-    was not caught: then the suite's passes are worth nothing), KeyboardInterrupt. The records of
-    such runs stay in their folder, unsigned.
+    Raises ConfigurationError (nothing selected, or a release that is another one after the run
+    than before), HarnessError (a test broke, or a negative control was not caught: then the suite's
+    passes are worth nothing), KeyboardInterrupt. The records of such runs stay in their folder,
+    unsigned.
     """
     _check(selection)
-    with step("hash releases"):
-        subject, before = read_subject(selection.release), read_subject(selection.from_release)
-    _check_boards(selection, (subject, before))
+    releases = Releases(selection.release, selection.from_release)
+    subject, before = releases.subjects
+    _check_boards(selection, releases.subjects)
     run = store.begin(
         subject,
         from_release=before,
         board=", ".join(selection.boards),
-        lab=str(selection.lab),
+        lab=paths.told(selection.lab),
         tools=tool_versions(),
     )
     recorder = Recorder(run)
@@ -84,6 +126,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
             details="\n".join(f"  {name}" for name in recorder.unexplained),
             hint=f"see above; nothing was signed, what there is lies in {run.folder}",
         )
+    releases.require_same(run.folder)
     stored = run.finish(signing.load_signer())
     write_report(stored.evidence, stored.folder)
     return stored

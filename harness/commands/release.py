@@ -191,10 +191,11 @@ def report(
     from harness import files
     from harness.errors import ConfigurationError
     from harness.evidence import signing, store
+    from harness.evidence.attachments import ENVELOPE_FILE
     from harness.evidence.report import write_report
     from harness.evidence.table import verdict_table
 
-    if not files.is_file(run / store.ENVELOPE_FILE):
+    if not files.is_file(run / ENVELOPE_FILE):
         raise ConfigurationError(
             f"{files.shown(run)} holds no finished run",
             hint="`harness test` says where the evidence is",
@@ -267,7 +268,7 @@ def demo(
     from harness import demo as main_job
     from harness import paths
     from harness.boards import lab_file
-    from harness.evidence.report import REPORT_FILE
+    from harness.evidence.attachments import REPORT_FILE
     from harness.evidence.store import EvidenceStore
     from harness.evidence.table import verdict_table
 

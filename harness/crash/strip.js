@@ -199,11 +199,12 @@ function stateAt(index) {
   if (text.startsWith("=")) return text.slice(1);
   return at[index] + "/" + text.replace(/@(-?\d+)/g, (_, back) => at[index] - Number(back));
 }
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : "'" + word.replaceAll("'", `'"'"'`) + "'");  // as shlex.quote
 function replayOf(index) {
   const state = stateAt(index);
-  if (state.includes(">")) return data.command + " --state '" + state + "'";
-  const [position, kept] = state.split("/");
-  return data.command + " --at " + position + " --loss " + kept;
+  if (state.includes(">")) return data.command + " --state " + quoted(state);
+  const slash = state.indexOf("/");
+  return data.command + " --at " + quoted(state.slice(0, slash)) + " --loss " + quoted(state.slice(slash + 1));
 }
 function line(...parts) {
   const paragraph = document.createElement("p");

@@ -18,16 +18,19 @@ from typing import Any
 
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness import paths
 from harness.crash import report, results
 from harness.crash.recording import Recording
 from harness.crash.recount import recount
 from harness.crash.results import Results
 from harness.crash.strip import report_command
+from harness.errors import ConfigurationError
 from harness.evidence.record import Fault, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
-from harness.evidence.subject import Subject
+from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions
+from harness.images.release import Release
 from harness.verdict import Invariant, Verdict
 
 SCENARIO = "crash"
@@ -45,11 +48,12 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
     """
     recording, found = Recording.load(folder), results.load(folder)
     recount(recording, found)
+    subject, before = (_subject(each) for each in (recording.new, recording.old))
     run = store.begin(
-        Subject.of(recording.new),  # as recorded, and just verified
-        from_release=Subject.of(recording.old),
+        subject,
+        from_release=before,
         board=recording.board,
-        lab=str(recording.lab),
+        lab=paths.told(recording.lab),
         tools=tool_versions(),
     )
     ended = datetime.fromtimestamp((folder / results.FILE).stat().st_mtime, UTC)
@@ -59,6 +63,14 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
     stored = run.finish(signer)
     write_report(stored.evidence, stored.folder)
     return stored
+
+
+def _subject(recorded: Release) -> Subject:
+    """The release, with all of its files as recorded and the artifact that installs its slot."""
+    subject = read_subject(recorded.folder)
+    if subject != Subject.of(recorded):
+        raise ConfigurationError(f"{recorded.folder}: is not the release that was recorded")
+    return subject
 
 
 def record_of(found: Results, folder: Path, ended: datetime) -> Record:
@@ -88,11 +100,17 @@ def record_of(found: Results, folder: Path, ended: datetime) -> Record:
 
 def told(record: Record) -> str:
     """The numbers of such a record in one line."""
-    numbers = record.fault.parameters if record.fault else {}
-    verdicts = numbers.get("verdicts", {})
-    return ", ".join(f"{verdicts.get(str(each), 0):,} {each}" for each in Verdict) + (
-        f" of {numbers.get('cut_points', 0):,} cut points, {numbers.get('booted', 0):,} booted"
-    )
+    verdicts = ", ".join(f"{count(record, 'verdicts', each):,} {each}" for each in Verdict)
+    cut_points, booted = count(record, "cut_points"), count(record, "booted")
+    return f"{verdicts} of {cut_points:,} cut points, {booted:,} booted"
+
+
+def count(record: Record, *keys: str) -> int:
+    """A number of such a record; 0 when it has none there, whatever it has."""
+    found: Any = record.fault.parameters if record.fault else {}
+    for key in keys:
+        found = found.get(str(key)) if isinstance(found, dict) else None
+    return found if isinstance(found, int) else 0
 
 
 def _pack(source: Path, target: Path) -> None:

@@ -159,8 +159,15 @@ def _malformed(record: Record) -> list[str]:
         seconds, event = mark.get("seconds"), mark.get("event")
         if not isinstance(seconds, int | float) or not isinstance(event, str):
             problems.append(f"timeline.{number}: needs seconds (number) and event (text)")
-    for log in record.console_logs:
-        path = PurePosixPath(log)
-        if path.is_absolute() or ".." in path.parts:
-            problems.append(f"console_logs: {log} leaves the run's folder")
+    problems += [
+        f"console_logs: {log} leaves the run's folder"
+        for log in record.console_logs
+        if not is_plain_path(log)
+    ]
     return problems
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether a name of a file stays in the folder that it is relative to."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in name

@@ -9,12 +9,12 @@ import jinja2
 from pydantic import JsonValue
 
 from harness import files
+from harness.evidence.attachments import REPORT_FILE
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.store import Stored
 from harness.evidence.table import run_path, scenarios_of, shown_verdict, summary_line
 
-REPORT_FILE = "report.html"
 MATRIX_FILE = "matrix.html"
 
 # First word of an event -> the colour class of its mark; anything else is drawn as `other`.

@@ -15,10 +15,19 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import FormatError, VerificationError
+from securesystemslib.exceptions import (
+    FormatError,
+    UnverifiedSignatureError,
+    VerificationError,
+)
 
 # Its documented names, which the library imports there without re-exporting them for mypy.
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
+from securesystemslib.signer import (  # type: ignore[attr-defined]
+    CryptoSigner,
+    Key,
+    Signature,
+    SSlibKey,
+)
 
 from harness import files, paths
 from harness.errors import ConfigurationError, PromotionError
@@ -82,15 +91,16 @@ def seal(payload: bytes, signer: CryptoSigner) -> bytes:
     return (json.dumps(envelope.to_dict(), indent=2) + "\n").encode()
 
 
-def unseal(data: bytes, keys: Sequence[Key], *, what: str) -> bytes:
-    """The payload of an envelope that one of `keys` signed.
-
-    Raises BrokenEvidenceError when it is no envelope or a known key's signature is wrong, and
-    UntrustedEvidenceError when no known key signed it at all.
-    """
+def opened(data: bytes, *, what: str) -> Envelope:
+    """An envelope that somebody signed; BrokenEvidenceError when it is none."""
     try:
         envelope = Envelope.from_dict(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
+        told = [envelope.payload_type, *envelope.signatures]
+        if not all(isinstance(text, str) for text in told):
+            raise TypeError("payloadType or keyid is no text")
+    except (
+        ValueError, KeyError, TypeError, AttributeError, FormatError, RecursionError
+    ) as error:  # fmt: skip
         raise BrokenEvidenceError(
             f"{what}: not a DSSE envelope", details=f"  {type(error).__name__}: {error}"
         ) from error
@@ -98,18 +108,38 @@ def unseal(data: bytes, keys: Sequence[Key], *, what: str) -> bytes:
         raise BrokenEvidenceError(
             f"{what}: holds {envelope.payload_type}, not an in-toto statement"
         )
-    known = [key for key in keys if key.keyid in envelope.signatures]
-    if not known:
-        signers = ", ".join(key[:16] for key in envelope.signatures) or "nobody"
-        raise UntrustedEvidenceError(f"{what}: signed by a key that is not trusted: {signers}")
-    try:
-        envelope.verify(known, 1)
-    except VerificationError as error:
+    if not envelope.signatures:
+        raise BrokenEvidenceError(
+            f"{what}: nobody signed it", hint="its signatures were taken out: restore it"
+        )
+    return envelope
+
+
+def require_signed(envelope: Envelope, keys: Sequence[Key], *, what: str) -> None:
+    """Raises unless one of `keys` signed the envelope: BrokenEvidenceError when it has a signature
+    that claims to be of one of them, UntrustedEvidenceError when it has none.
+
+    The id of a key in an envelope is a hint that nobody signed (DSSE, "keyid"): a signature counts
+    for the key that it fits, whatever name stands beside it.
+    """
+    content = envelope.pae()
+    if any(_made(key, each, content) for each in envelope.signatures.values() for key in keys):
+        return
+    if any(key.keyid in envelope.signatures for key in keys):
         raise BrokenEvidenceError(
             f"{what}: the signature does not fit the content",
             hint="the file was changed after it was signed: restore it, or test again",
-        ) from error
-    return envelope.payload
+        )
+    signers = ", ".join(key[:16] for key in envelope.signatures)
+    raise UntrustedEvidenceError(f"{what}: signed by a key that is not trusted: {signers}")
+
+
+def _made(key: Key, signature: Signature, content: bytes) -> bool:
+    try:
+        key.verify_signature(Signature(key.keyid, signature.signature), content)
+    except (UnverifiedSignatureError, VerificationError):
+        return False
+    return True
 
 
 def _development_key() -> Path:

@@ -5,8 +5,9 @@
         evidence.json, evidence.dsse.json when it has ended: the statement, and its signature
         console/..., junit.xml, events-*.jsonl, report.html
 
-The envelope is what makes a run finished and usable as evidence. The records of a run that never
-got there are unsigned; they can still speak against a release (`unfinished`), never for one.
+The envelope is what makes a run finished and usable as evidence. Records that no trusted key has
+signed, of a run that never got there or of a stranger's, can still speak against a release, never
+for one. What cannot be read, or is not as it was signed with all of its files, is `unusable`.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import itertools
 import operator
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +25,12 @@ from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defin
 
 from harness import files, paths, schema
 from harness.errors import ConfigurationError, HarnessError
-from harness.evidence import signing
+from harness.evidence import attachments, signing
+from harness.evidence.attachments import ENVELOPE_FILE, HEADER_FILE, STATEMENT_FILE
 from harness.evidence.evidence import Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
 
-STATEMENT_FILE = "evidence.json"
-ENVELOPE_FILE = "evidence.dsse.json"
 _NEWEST_RUNS = 50
 
 
@@ -57,11 +57,21 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unsigned:
+    """Records that no trusted key has signed."""
+
+    run: str  # the run, and why they are not signed
+    subject: Subject
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a store knows about a version of a machine; all lists oldest first."""
 
     evidence: tuple[Stored, ...]  # about exactly the digests asked for
     other: tuple[Stored, ...]  # about the same version with other content
+    unsigned: tuple[Unsigned, ...]  # about the same version
     unusable: tuple[Unusable, ...]
 
 
@@ -89,32 +99,25 @@ class Run:
     def finish(self, signer: CryptoSigner) -> Stored:
         """Write the statement and sign it; from here on the run is evidence."""
         evidence = Evidence(
-            header=self.header, records=tuple(self.records), attachments=self._attachments()
+            header=self.header, records=tuple(self.records), attachments=attachments.of(self.folder)
         )
         payload = evidence.to_bytes()
         envelope = signing.seal(payload, signer)
         files.write_whole(self.folder / STATEMENT_FILE, payload)
         files.write_whole(self.folder / ENVELOPE_FILE, envelope)
         shutil.rmtree(self.folder / "records")
-        (self.folder / "run.json").unlink()
+        (self.folder / HEADER_FILE).unlink()
         return Stored(evidence=evidence, envelope=envelope, folder=self.folder)
-
-    def _attachments(self) -> dict[str, str]:
-        """SHA-256 of each console log that the records name; a log that is not there is left
-        out, and shows in the report as missing."""
-        names = sorted({log for record in self.records for log in record.console_logs})
-        return {
-            name: hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
-            for name in names
-            if (self.folder / name).is_file()
-        }
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
         """A run that was begun and not finished. Raises ConfigurationError."""
-        header = schema.from_json(RunHeader, _read(folder / "run.json"), what=folder / "run.json")
+        file = folder / HEADER_FILE
+        header = schema.from_json(RunHeader, _read(file), what=file)
         run = cls(folder, header)
-        for file in sorted((folder / "records").glob("[0-9]*.json")):
+        for number, file in enumerate(sorted((folder / "records").glob("[0-9]*.json"))):
+            if file.name != f"{number:03}.json":
+                raise signing.BrokenEvidenceError(f"{folder}: has no record {number:03}")
             data = schema.from_json(dict, _read(file), what=file)
             run.records.append(Record.from_data(data, what=str(file)))
         return run
@@ -147,9 +150,10 @@ class EvidenceStore:
             tools=tools,
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
+        files.make_folder(run.folder)
+        files.write_whole(run.folder / HEADER_FILE, schema.to_bytes(schema.to_data(header)))
         files.make_folder(run.consoles)
         files.make_folder(run.folder / "records")
-        files.write_whole(run.folder / "run.json", schema.to_bytes(schema.to_data(header)))
         return run
 
     def runs(self, machine: str, version: str) -> Iterator[Path]:
@@ -158,19 +162,16 @@ class EvidenceStore:
         yield from sorted(path for path in folder.glob("*") if path.is_dir())
 
     def find(self, subject: Subject, keys: Sequence[Key]) -> Found:
-        """All finished runs about this version, checked against `keys` and sorted by content."""
-        usable: list[Stored] = []
-        unusable: list[Unusable] = []
-        for folder in filter(_ended, self.runs(subject.machine, subject.version)):
-            try:
-                usable.append(load(folder, keys))
-            except HarnessError as error:
-                unusable.append(Unusable(folder=folder, error=error))
+        """All runs about this version, checked against `keys` and sorted by content."""
+        folders = self.runs(subject.machine, subject.version)
+        told = [each for folder in folders for each in _told_by(folder, keys)]
+        usable = [each for each in told if isinstance(each, Stored)]
         same = [stored.evidence.subject.digests == subject.digests for stored in usable]
         return Found(
             evidence=tuple(itertools.compress(usable, same)),
             other=tuple(itertools.compress(usable, map(operator.not_, same))),
-            unusable=tuple(unusable),
+            unsigned=tuple(each for each in told if isinstance(each, Unsigned)),
+            unusable=tuple(each for each in told if isinstance(each, Unusable)),
         )
 
     def newest(self, keys: Sequence[Key]) -> dict[str, tuple[Subject, Record]]:
@@ -197,7 +198,7 @@ class EvidenceStore:
         runs = [
             Run.load(folder)
             for folder in folders
-            if (folder / "run.json").exists() and not _ended(folder)
+            if (folder / HEADER_FILE).is_file() and not _ended(folder)
         ]
         return [run for run in runs if run.header.subject.digests == subject.digests]
 
@@ -210,24 +211,85 @@ class EvidenceStore:
 
 def _ended(folder: Path) -> bool:
     """Whether a run was finished: a statement that has lost its envelope counts, as broken."""
-    begun, stated = (folder / "run.json").exists(), (folder / STATEMENT_FILE).exists()
+    begun, stated = (folder / HEADER_FILE).is_file(), (folder / STATEMENT_FILE).exists()
     return (folder / ENVELOPE_FILE).exists() or (stated and not begun)
 
 
+def _told_by(folder: Path, keys: Sequence[Key]) -> Iterator[Stored | Unsigned | Unusable]:
+    """What a run comes to; a stranger's is unusable, and its records are unsigned ones."""
+    try:
+        if not _ended(folder):
+            yield from _unfinished(folder)
+            return
+        stored = read(folder)
+        try:
+            _require_signed(stored, keys)
+        except signing.UntrustedEvidenceError as error:
+            yield Unusable(folder=folder, error=error)
+            yield _unsigned(stored.evidence.header, stored.evidence.records, "of a stranger")
+        else:
+            yield stored
+    except HarnessError as error:
+        yield Unusable(folder=folder, error=error)
+    except OSError as error:  # it cannot even be looked into
+        broken = signing.BrokenEvidenceError(f"{folder}: {error.strerror}")
+        yield Unusable(folder=folder, error=broken)
+
+
+def _unsigned(header: RunHeader, records: Iterable[Record], why: str) -> Unsigned:
+    return Unsigned(run=f"{header.run}, {why}", subject=header.subject, records=tuple(records))
+
+
+def _unfinished(folder: Path) -> list[Unsigned]:
+    """The records so far of a run that has not ended; nothing for one that had not begun, and
+    BrokenEvidenceError for what is left of one."""
+    left = [name for name in attachments.names(folder) if not name.startswith(".")]
+    if HEADER_FILE in left:
+        run = Run.load(folder)
+        return [_unsigned(run.header, run.records, "unfinished")]
+    if left:
+        raise signing.BrokenEvidenceError(
+            f"{folder}: {HEADER_FILE} is missing: nobody can say what the run was about",
+            hint="restore it; or, if nothing in the folder matters, delete the folder",
+        )
+    return []
+
+
 def load(folder: Path, keys: Sequence[Key]) -> Stored:
-    """The evidence of one finished run, checked against `keys`.
+    """The evidence of one finished run, checked against `keys`, with all of its files.
 
     Raises BrokenEvidenceError, UntrustedEvidenceError or ConfigurationError.
     """
+    stored = read(folder)
+    _require_signed(stored, keys)
+    return stored
+
+
+def read(folder: Path) -> Stored:
+    """What a finished run says, whoever signed it, and with files that are those it names.
+
+    Raises BrokenEvidenceError or ConfigurationError.
+    """
     envelope = _read(folder / ENVELOPE_FILE)
-    payload = signing.unseal(envelope, keys, what=str(folder / ENVELOPE_FILE))
+    payload = signing.opened(envelope, what=str(folder / ENVELOPE_FILE)).payload
     if _read(folder / STATEMENT_FILE) != payload:
         raise signing.BrokenEvidenceError(
             f"{folder / STATEMENT_FILE}: differs from what was signed",
             hint="it was changed afterwards: restore it, or test again",
         )
     evidence = Evidence.from_bytes(payload, what=str(folder / STATEMENT_FILE))
+    if problems := list(attachments.changed(folder, evidence)):
+        raise signing.BrokenEvidenceError(
+            f"{folder}: has files that are not as they were signed",
+            details="\n".join(f"  {each}" for each in problems),
+            hint="restore them, or test again",
+        )
     return Stored(evidence=evidence, envelope=envelope, folder=folder)
+
+
+def _require_signed(stored: Stored, keys: Sequence[Key]) -> None:
+    what = str(stored.folder / ENVELOPE_FILE)
+    signing.require_signed(signing.opened(stored.envelope, what=what), keys, what=what)
 
 
 def _read(file: Path) -> bytes:

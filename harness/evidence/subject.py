@@ -8,8 +8,10 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from harness import schema
+from harness import schema, version
 from harness.errors import ConfigurationError
+from harness.images import artifacts
+from harness.images.keys import NAME
 from harness.images.release import FILE as RELEASE_FILE
 from harness.images.release import Release, load
 
@@ -46,6 +48,13 @@ class Subject:
     digests: Digests
     variants: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        names = {"machine": self.machine, **{f"variant {each}": each for each in self.variants}}
+        problems = [f"{what}: {name!r} is no name" for what, name in names.items() if _odd(name)]
+        problems += filter(None, [version.problem(self.version)])
+        if problems:  # they become lines of messages and names of folders
+            raise ValueError("; ".join(problems))
+
     def __str__(self) -> str:
         return " ".join([self.machine, self.version, *(f"({name})" for name in self.variants)])
 
@@ -72,12 +81,16 @@ class Subject:
         )
 
 
+def _odd(name: str) -> bool:
+    return re.fullmatch(NAME, name) is None
+
+
 def read_subject(folder: Path) -> Subject:
-    """The release in `folder`, with every file hashed now.
+    """The release in `folder`, with every file hashed now, and what its artifact installs.
 
     Raises ConfigurationError that names each file which is missing or no longer what
     release.json says it was when the release was built.
     """
     release = load(folder)
-    release.verify()
+    artifacts.verify(release)
     return Subject.of(release)

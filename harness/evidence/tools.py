@@ -39,10 +39,15 @@ def tool_versions() -> dict[str, JsonValue]:
     return versions
 
 
+def own_version() -> str:
+    """The version of this harness."""
+    return _package("harness") or "unknown"
+
+
 def _harness() -> JsonValue:
     """Version, commit and whether files differ from that commit (None outside a checkout)."""
     root = Path(harness.__file__).parents[1]
-    told: dict[str, JsonValue] = {"version": _package("harness"), "commit": None, "dirty": None}
+    told: dict[str, JsonValue] = {"version": own_version(), "commit": None, "dirty": None}
     if (root / ".git").exists():
         told["commit"] = _output(("git", "-C", str(root), "rev-parse", "HEAD"))
         status = _output(("git", "-C", str(root), "status", "--porcelain"))

@@ -58,8 +58,8 @@ def build(
     recipe = recipes.load(recipe_folder)
     chosen = recipe.chosen(variants)
     _require_readable(recipe)
-    if wrong := versions.problem(version):
-        raise ConfigurationError(wrong)
+    if told := versions.problem(version):
+        raise ConfigurationError(told, hint="it must be possible to put all versions in order")
     if output:
         _require_replaceable(output)
     base = _prepare(recipe, chosen)
@@ -196,7 +196,7 @@ def _make_release(work: Path, job: _Job) -> None:
         inputs=job.inputs,
         base=job.base.stem,
         suites=tuple(_about(job.base)["suites"]),
-        recipe=_told(recipe.folder),
+        recipe=paths.told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         artifact_name=maker.FILE,
@@ -249,13 +249,6 @@ def _make_disk(
             folder=folder,
             epoch=EPOCH,
         )
-
-
-def _told(folder: Path) -> str:
-    """A recipe's folder as the release names it: inside of the checkout the same everywhere."""
-    resolved = folder.resolve()
-    inside = resolved.is_relative_to(paths.checkout())
-    return str(resolved.relative_to(paths.checkout()) if inside else resolved)
 
 
 def _copy(release: Release, output: Path) -> Release:

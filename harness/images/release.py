@@ -6,15 +6,16 @@ slot's content and the inputs by SHA-256, and where each region lies on the disk
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import files, paths, schema
+from harness import files, paths, schema, version
 from harness.errors import ConfigurationError
 from harness.images import recipe as recipes
-from harness.images.keys import Keys
+from harness.images.keys import FILE_NAME, LINE, NAME, Keys
 from harness.images.layout import Region
 from harness.images.recipe import Recipe
 
@@ -124,7 +125,7 @@ def load(folder: Path) -> Release:
     content = schema.json_data(text, what=path, hint="build the release again")
     problems: list[str] = []
     release = _parse(folder, Keys(content, "", folder, problems))
-    if problems:
+    if problems := problems or list(_misfits(release)):
         raise ConfigurationError.of(str(path), problems, hint="build the release again")
     return release
 
@@ -140,24 +141,38 @@ def _parse(folder: Path, keys: Keys) -> Release:
     keys.text("schema", allowed=(str(SCHEMA),))
     release = Release(
         folder=folder,
-        machine=keys.text("machine"),
-        version=keys.text("version"),
-        variants=keys.texts("variants"),
-        client=keys.text("client"),
-        bootloader=keys.text("bootloader"),
-        compatible=keys.text("compatible"),
+        machine=keys.text("machine", pattern=NAME),
+        version=keys.text("version", pattern=version.PATTERN),
+        variants=keys.texts("variants", pattern=NAME),
+        client=keys.text("client", pattern=NAME),
+        bootloader=keys.text("bootloader", pattern=NAME),
+        compatible=keys.text("compatible", pattern=LINE),
         inputs=keys.text("inputs", pattern=_SHA256),
         base=keys.text("base", pattern=_SHA256),
-        suites=keys.texts("suites"),
-        recipe=keys.text("recipe"),
+        suites=keys.texts("suites", pattern=LINE),
+        recipe=keys.text("recipe", pattern=LINE),
         source_date_epoch=keys.number("source_date_epoch"),
         slot=_digest(keys.section("slot")),
-        artifact_name=keys.text("artifact"),
+        artifact_name=keys.text("artifact", pattern=FILE_NAME),
         layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
         files={name: _digest(section) for name, section in keys.sections("files").items()},
     )
     keys.finish()
     return release
+
+
+def _misfits(release: Release) -> Iterator[str]:
+    """What is tested, hashed and installed is one and the same file under one name."""
+    for name in release.files:
+        if not re.fullmatch(FILE_NAME, name) or name == FILE:
+            yield f"files.{name}: must be the plain name of a file of the release"
+    for name in (release.disk_image.name, release.slot_image.name, release.artifact_name):
+        if name not in release.files:
+            yield f"files.{name}: missing"
+    if release.artifact_name in FILES:
+        yield f"artifact: {release.artifact_name} is no update artifact"
+    if release.files.get(release.slot_image.name, release.slot) != release.slot:
+        yield f"slot: is not files.{release.slot_image.name}"
 
 
 _SHA256 = r"[0-9a-f]{64}"

@@ -1,7 +1,7 @@
 """Releases that ask to be let into a ring together, one a machine: who may, who may not, and why.
 
-The gate decides about each by its evidence. Here is what it cannot know: what the ring holds, and
-whether the machines of the ring stay at one version.
+The gate decides about each. Here is what it cannot know: whether the machines of the ring stay at
+one version.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from harness.errors import ConfigurationError, PromotionError
 from harness.evidence.subject import Subject
 from harness.promotion.gate import Decision
 from harness.promotion.policy import RingPolicy
-from harness.promotion.ring import Ring, RingState, is_newer
+from harness.promotion.ring import Ring, RingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +47,6 @@ def check_together(subjects: Sequence[Subject]) -> None:
         problems.append(f"one promotion is one version of all machines, not {told}")
     if problems:
         raise ConfigurationError.of("harness promote", problems)
-
-
-def not_newer(subject: Subject, ring: Ring, previous: str | None) -> PromotionError | None:
-    """The refusal of a step back from `previous`, or of other content under the same version."""
-    if previous is None or is_newer(subject.version, previous):
-        return None
-    if subject.version == previous:
-        what = f"ring {ring} has another {subject.machine} {previous} with different content"
-        hint = "give the new content a new version"
-    else:
-        what = f"{subject} is not newer than {previous}, which ring {ring} has"
-        hint = "a step back must be asked for: --allow-older"
-    return PromotionError(what, hint=f"{hint} (nothing was changed)")
 
 
 def left_behind(

@@ -2,27 +2,35 @@
 
 Rules, all about exactly the digests of the release:
 
-- Only finished evidence counts for a release, signed by a key that the ring trusts.
-- A required scenario has passed when its newest record passed.
+- Only finished evidence counts for a release, signed by a key that the ring trusts, of a run that
+  the policy counts (`harness.promotion.counting`).
+- A required scenario has passed when its newest record passed; from each release that the policy
+  asks for, which is what the ring holds now, unless it says otherwise.
 - A failed record of any scenario, required or not, refuses for good: running again until it
   passes is not a fix, another build is. Lab trouble is forgiven by a later pass.
 - Where a ring asks for it, the exploration of all power cuts (`harness crash`) is one more required
   scenario: none undecided, no sample that disagrees, none bricked or inconsistent.
-- Records of an unfinished run are unsigned: they can refuse, never allow.
-- Evidence about this version that is damaged refuses: nobody can say what it said.
-- Evidence signed by a stranger counts for nothing, and is mentioned.
+- Records that no trusted key has signed (an unfinished run's, a stranger's) and those of the same
+  slot or artifact in another wrapping can refuse, never allow.
+- Evidence about this version that is damaged, or of a day that is still to come, refuses: nobody
+  can say what it said.
+- One version is one content, a step back is asked for, a deliberate variant is allowed by name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import crash
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.signing import UntrustedEvidenceError
-from harness.evidence.store import EvidenceStore, Found, Run, Stored
+from harness.evidence.store import EvidenceStore, Found, Stored
 from harness.evidence.subject import Subject
-from harness.promotion.policy import CrashPolicy, Policy, RingPolicy, matches
+from harness.plain import one_line
+from harness.promotion.contents import Contents
+from harness.promotion.counting import Start, counted, in_the_future, starts
+from harness.promotion.policy import CrashPolicy, RingPolicy, matches
 from harness.promotion.ring import Ring
 
 
@@ -60,35 +68,106 @@ class Decision:
             if not self.failed:
                 hint = "see docs/promotion.md for what each refusal means"
         else:
-            hint = f"run what is missing: harness test RELEASE (machine {self.subject.machine})"
+            hint = "run what is missing: harness test RELEASE --from WHAT_THE_RING_HAS "
+            hint += f"(machine {self.subject.machine})"
         brief = f"{self.subject} is not let into ring {self.ring}"
         return PromotionError(brief, details="\n".join(self.lines()), hint=hint)
 
 
-def check(subject: Subject, ring: Ring, policy: Policy, store: EvidenceStore) -> Decision:
-    """Decide by evidence alone; what the ring before holds is for `promote` to look up."""
-    asked = policy.rings.get(ring)
+def check(
+    subject: Subject,
+    ring: Ring,
+    contents: Contents,
+    store: EvidenceStore,
+    *,
+    allow_older: bool = False,
+) -> Decision:
+    """Decide by the evidence in `store`, and by what the release repository says and holds."""
+    asked = contents.policy.rings.get(ring)
     if asked is None:
         refusal = f"policy.yaml has no ring {ring}"
         return Decision(ring=ring, subject=subject, refusals=(refusal,))
-    found = store.find(subject, policy.trusted(ring))
-    records = standing(record for stored in found.evidence for record in stored.evidence.records)
+    now = datetime.now(UTC)
+    found = store.find(subject, contents.policy.trusted(ring))
+    runs, notes = counted(found.evidence, asked, now)
+    missing, passed, resting = _of_all_starts(
+        asked, starts(runs, asked, contents.held(ring, subject.machine))
+    )
+    if asked.requires_ring and not contents.rings[asked.requires_ring].holds(subject):
+        missing.insert(0, f"ring {asked.requires_ring}: must hold exactly this release first")
     broken, strangers = _unusable(found)
-    if subject.machine not in asked.machines:
-        broken.insert(0, f"ring {ring} is not for machine {subject.machine}")
-    missing, required = _missing(asked, records)
-    if missing:
-        strangers += _other_content(found, subject)
+    refusals = [
+        *_not_for(subject, ring, asked),
+        *contents.in_the_way(subject, ring, allow_older=allow_older),
+        *broken,
+        *_of_the_future(found, subject, now),
+    ]
     return Decision(
         ring=ring,
         subject=subject,
         missing=tuple(missing),
-        failed=tuple(_failures(found.evidence, store.unfinished(subject))),
-        refusals=tuple(broken),
-        notes=tuple(strangers),
-        required=tuple(required),
-        evidence=tuple(_resting_on(found.evidence, [records[name] for name in required])),
+        failed=tuple(_failures(_about(found, subject))),
+        refusals=tuple(refusals),
+        notes=(*strangers, *((*notes, *_other_content(found, subject)) if missing else ())),
+        required=tuple(sorted(passed)),
+        evidence=tuple(resting),
     )
+
+
+def _of_all_starts(
+    asked: RingPolicy, groups: Iterable[Start]
+) -> tuple[list[str], set[str], list[Stored]]:
+    """Lines for what has not passed from each release that the ring asks for; the scenarios that
+    passed and count, and the runs in which they did."""
+    lines: list[str] = []
+    names: set[str] = set()
+    resting: dict[str, Stored] = {}
+    for told, runs in groups:
+        records = standing(record for stored in runs for record in stored.evidence.records)
+        missing, required = _missing(asked, records)
+        lines += [f"{told}{line}" for line in missing]
+        names.update(required)
+        for stored in _resting_on(runs, [records[name] for name in required]):
+            resting[stored.digest] = stored
+    return lines, names, list(resting.values())
+
+
+def _not_for(subject: Subject, ring: Ring, asked: RingPolicy) -> Iterator[str]:
+    """Why a ring takes no such release at all."""
+    if subject.machine not in asked.machines:
+        yield f"ring {ring} is not for machine {subject.machine}"
+    for name in subject.variants:
+        if name not in asked.variants:
+            yield f"it is the deliberate variant {name}: rings.{ring}.variants does not name it"
+
+
+Told = tuple[str, tuple[Record, ...]]  # the run and its records
+
+
+def _about(found: Found, subject: Subject) -> list[Told]:
+    """All runs of what a device would get: the same release, or its slot or artifact in another
+    wrapping; whoever signed them."""
+    signed = [*found.evidence, *found.other]
+    runs = [
+        (each.evidence.header.run, each.evidence.subject, each.evidence.records) for each in signed
+    ]
+    runs += [(each.run, each.subject, each.records) for each in found.unsigned]
+    wanted = subject.digests
+    return [
+        (run, records)
+        for run, about, records in runs
+        if about.digests.slot == wanted.slot or about.digests.artifact == wanted.artifact
+    ]
+
+
+def _of_the_future(found: Found, subject: Subject, now: datetime) -> list[str]:
+    return [
+        f"run {run}: {one_line(record.scenario)} ends at {record.finished:%Y-%m-%d %H:%M} UTC, "
+        "which is still to come: set the clocks"
+        for run, records in _about(found, subject)
+        for record in records
+        if in_the_future(record.finished, now)
+    ]
 
 
 def _missing(asked: RingPolicy, records: dict[str, Record]) -> tuple[list[str], list[str]]:
@@ -120,21 +199,20 @@ def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
     if record is None or not record.passed:
         again = "keep one: harness crash report RUN --store STORE"
         return [f"{crash.SCENARIO}: {_why_not(record)} ({again})"]
-    found = record.fault.parameters.get("cut_points", 0) if record.fault else 0
+    found = crash.count(record, "cut_points")
     if found < asked.cut_points:
         return [f"{crash.SCENARIO}: {found:,} cut points of at least {asked.cut_points:,}"]
     return []
 
 
 def _why_not(record: Record | None) -> str:
-    return "no evidence for these digests" if record is None else record.why
+    return "no evidence for these digests" if record is None else one_line(record.why)
 
 
-def _failures(evidence: Iterable[Stored], unfinished: Iterable[Run]) -> list[str]:
-    runs = [(stored.evidence.header.run, stored.evidence.records) for stored in evidence]
-    runs += [(f"{run.header.run}, unfinished", tuple(run.records)) for run in unfinished]
+def _failures(runs: Iterable[Told]) -> list[str]:
     return [
-        f"{record.scenario}: {record.why} (run {run})\n    again: {record.replay}"
+        f"{one_line(record.scenario)}: {one_line(record.why)} (run {one_line(run)})\n"
+        f"    again: {one_line(record.replay)}"
         for run, records in runs
         for record in records
         if record.outcome is Outcome.FAILED
@@ -152,7 +230,7 @@ def _unusable(found: Found) -> tuple[list[str], list[str]]:
 
 
 def _told(error: HarnessError) -> str:
-    return " ".join(str(error).split())
+    return one_line(" ".join(str(error).split()))
 
 
 def _other_content(found: Found, subject: Subject) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from harness.evidence import crash
 from harness.evidence.table import summary_line
+from harness.plain import one_line
 from harness.promotion.candidate import Candidate
 from harness.promotion.gate import Decision
 from harness.promotion.ring import Ring
@@ -20,10 +21,11 @@ def message(ring: Ring, candidates: Sequence[Candidate]) -> str:
         lines += _promoted(candidate)
     for candidate in refused:
         lines += [f"Not promoted, as the policy lets machines go alone: {candidate.subject}", ""]
-        lines += [*str(candidate.refusal).splitlines(), ""]
+        lines += [*(f"  {line}" for line in str(candidate.refusal).splitlines()), ""]
     decisions = [candidate.decision for candidate in entering if candidate.decision]
     lines += [f"Evidence: sha256:{stored.digest}" for d in decisions for stored in d.evidence]
-    return "\n".join(lines) + "\n"
+    # Scenarios, boards, runs: texts of others, none of which may begin a line of its own.
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _promoted(candidate: Candidate) -> list[str]:

@@ -15,21 +15,26 @@ rings:
   fleet:
     ...
     requires_ring: canary
+
+docs/promotion.md has all keys, and what holds where one is left out.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 from securesystemslib.signer import Key  # type: ignore[attr-defined]
 
-from harness import files, schema
+from harness import schema
 from harness.errors import ConfigurationError
 from harness.evidence import signing
+from harness.evidence.record import is_plain_path
 from harness.promotion.ring import Ring
+from harness.version import problem
 
+Read = Callable[[str], str | None]  # a file's text by its path, None when there is none
 POLICY_FILE = "policy.yaml"
 
 
@@ -53,9 +58,23 @@ class CrashPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessPolicy:
+    """Whose runs count: of which versions of the harness (none: of the one that promotes), and
+    whether with changes that are in no commit."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    versions: tuple[str, ...] = ()
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RingPolicy:
     """What one ring asks for. `matching` maps a pattern, in which only `*` is special, to how
-    many different scenarios that match it must have passed."""
+    many different scenarios that match it must have passed.
+
+    All must have passed from each start: from what the ring holds now (unless `from_ring` is off)
+    and from each of `from_versions`. What a run must be to count at all is said by `max_age_days`,
+    `labs` (patterns) and `harness`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     machines: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -65,6 +84,12 @@ class RingPolicy:
     requires_ring: Ring | None = None
     crash: CrashPolicy | None = None
     partial: bool = False  # whether some machines may get a version that others do not
+    from_ring: bool = True
+    from_versions: tuple[str, ...] = ()
+    max_age_days: Annotated[int, Field(ge=1, le=36500)] = 90
+    labs: Annotated[tuple[str, ...], Field(min_length=1)] = ("labs/*",)  # those of the checkout
+    harness: HarnessPolicy = HarnessPolicy()
+    variants: tuple[str, ...] = ()  # deliberate variants that may go in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +112,23 @@ class Policy:
         return [self.keys[name] for name in self.rings[ring].evidence_keys]
 
     @classmethod
-    def load(cls, repository: Path) -> "Policy":
-        """Read policy.yaml of a checked-out release repository.
+    def load(cls, read: Read) -> "Policy":
+        """Read policy.yaml of a release repository.
 
         Raises ConfigurationError with all problems, each with its key path.
         """
-        file = repository / POLICY_FILE
-        if not file.is_file():
+        text = read(POLICY_FILE)
+        if text is None:
             raise ConfigurationError(
                 f"{POLICY_FILE}: the release repository has none",
                 hint="docs/promotion.md shows one; `harness promote` needs it to know what to ask",
             )
-        parsed = schema.from_yaml(_PolicyFile, files.text(file), what=POLICY_FILE)
+        parsed = schema.from_yaml(_PolicyFile, text, what=POLICY_FILE)
         problems = [] if parsed.schema == 1 else [f"schema: {parsed.schema} is not known, 1 is"]
         keys: dict[str, Key] = {}
         for name, trusted in parsed.keys.items():
             try:
-                keys[name] = signing.public_key(_pem(trusted, repository))
+                keys[name] = signing.public_key(_pem(trusted, read))
             except (ValueError, ConfigurationError) as error:
                 problems.append(f"keys.{name}: {error}")
         for ring in parsed.rings:
@@ -119,15 +144,17 @@ def matches(pattern: str, scenario: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), scenario) is not None
 
 
-def _pem(key: TrustedKey, repository: Path) -> str:
-    if (key.pem is None) == (key.file is None):
-        raise ValueError("needs either pem or file")
-    if key.pem is not None:
+def _pem(key: TrustedKey, read: Read) -> str:
+    if key.pem is not None and key.file is None:
         return key.pem
-    file = (repository / str(key.file)).resolve()
-    if not file.is_relative_to(repository.resolve()):
+    if key.file is None or key.pem is not None:
+        raise ValueError("needs either pem or file")
+    if not is_plain_path(key.file):
         raise ValueError(f"file: {key.file} is outside the release repository")
-    return files.text(file, limit=schema.YAML_LIMIT)
+    text = read(key.file)
+    if text is None:
+        raise ValueError(f"file: {key.file}: there is no such file in the release repository")
+    return text
 
 
 def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:
@@ -140,6 +167,11 @@ def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:
     explored = asked.crash is not None and asked.crash.required
     if not asked.scenarios and not asked.matching and not explored:
         problems.append(f"rings.{ring}: asks for no scenario, so anything would be let through")
+    problems += [
+        f"rings.{ring}.from_versions: {told}"
+        for each in asked.from_versions
+        if (told := problem(each))
+    ]
     before = asked.requires_ring
     if before is not None and list(Ring).index(before) >= list(Ring).index(ring):
         problems.append(f"rings.{ring}.requires_ring: {before} does not come before {ring}")

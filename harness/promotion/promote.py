@@ -8,19 +8,13 @@ from harness.errors import PromotionError
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import Subject, read_subject
 from harness.log import step
+from harness.plain import without_credentials
 from harness.promotion import gate
-from harness.promotion.candidate import (
-    Candidate,
-    check_together,
-    left_behind,
-    not_newer,
-    refusal_of,
-)
-from harness.promotion.gate import Decision
+from harness.promotion.candidate import Candidate, check_together, left_behind, refusal_of
+from harness.promotion.contents import Contents
 from harness.promotion.message import message
-from harness.promotion.policy import Policy
 from harness.promotion.repository import Repository, cloned
-from harness.promotion.ring import Ring, RingState
+from harness.promotion.ring import Ring
 
 # Each lost race means another promotion landed; more in a row than this is not a race.
 _ATTEMPTS = 20
@@ -83,8 +77,8 @@ def promote(
 
     `repo` is a path (bare or a checkout) or any URL that git takes. All files of the releases are
     hashed first. Raises ConfigurationError for a damaged release or policy and PromotionError
-    when the gate refuses, when the ring has a version that is not older (unless `allow_older`),
-    when machines of the ring would be left behind, or when git fails: nothing has changed then.
+    when the gate refuses, when machines of the ring would be left behind, or when git fails: the
+    error says what the ring has then. `allow_older` lets in what is older than the ring's version.
     Under a policy that is `partial`, what is refused does not keep the others out: see
     `Promotion.refusal`.
     """
@@ -102,7 +96,7 @@ def promote(
             if promotion.already or repository.push():
                 return replace(promotion, attempts=attempt)
     raise PromotionError(
-        f"{repo}: other pushes came first {_ATTEMPTS} times",
+        f"{without_credentials(repo)}: other pushes came first {_ATTEMPTS} times",
         hint="try again when the repository is quieter; nothing was changed",
     )
 
@@ -116,14 +110,13 @@ def _prepare(
     allow_older: bool,
 ) -> Promotion:
     """Check against the repository as it is now, and commit in the clone."""
-    state = _state(repository, ring)
+    contents = Contents.read(repository.read)
+    state, asked = contents.rings[ring], contents.policy.rings.get(ring)
     candidates = [
-        _candidate(subject, ring, repository, store, allow_older=allow_older)
-        for subject in subjects
+        _candidate(subject, ring, contents, store, allow_older=allow_older) for subject in subjects
     ]
     if all(candidate.already for candidate in candidates):
         return Promotion(ring=ring, candidates=tuple(candidates), commit=None)
-    asked = Policy.load(repository.folder).rings.get(ring)
     behind = left_behind(candidates, asked, ring, state) if asked else None
     entering = [candidate for candidate in candidates if candidate.let_in]
     refused = any(candidate.refusal for candidate in candidates)
@@ -141,40 +134,16 @@ def _prepare(
 
 
 def _candidate(
-    subject: Subject,
-    ring: Ring,
-    repository: Repository,
-    store: EvidenceStore,
-    *,
-    allow_older: bool,
+    subject: Subject, ring: Ring, contents: Contents, store: EvidenceStore, *, allow_older: bool
 ) -> Candidate:
     """What becomes of one release under the policy and rings that the repository has now."""
-    state = _state(repository, ring)
-    current = state.machines.get(subject.machine)
+    current = contents.held(ring, subject.machine)
     previous = current.version if current else None
-    if state.holds(subject):
+    if contents.rings[ring].holds(subject):
         return Candidate(subject=subject, previous=previous, decision=None)
-    decision = _decide(subject, ring, repository, store)
+    decision = gate.check(subject, ring, contents, store, allow_older=allow_older)
     refusal = None if decision.allowed else decision.refusal()
-    if refusal is None and not allow_older:
-        refusal = not_newer(subject, ring, previous)
     return Candidate(subject=subject, previous=previous, decision=decision, refusal=refusal)
-
-
-def _decide(subject: Subject, ring: Ring, repository: Repository, store: EvidenceStore) -> Decision:
-    """The gate's decision, and what the ring before must hold."""
-    policy = Policy.load(repository.folder)
-    decision = gate.check(subject, ring, policy, store)
-    before = policy.rings[ring].requires_ring if ring in policy.rings else None
-    if before is None or _state(repository, before).holds(subject):
-        return decision
-    line = f"ring {before}: must hold exactly this release first"
-    return replace(decision, missing=(line, *decision.missing))
-
-
-def _state(repository: Repository, ring: Ring) -> RingState:
-    text = repository.read(ring.file)
-    return RingState() if text is None else RingState.parse(text, what=ring.file)
 
 
 def _ring(name: str) -> Ring:

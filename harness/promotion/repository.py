@@ -1,26 +1,24 @@
-"""The release repository: plain Git, worked on in a private clone.
+"""The release repository: plain Git, worked on in a private clone without a work tree.
 
 Nothing is ever merged: a promotion that loses a race is thrown away and made again on top of
-what won, after the gate has looked again. Git is never allowed to ask for a password.
+what won, after the gate has looked again. What a push is said to have done is not believed: the
+branch is read back, and compared.
 """
 
 import contextlib
-import fcntl
+import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import files, process
-from harness.errors import PromotionError
+from harness.errors import ConfigurationError, PromotionError
+from harness.plain import without_credentials
+from harness.process import Completed
+from harness.promotion import lock
+from harness.promotion.git import REMOTE, SECONDS, Git, failed, failure, initialised
 
-_SECONDS = 120
-_QUIET = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "SSH_ASKPASS_REQUIRE": "never",
-    "LC_ALL": "C",  # the answers below are looked for in English
-}
 # Somebody else's push came first; git and git servers have many words for it.
 _LOST = (
     "fetch first",
@@ -32,169 +30,238 @@ _LOST = (
     "incorrect old value",
     "reference already exists",
 )
-_NO_CREDENTIALS = "give git a credential helper for this host: it may not ask here"
-_NO_REPOSITORY = "check the path or URL; docs/promotion.md says how to make a release repository"
-_HINTS = {
-    "could not read Username": _NO_CREDENTIALS,
-    "Authentication failed": _NO_CREDENTIALS,
-    "Permission denied (publickey": "load a key that this host knows into ssh-agent",
-    "Host key verification failed": "connect once with ssh by hand to accept the host's key",
-    "Could not resolve host": "check the host's name and the network",
-    "does not appear to be a git repository": _NO_REPOSITORY,
-    "does not exist": _NO_REPOSITORY,
-    "not found": _NO_REPOSITORY,
-    "hook declined": "the server's rules refuse it: is the branch protected?",
-    "dubious ownership": "the folder belongs to somebody else: see safe.directory, git-config(1)",
-}
+_LARGEST = 1 << 20  # bytes of a file that is read
+_BRANCHES = "refs/heads/"
+
+
+class Draft:
+    """A commit in the making, in the bare repository of `git`: its base, and what is written.
+
+    Contents go into objects as they are, by no way that a filter, a hook or a link could be in.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self.git = git
+        self.base = ""  # the commit that is built on; none: the first one
+        self._files: dict[str, tuple[str, str, int]] = {}  # path -> mode, id, size; of the base
+        self.written: dict[str, str] = {}  # path -> id of its content
+
+    def start(self, base: str) -> None:
+        """Drop everything of ours, and build on a commit."""
+        self.git.ask("read-tree", base)
+        self.base, self.written, self._files = base, {}, {}
+        for line in self.git.ask("ls-tree", "-r", "-l", "-z", "--full-tree", base).split("\0")[:-1]:
+            told, path = line.split("\t", 1)
+            mode, _, sha, size = told.split()
+            self._files[path] = mode, sha, int(size) if size.isdigit() else 0
+
+    def read(self, path: str) -> str | None:
+        """A file's text in the base, or None when there is no such file.
+
+        Raises ConfigurationError for what is no file (a link, a submodule), or no text.
+        """
+        if path not in self._files:
+            return None
+        mode, sha, size = self._files[path]
+        if mode not in ("100644", "100755"):
+            raise ConfigurationError(f"{path}: no file in the release repository (mode {mode})")
+        if size > _LARGEST:
+            raise ConfigurationError(f"{path}: larger than {_LARGEST:,} bytes")
+        text = self.git.ask("cat-file", "blob", sha)
+        if "\ufffd" in text or "\0" in text:
+            raise ConfigurationError(f"{path}: not text in UTF-8")
+        return text
+
+    def write(self, path: str, content: bytes) -> None:
+        """Have the next commit take a file."""
+        with tempfile.NamedTemporaryFile(dir=self.git.folder) as file:
+            file.write(content)
+            file.flush()
+            sha = self.git.ask("hash-object", "-w", "--no-filters", "--", file.name).strip()
+        self.git.ask("update-index", "--add", "--cacheinfo", f"100644,{sha},{path}")
+        self.written[path] = sha
+
+    def commit(self, message: str, who: dict[str, str]) -> str:
+        """Commit what was written; returns the commit's id."""
+        tree = self.git.ask("write-tree").strip()
+        parent = ["-p", self.base] if self.base else []
+        return self.git.ask("commit-tree", *parent, tree, stdin=message, env=who).strip()
 
 
 class Repository:
-    """A private clone of the release repository at `url`; `folder` is its work tree."""
+    """A private clone of the release repository that `git.url` names."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self._checkout = _checkout_of(url)
-        self.branch = self._git("symbolic-ref", "--short", "HEAD").strip()
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._draft = Draft(git)
+        self._checkout = _checkout_of(git)
+        self._commit = ""
+        self.branch = self._branch()
+
+    @property
+    def url(self) -> str:
+        """Where it is; without credentials."""
+        return without_credentials(self._git.url)
 
     def refresh(self) -> None:
         """Make the clone what the remote is now, dropping everything of ours."""
-        fetched = _run(["fetch", "--quiet", "origin", self.branch], folder=self.folder)
-        if "couldn't find remote ref" in fetched.stderr:
-            raise PromotionError(
-                f"{self.url}: branch {self.branch} has no commits",
-                hint="make a release repository first: docs/promotion.md",
-            )
-        if fetched.returncode:
-            raise _failure(f"cannot fetch from {self.url}", fetched)
-        self._git("reset", "--quiet", "--hard", "FETCH_HEAD")
-        self._git("clean", "-ffdxq")
+        done = self._fetch()
+        if done.returncode:
+            raise failure(f"cannot fetch from {self.url}", done)
+        self._draft.start(self._tip())
 
     def read(self, path: str) -> str | None:
-        """A file's text, or None when the repository has no such file."""
-        file = self.folder / path
-        return files.text(file) if file.is_file() else None
+        """A file's text as the remote has it, or None; ConfigurationError when it is no file."""
+        return self._draft.read(path)
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file and have the next commit take it."""
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        """Have the next commit take a file."""
+        self._draft.write(path, content)
 
     def commit(self, message: str) -> str:
         """Commit what was written; returns the commit's id."""
-        self._git("add", "--all", "--force")  # whatever the user's git ignores
-        self._git(*self._author(), "commit", "--quiet", "--file=-", stdin=message)
-        return self._git("rev-parse", "HEAD").strip()
+        self._commit = self._draft.commit(message, author(Git(self._checkout or self._git.folder)))
+        return self._commit
 
     def push(self) -> bool:
         """Publish the commit; False when somebody else's came first.
 
         A checkout on this host is updated together with its branch, and refused when it has
-        changes of its own. Raises PromotionError with git's words for anything else.
+        changes of its own. The branch is read back then: a push counts when it holds the commit,
+        whatever was answered and however late. Raises PromotionError, with git's words, when it
+        does not.
         """
-        words = ["push", "--porcelain"]
+        try:
+            done = self._push()
+        except PromotionError as error:  # took too long: nobody knows what it has done
+            return self._settled(error)
+        refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
+        if done.returncode == 0:
+            # "=": it was there already. Two harnesses that commit the same thing in the same
+            # second make the same commit, and only one of them promoted it.
+            if any(line.startswith("=") for line in done.stdout.splitlines()):
+                return False
+            return self._settled(failed(f"{self.url}: took the push, and does not hold it", ""))
+        if any(word in line for line in refused for word in _LOST):
+            return False
+        return self._settled(failure(f"cannot push to {self.url}", done))
+
+    def _push(self) -> Completed:
+        words = ["push", "--porcelain", "--no-follow-tags"]
         with contextlib.ExitStack() as stack:
             if self._checkout:
-                stack.enter_context(_one_at_a_time(self._checkout))
+                place = Git(self._checkout).ask("rev-parse", "--absolute-git-dir").strip()
+                stack.enter_context(lock.held(Path(place), seconds=self._git.seconds))
                 _refuse_dirty(self._checkout)
                 # git-config(1): updates the work tree if, and only if, it is clean.
                 receiver = "git -c receive.denyCurrentBranch=updateInstead receive-pack"
                 words.append(f"--receive-pack={receiver}")
-            target = f"HEAD:refs/heads/{self.branch}"
-            done = _run([*words, "origin", target], folder=self.folder)
-        if done.returncode == 0:
-            # "=": it was there already. Two harnesses that commit the same thing in the same
-            # second make the same commit, and only one of them promoted it.
-            return not any(line.startswith("=") for line in done.stdout.splitlines())
-        refused = [line for line in done.stdout.splitlines() if line.startswith("!")]
-        if any(word in line for line in refused for word in _LOST):
-            return False
-        raise _failure(f"cannot push to {self.url}", done)
+            target = f"{self._commit}:{_BRANCHES}{self.branch}"
+            return self._git.attempt(*words, REMOTE, target)
 
-    def _author(self) -> list[str]:
-        """`-c` options that name the harness as author where git knows none."""
-        email = _run(["config", "--get", "user.email"], folder=self._checkout or self.folder)
-        name = _run(["config", "--get", "user.name"], folder=self._checkout or self.folder)
-        return [
-            "-c",
-            f"user.name={name.stdout.strip() or 'harness'}",
-            "-c",
-            f"user.email={email.stdout.strip() or f'harness@{socket.gethostname()}'}",
+    def _settled(self, error: PromotionError) -> bool:
+        """True when the remote's branch holds our commit, as it was made; else raises `error`, with
+        what is there."""
+        try:
+            done = self._fetch()
+            if done.returncode:
+                raise failure("cannot look what is there now", done)
+            if self._holds():
+                return True
+            there = f"the ring was not changed: {self.branch} is at {self._tip()[:12]}"
+        except PromotionError as unknown:
+            there = f"whether the ring has changed is not known ({unknown.brief}): look before you"
+            there += " try again"
+        hint = "; ".join(filter(None, (error.hint, there)))
+        raise PromotionError(error.brief, details=error.details, hint=hint) from error
+
+    def _holds(self) -> bool:
+        """Whether what was fetched last has our commit, and that exactly what we wrote."""
+        within = self._git.attempt("merge-base", "--is-ancestor", self._commit, "FETCH_HEAD")
+        return within.returncode == 0 and all(
+            self._git.ask("rev-parse", f"{self._commit}:{path}").strip() == sha
+            for path, sha in self._draft.written.items()
+        )
+
+    def _fetch(self) -> Completed:
+        words = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
         ]
+        return self._git.attempt(*words, REMOTE, f"{_BRANCHES}{self.branch}")
 
-    def _git(self, *words: str, stdin: str | None = None) -> str:
-        return git(*words, folder=self.folder, stdin=stdin)
+    def _tip(self) -> str:
+        return self._git.ask("rev-parse", "FETCH_HEAD").strip()
+
+    def _branch(self) -> str:
+        """The branch that the remote's HEAD names. Git would guess one, where it names none."""
+        done = self._git.attempt("ls-remote", "--symref", REMOTE)
+        if done.returncode:
+            raise failure(f"cannot read {self.url}", done)
+        listed = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+        named = [value.removeprefix("ref: ") for value, name in listed if name == "HEAD"]
+        branch = next((ref for ref in named if ref.startswith(_BRANCHES)), "")
+        if branch and any(name == branch for _, name in listed):
+            return branch.removeprefix(_BRANCHES)
+        if not listed or branch or not named:
+            raise PromotionError(
+                f"{self.url}: the branch that its HEAD names has no commits",
+                hint="make a release repository first: docs/promotion.md",
+            )
+        raise PromotionError(
+            f"{self.url}: its HEAD names no branch, so nothing says where a promotion goes",
+            hint="check out the branch of the rings there: git switch BRANCH",
+        )
 
 
 @contextlib.contextmanager
-def cloned(url: str) -> Iterator[Repository]:
-    """A fresh private clone for the length of the block. Raises PromotionError."""
-    if Path(url).exists():
-        url = str(Path(url).resolve())
+def cloned(url: str, *, seconds: float = SECONDS) -> Iterator[Repository]:
+    """A fresh private clone for the length of the block; `seconds` for each command of git.
+
+    Raises PromotionError.
+    """
+    with contextlib.suppress(OSError):  # a name too long for a file may be a URL
+        url = str(Path(url).resolve()) if Path(url).exists() else url
     folder = Path(tempfile.mkdtemp(prefix="harness-promotion-"))
     try:
-        # Symbolic links of the repository become plain text: no file outside is ever touched.
-        words = ["clone", "--quiet", "-c", "core.symlinks=false", "--", url, str(folder / "clone")]
-        done = _run(words, folder=folder)
-        if done.returncode:
-            raise _failure(f"cannot clone {url}", done)
-        yield Repository(url, folder / "clone")
+        yield Repository(Git(initialised(folder / "clone"), url, seconds=seconds))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def git(*words: str, folder: Path, stdin: str | None = None) -> str:
-    """What a git command in `folder` printed; raises PromotionError with git's own words."""
-    done = _run(list(words), folder=folder, stdin=stdin)
-    if done.returncode:
-        raise _failure(f"git {words[0]} failed in {folder}", done)
-    return done.stdout
+def author(git: Git) -> dict[str, str]:
+    """Who makes a commit: whom git knows there, or the harness, as variables of git-commit(1)."""
+    email = git.attempt("config", "--get", "user.email").stdout.strip()
+    name = git.attempt("config", "--get", "user.name").stdout.strip()
+    found = {"NAME": name or "harness", "EMAIL": email or f"harness@{socket.gethostname()}"}
+    return {
+        name: text
+        for role in ("AUTHOR", "COMMITTER")
+        for what, text in found.items()
+        if (name := f"GIT_{role}_{what}") not in os.environ
+    }
 
 
-def _run(words: list[str], *, folder: Path, stdin: str | None = None) -> process.Completed:
-    # Inside a git hook these would point git at the wrong repository.
-    strays = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"]
-    argv = ["env", *(f"--unset={name}" for name in strays), "git", "-C", str(folder), *words]
-    return process.run(
-        argv, timeout=_SECONDS, error=PromotionError, env=_QUIET, stdin=stdin, check=False
-    )
-
-
-def _failure(what: str, done: process.Completed) -> PromotionError:
-    told = "\n".join(part.strip() for part in (done.stderr, done.stdout) if part.strip())
-    hint = next((hint for words, hint in _HINTS.items() if words in told), "")
-    return PromotionError(
-        what, details="\n".join(f"  {line}" for line in told.split("\n")), hint=hint
-    )
-
-
-def _checkout_of(url: str) -> Path | None:
+def _checkout_of(git: Git) -> Path | None:
     """The folder of a repository on this host that has a work tree, else None."""
-    path = Path(url.removeprefix("file://"))
-    if not path.is_dir():
+    path = Path(git.url.removeprefix("file://"))
+    try:
+        if not path.is_dir():
+            return None
+    except OSError:
         return None
-    bare = _run(["rev-parse", "--is-bare-repository"], folder=path).stdout.strip()
+    bare = Git(path).attempt("rev-parse", "--is-bare-repository").stdout.strip()
     return path if bare == "false" else None
 
 
 def _refuse_dirty(checkout: Path) -> None:
-    changes = git("status", "--porcelain", "--untracked-files=no", folder=checkout)
+    changes = Git(checkout).ask("status", "--porcelain", "--untracked-files=no")
     if changes:
         raise PromotionError(
             f"{checkout}: has changes that are not committed",
             details=changes.rstrip(),
             hint="commit or undo them there, or promote into a bare repository",
         )
-
-
-@contextlib.contextmanager
-def _one_at_a_time(checkout: Path) -> Iterator[None]:
-    """Keep other harnesses out: git locks a branch on push, but not branch and work tree as one.
-
-    The kernel gives the lock back when its holder dies; a holder is bounded by git's deadline.
-    """
-    folder = Path(git("rev-parse", "--absolute-git-dir", folder=checkout).strip())
-    with (folder / "harness-promotion.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

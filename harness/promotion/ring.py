@@ -5,10 +5,9 @@ from enum import StrEnum
 from typing import ClassVar
 
 import yaml
-from packaging.version import InvalidVersion, Version
 from pydantic import ConfigDict
 
-from harness import schema
+from harness import schema, version
 from harness.evidence.subject import Digests, Subject
 
 _HEADER = "# Written by `harness promote`, one commit a promotion. Do not edit by hand.\n"
@@ -36,6 +35,10 @@ class Promoted:
     digests: Digests
     evidence: tuple[str, ...]
     variants: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if told := version.problem(self.version):
+            raise ValueError(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +72,3 @@ class RingState:
             variants=subject.variants,
         )
         return RingState(machines={**self.machines, subject.machine: promoted})
-
-
-def is_newer(version: str, than: str) -> bool:
-    """Whether `version` is later than `than` (PEP 440 order); versions that cannot be ordered
-    are not newer, so that a step back is never taken unasked."""
-    try:
-        return Version(version) > Version(than)
-    except InvalidVersion:
-        return False

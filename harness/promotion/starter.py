@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from harness.errors import PromotionError
+from harness.promotion.git import Git, initialised
 from harness.promotion.policy import POLICY_FILE, Policy
-from harness.promotion.repository import Repository, git
+from harness.promotion.repository import Draft, author
 from harness.promotion.ring import Ring, RingState
 
 _KEY_FILE = "keys/development.pem"
@@ -26,6 +27,8 @@ class StarterPolicy:
     scenarios: Sequence[str] = ()
     matching: Mapping[str, int] = field(default_factory=dict)
     partial: bool = False  # whether a machine may get a version that the others do not
+    labs: Sequence[str] = ()  # none: those of the checkout
+    dirty: bool = False  # whether a harness with changes of its own is believed
 
 
 def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -> None:
@@ -35,21 +38,20 @@ def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -
     """
     if path.exists() and any(path.iterdir()):
         raise PromotionError(f"{path}: is not empty", hint="name a folder that does not exist yet")
+    files = {_KEY_FILE: starter.public_pem, POLICY_FILE: _policy_text(starter)}
+    files |= {ring.file: RingState().text() for ring in Ring}
+    Policy.load(files.get)
     scratch = Path(tempfile.mkdtemp(prefix="harness-promotion-"))
     try:
-        made = scratch / "made"
-        made.mkdir()
-        git("init", "--quiet", "--initial-branch=main", folder=made)
-        repository = Repository(str(made), made)
-        repository.write(_KEY_FILE, starter.public_pem.encode())
-        repository.write(POLICY_FILE, _policy_text(starter).encode())
-        for ring in Ring:
-            repository.write(ring.file, RingState().text().encode())
-        Policy.load(made)
-        repository.commit("policy: start with empty rings\n")
+        git = Git(initialised(scratch / "made"))
+        draft = Draft(git)
+        for name, text in files.items():
+            draft.write(name, text.encode())
+        commit = draft.commit("policy: start with empty rings\n", author(git))
+        git.ask("update-ref", "refs/heads/main", commit)
         kind = ["--bare"] if bare else []
-        git("clone", "--quiet", *kind, "--", str(made), str(path.resolve()), folder=scratch)
-        git("remote", "remove", "origin", folder=path)
+        git.ask("clone", "--quiet", *kind, "--", git.folder, path.resolve())
+        Git(path).ask("remote", "remove", "origin")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -62,6 +64,8 @@ def _policy_text(starter: StarterPolicy) -> str:
             "evidence_keys": ["development"],
             "scenarios": list(starter.scenarios),
             "matching": dict(starter.matching),
+            **({"labs": list(starter.labs)} if starter.labs else {}),
+            **({"harness": {"dirty": True}} if starter.dirty else {}),
         }
         for ring in Ring
     }

@@ -1,15 +1,20 @@
 """What the runner relies on, and what it makes of pytest's reports."""
 
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from harness.errors import ConfigurationError
 from harness.evidence.store import Run
 from harness.process import run
-from harness.runner import Recorder
+from harness.runner import Recorder, Releases
+from tests.unit.evidence.samples import ARTIFACT, make_release
 
 GROUPED = """
 import os, pathlib, pytest
@@ -66,3 +71,36 @@ def test_a_scenario_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
     done = run([sys.executable, "-c", start, *map(str, words)], timeout=60, check=False)
     assert done.returncode == 2
     assert "no such scenario: no-such[scenario]" in done.stderr
+
+
+def _put_back(file: Path) -> None:
+    """Another content, then the old one under the old time."""
+    old, seen = file.read_bytes(), file.stat()
+    file.write_bytes(b"another")
+    file.write_bytes(old)
+    os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.write_bytes(b"another"),
+        lambda file: file.unlink(),
+        lambda file: shutil.copy(file, file.with_name("x")) and file.with_name("x").replace(file),
+        _put_back,
+    ],
+)
+@pytest.mark.parametrize("name", [ARTIFACT, "disk.img", "release.json"])
+def test_a_release_that_changes_during_a_run_is_not_signed_for(
+    tmp_path: Path, change: Callable[[Path], object], name: str
+) -> None:
+    make_release(tmp_path / "old", version="1.0.0")
+    subject = make_release(tmp_path / "new")
+    releases = Releases(tmp_path / "new", tmp_path / "old")
+    assert releases.subjects[0] == subject
+    releases.require_same(tmp_path)  # control: nothing has changed yet
+    change(tmp_path / "new" / name)
+    with pytest.raises(ConfigurationError, match="harness test") as refused:
+        releases.require_same(tmp_path)
+    assert f"new/{name}: was written or replaced" in refused.value.details
+    assert "nothing was signed" in refused.value.hint

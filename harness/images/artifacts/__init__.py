@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Protocol
 
+from harness.errors import ConfigurationError
 from harness.images import pki, tools
 from harness.images.artifacts import mender, rauc
 from harness.images.recipe import Recipe, Signing
-from harness.images.release import Release
+from harness.images.release import FILE, Digest, Release
 from harness.images.tree import Tree
 
 
@@ -23,8 +24,26 @@ class Maker(Protocol):
     def trust(self, tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
         """Add to a root file system what its client must know: whom to trust, what it is."""
 
+    def payload(self, artifact: Path) -> Digest:
+        """The slot image that an artifact installs; ConfigurationError when it is none."""
+
 
 MAKERS: dict[str, Maker] = {"rauc": rauc, "mender": mender}
+
+
+def verify(release: Release) -> None:
+    """Hash every file again, and the slot image that the update artifact holds: it must be the one
+    of the release. Raises ConfigurationError."""
+    release.verify()
+    maker = MAKERS.get(release.client)
+    file = release.folder / FILE
+    if maker is None:
+        raise ConfigurationError(f"{file}: client: {release.client} is none of {list(MAKERS)}")
+    if maker.payload(release.artifact) != release.slot:
+        raise ConfigurationError(
+            f"{file}: slot: {release.artifact_name} installs another slot image",
+            hint="build the release again",
+        )
 
 
 def sign_as_stranger(release: Release, output: Path) -> Path:

@@ -5,6 +5,9 @@ compressed: the slot image is.
 """
 
 import contextlib
+import hashlib
+import re
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from harness import files, process
 from harness.errors import BuildError, ConfigurationError
 from harness.images import overlay
 from harness.images.recipe import Recipe, Signing
+from harness.images.release import Digest
 from harness.images.tree import Tree
 
 FILE = "update.mender"
@@ -51,6 +55,38 @@ def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
     tree.file("/etc/mender/artifact-verify-key.pem", public)
     tree.file("/etc/mender/device_type", f"device_type={recipe.compatible}\n")
     tree.file("/etc/mender/artifact_info", f"artifact_name={_name(recipe, version)}\n")
+
+
+def payload(artifact: Path) -> Digest:
+    """The slot image that an Artifact installs. Raises ConfigurationError."""
+    found = []
+    try:
+        with tarfile.open(artifact, mode="r:") as outer:
+            for member in outer:
+                if re.fullmatch(r"data/\d{4}\.tar(\.\w+)?", member.name):
+                    found += _files(outer, member)
+        [digest] = found
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise ConfigurationError(
+            f"{artifact}: not an Artifact with one payload", details=str(error)
+        ) from error
+    return digest
+
+
+def _files(outer: tarfile.TarFile, member: tarfile.TarInfo) -> list[Digest]:
+    """Everything in one payload of an Artifact."""
+    stream = outer.extractfile(member)
+    found = []
+    with tarfile.open(fileobj=stream, mode="r|*") as inner:
+        for each in inner:
+            content = inner.extractfile(each)
+            if content is None:
+                raise ValueError(f"{each.name}: not a file")
+            digest = hashlib.sha256()
+            while block := content.read(1 << 20):
+                digest.update(block)
+            found.append(Digest(sha256=digest.hexdigest(), size=each.size))
+    return found
 
 
 def _traditional(key: Path, output: Path) -> Path:

@@ -19,6 +19,7 @@ from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
 from harness.verdict import Invariant, Verdict
+from tests.unit.images import bundles
 
 SECTOR = 512
 DATA_SIZE = 8 * MIB
@@ -54,7 +55,7 @@ def release(folder: Path, version: str, content: bytes) -> Release:
             os.pwrite(disk.fileno(), content, LAYOUT[region].offset)
     _mkfs(image)
     (folder / "slot.img").write_bytes(content)
-    (folder / "update.raucb").write_bytes(b"update of " + content)
+    (folder / "update.raucb").write_bytes(bundles.rauc(content))
     made = Release(
         folder=folder,
         machine="small",

@@ -292,7 +292,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(
     if change == "machine":
         replace(new, machine="other").write()
     if change == "slot":
-        replace(new, slot=old.slot).write()
+        files = {**new.files, "slot.img": old.files["slot.img"]}
+        replace(new, slot=old.slot, files=files).write()
     lab, output = tmp_path / "lab.yaml", tmp_path / "run"
     lab.write_text(LAB)
     if change == "output":

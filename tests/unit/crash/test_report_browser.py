@@ -1,6 +1,8 @@
 """The report in a real browser: colours are where the verdicts are, hover, click and zoom work."""
 
+import json
 import os
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -77,6 +79,8 @@ def test_bad_states_are_seen_pointed_at_and_replayed(tmp_path: Path) -> None:
         await page.click(*await place(page, START + POSITIONS // 4))
         assert "2 bricked" not in await text(page, "hover")
         await page.click(*await place(page, bricked[0]))
+        for word in ("torn:1230:3", "a'b; $(c) `d`", "", "ü", "1/x>2/y"):
+            assert await page.run(f"quoted({json.dumps(word)})") == shlex.quote(word)
         command = f"./run harness crash replay {(tmp_path / 'run').resolve()}"
         assert await text(page, "replay") == f"{command} --at {bricked[0]} --loss {loss}"
 

@@ -10,10 +10,16 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from harness.evidence.record import Fault, Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
+from harness.evidence.tools import own_version
 from harness.images.release import FILES, Release, digest
 from harness.verdict import Invariant, Verdict
+from tests.unit.images import bundles
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ARTIFACT = "update.mender"
+
+# Evidence of today: of a day to come, or an old one, it would not count.
+NOON = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+TOOLS = {"qemu": "10", "harness": {"version": own_version(), "commit": "c" * 40, "dirty": False}}
 
 
 def record(scenario: str = "update", verdict: Verdict | None = Verdict.NEW, **more: Any) -> Record:
@@ -39,23 +45,29 @@ def record(scenario: str = "update", verdict: Verdict | None = Verdict.NEW, **mo
 
 
 def make_release(
-    folder: Path, *, version: str = "1.1.0", machine: str = "legacy-gateway", content: str = ""
+    folder: Path,
+    *,
+    version: str = "1.1.0",
+    machine: str = "legacy-gateway",
+    content: str = "",
+    variants: tuple[str, ...] = (),
 ) -> Subject:
     """A release folder whose files are small, but real and really hashed."""
     folder.mkdir()
-    shipped = [*FILES, "update.raucb"]
-    for name in shipped:
+    for name in FILES:
         text = f"{name} of {machine} {version} {content}"
         (folder / name).write_bytes(text.encode().ljust(512, b"."))  # a disk has whole sectors
+    (folder / ARTIFACT).write_bytes(bundles.mender((folder / "slot.img").read_bytes()))
+    shipped = [*FILES, ARTIFACT]
     files = {name: digest(folder / name) for name in shipped}
     release = Release(
         folder=folder,
         machine=machine,
         version=version,
-        variants=(),
-        client="rauc",
+        variants=variants,
+        client="mender",
         bootloader="grub",
-        artifact_name="update.raucb",
+        artifact_name=ARTIFACT,
         compatible=machine,
         inputs="0" * 64,
         base="0" * 64,
@@ -77,15 +89,11 @@ def finished_run(
     signer: CryptoSigner,
     *,
     from_release: Subject | None = None,
+    **header: Any,
 ) -> Stored:
     """A finished run about `subject`."""
-    run = store.begin(
-        subject,
-        from_release=from_release,
-        board="gateway-qemu",
-        lab="labs/qemu.yaml",
-        tools={"qemu": "10"},
-    )
+    told: dict[str, Any] = {"board": "gateway-qemu", "lab": "labs/qemu.yaml", "tools": TOOLS}
+    run = store.begin(subject, from_release=from_release, **{**told, **header})
     (run.consoles / "boot-1.log").write_text("login:")
     for each in records:
         run.add(each)

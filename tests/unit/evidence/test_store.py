@@ -1,9 +1,11 @@
 import base64
 import dataclasses
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
@@ -114,6 +116,64 @@ def test_tampered_evidence_is_broken(
     assert [run.folder for run in found.unusable] == [stored.folder]
 
 
+def _change_log(folder: Path) -> None:
+    (folder / "console/boot-1.log").write_text("login: all is well")
+
+
+def _lose_junit(folder: Path) -> None:
+    (folder / "junit.xml").unlink()
+
+
+def _fill_fifo(folder: Path) -> None:
+    (folder / "junit.xml").unlink()
+    os.mkfifo(folder / "junit.xml")
+
+
+def _add_log(folder: Path) -> None:
+    (folder / "console/boot-2.log").write_text("login:")
+
+
+@pytest.mark.parametrize("change", [_change_log, _lose_junit, _fill_fifo, _add_log])
+def test_files_of_a_run_are_as_they_were_signed(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner, change: Callable[[Path], None]
+) -> None:
+    run = store.begin(subject, from_release=None, board="b", lab="l", tools={})
+    (run.consoles / "boot-1.log").write_text("login:")
+    (run.folder / "junit.xml").write_text("<testsuites/>")
+    run.add(record(console_logs=("console/boot-1.log", "console/boot-2.log")))
+    stored = run.finish(signer)
+    assert sorted(stored.evidence.attachments) == ["console/boot-1.log", "junit.xml"]
+    (stored.folder / "report.html").write_text("made anew by anybody")
+    assert load(stored.folder, [signer.public_key])  # control
+    change(stored.folder)
+    with pytest.raises(BrokenEvidenceError, match="not as they were signed"):
+        load(stored.folder, [signer.public_key])
+
+
+def test_a_run_is_signed_with_files_of_its_own_only(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner, tmp_path: Path
+) -> None:
+    run = store.begin(subject, from_release=None, board="b", lab="l", tools={})
+    (run.consoles / "boot-1.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BrokenEvidenceError, match="not a file of its own"):
+        run.finish(signer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"machine": "a/b"},
+        {"machine": "a\nEvidence: x"},
+        {"version": "1.0\nEvidence: x"},
+        {"version": "blue"},
+        {"variants": ("x\x1b[2J",)},
+    ],
+)
+def test_a_subject_is_names_and_a_version(subject: Subject, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        dataclasses.replace(subject, **change)
+
+
 def test_a_forger_without_the_key_is_caught(
     store: EvidenceStore, subject: Subject, signer: CryptoSigner
 ) -> None:
@@ -207,7 +267,7 @@ def test_a_release_that_ships_nothing_is_no_subject(tmp_path: Path) -> None:
     nothing = dataclasses.replace(release.load(tmp_path / "release"), files={})
     with pytest.raises(ConfigurationError, match="2 problems") as refused:
         Subject.of(nothing)
-    assert "files.update.raucb: missing" in refused.value.details
+    assert "files.update.mender: missing" in refused.value.details
 
 
 def test_the_development_key_is_made_once_and_private(

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.errors import ConfigurationError
 from harness.images import release
 from harness.images.layout import Region
-from harness.images.release import Digest, Release
+from harness.images.release import Release
+from harness.plain import plain
 
 
 def _release(folder: Path) -> Release:
@@ -28,7 +30,7 @@ def _release(folder: Path) -> Release:
         suites=("bookworm",),
         recipe="images/small",
         source_date_epoch=1700000000,
-        slot=Digest(sha256="c" * 64, size=8),
+        slot=release.digest(folder / "slot.img"),
         artifact_name="update.raucb",
         layout={"slot-A": Region(1048576, 4096)},
         files={name: release.digest(folder / name) for name in files},
@@ -74,3 +76,61 @@ def test_not_a_release(tmp_path: Path) -> None:
     (tmp_path / "release.json").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="not usable JSON"):
         release.load(tmp_path)
+
+
+def _change(folder: Path, **changes: Any) -> str:
+    """What is said of a release.json with these changes."""
+    path = folder / "release.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.update(changes)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"release\.json") as caught:
+        release.load(folder)
+    return caught.value.details
+
+
+ELSEWHERE = ["x/update.raucb", "../update.raucb", "/etc/passwd", ".hidden", "a\nb", "", "-x", "ü"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_artifact_is_a_plain_name(tmp_path: Path, name: str) -> None:
+    _release(tmp_path)
+    assert "artifact: " in _change(tmp_path, artifact=name)
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, "release.json"])
+def test_files_are_plain_names(tmp_path: Path, name: str) -> None:
+    files = {**_release(tmp_path).to_json()["files"], name: {"sha256": "0" * 64, "size": 1}}
+    assert f"files.{plain(name)}: " in _change(tmp_path, files=files)
+
+
+@pytest.mark.parametrize("name", ["disk.img", "slot.img", "update.raucb"])
+def test_what_is_installed_has_a_digest(tmp_path: Path, name: str) -> None:
+    files = _release(tmp_path).to_json()["files"]
+    del files[name]
+    assert f"files.{name}: missing" in _change(tmp_path, files=files)
+
+
+def test_the_slot_is_the_slot_image(tmp_path: Path) -> None:
+    _release(tmp_path)
+    told = _change(tmp_path, slot={"sha256": "c" * 64, "size": 8})
+    assert "slot: is not files.slot.img" in told
+
+
+def test_a_disk_image_is_no_update(tmp_path: Path) -> None:
+    _release(tmp_path)
+    assert "is no update artifact" in _change(tmp_path, artifact="disk.img")
+
+
+@pytest.mark.parametrize("key", ["machine", "version", "compatible", "client", "recipe"])
+@pytest.mark.parametrize("text", ["1\nEvidence: sha256:0", "1\x1b[2J"])
+def test_texts_are_one_line(tmp_path: Path, key: str, text: str) -> None:
+    """They become lines of messages, manifests and folders."""
+    _release(tmp_path)
+    assert f"{key}: " in _change(tmp_path, **{key: text})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x\ny", "../x"])
+def test_variants_have_names(tmp_path: Path, name: str) -> None:
+    _release(tmp_path)
+    assert "variants: " in _change(tmp_path, variants=[name])

@@ -4,18 +4,20 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.evidence import signing
 from harness.evidence.record import Record
 from harness.evidence.store import EvidenceStore, Stored
-from harness.evidence.subject import Subject
+from harness.evidence.subject import Digests, Subject
 from harness.images.release import load
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
@@ -29,6 +31,13 @@ def git(folder: Path, *words: str) -> str:
         ["git", "-C", folder, *words], check=True, capture_output=True, text=True, timeout=30
     )
     return done.stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    """Everything in a work tree, as somebody."""
+    git(folder, "add", "--all")
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    git(folder, *author, "commit", "--quiet", "--message", message)
 
 
 def starter(signer: CryptoSigner, *, partial: bool = True) -> StarterPolicy:
@@ -50,6 +59,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.store = EvidenceStore(self.folder / "store")
+        self.known: list[Subject] = []  # what a board may run before
 
     def init(self, name: str, *, bare: bool, partial: bool = True) -> Path:
         """Another new release repository."""
@@ -60,20 +70,47 @@ class Bench:
     def release(self, version: str = "1.1.0", machine: str = "legacy-gateway") -> Path:
         """A release without any evidence."""
         folder = self.folder / f"{machine}-{version}"
-        make_release(folder, version=version, machine=machine)
+        self.known.append(make_release(folder, version=version, machine=machine))
         return folder
 
     def good(self, version: str = "1.1.0", machine: str = "legacy-gateway") -> Path:
-        """A release with all the evidence that the policy asks for."""
+        """A release with all the evidence that the policy asks for: from a release that was never
+        promoted, and from all that are here."""
+        before = [self.old(machine), *(each for each in self.known if each.machine == machine)]
         folder = self.release(version, machine)
-        self.test(folder, [record(name, machine=machine) for name in ["update", *CUTS]])
+        for old in before:
+            records = [record(name, machine=machine) for name in ["update", *CUTS]]
+            self.test(folder, records, old=old)
         return folder
 
+    def old(self, machine: str = "legacy-gateway") -> Subject:
+        """A release that no ring has."""
+        digests = Digests(release="1" * 64, disk="2" * 64, artifact="3" * 64, slot="4" * 64)
+        return Subject(machine=machine, version="0.9.0", digests=digests)
+
     def test(
-        self, release: Path, records: Iterable[Record], signer: CryptoSigner | None = None
+        self,
+        release: Path,
+        records: Iterable[Record],
+        signer: CryptoSigner | None = None,
+        **header: Any,
     ) -> Stored:
         subject = Subject.of(load(release))
-        return finished_run(self.store, subject, records, signer or self.signer)
+        start = header.pop("old", self.old(subject.machine))
+        return finished_run(
+            self.store, subject, records, signer or self.signer, from_release=start, **header
+        )
+
+    def change_policy(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """One more commit, in which policy.yaml is another one."""
+        work = self.folder / f"policy-{self.commits()}"
+        git(self.folder, "clone", "--quiet", str(self.repository), str(work))
+        file = work / "policy.yaml"
+        policy = yaml.safe_load(file.read_text())
+        change(policy)
+        file.write_text(yaml.safe_dump(policy))
+        commit(work, "policy: another one")
+        git(work, "push", "--quiet")
 
     def promote(self, release: Path, ring: str = "canary", **more: bool) -> Promotion:
         return self.promote_all(release, ring=ring, **more)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.crash.results import load
 from harness.errors import PromotionError
@@ -14,6 +15,7 @@ from harness.promotion.policy import Policy
 from tests.unit.crash.samples import disagreeing, results, write_run
 from tests.unit.evidence.samples import NOON
 from tests.unit.promotion.conftest import Bench, git
+from tests.unit.promotion.test_policy import reader
 
 
 def explored(bench: Bench, content: dict[str, Any], *, minute: int = 0) -> Record:
@@ -23,15 +25,8 @@ def explored(bench: Bench, content: dict[str, Any], *, minute: int = 0) -> Recor
 
 def demand(bench: Bench, asked: str = "{required: true}") -> None:
     """Change the policy: canary asks for the exploration."""
-    work = bench.folder / "policy"
-    git(bench.folder, "clone", "--quiet", str(bench.repository), str(work))
-    file = work / "policy.yaml"
-    text = file.read_text()
-    assert "  canary:\n" in text
-    file.write_text(text.replace("  canary:\n", f"  canary:\n    crash: {asked}\n"))
-    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    git(work, *author, "commit", "--quiet", "--all", "--message", "policy: every power cut")
-    git(work, "push", "--quiet")
+    crash_asked = yaml.safe_load(asked)
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(crash=crash_asked))
 
 
 def refusal(bench: Bench, release: Path) -> str:
@@ -112,6 +107,6 @@ def test_it_can_be_all_that_a_ring_asks_for(tmp_path: Path) -> None:
         f'schema: 1\nkeys: {{one: {{pem: "{key}\\n-----END PUBLIC KEY-----\\n"}}}}\n'
         "rings:\n  lab: {machines: [m], evidence_keys: [one], crash: {required: true}}\n"
     )
-    asked = next(iter(Policy.load(tmp_path).rings.values())).crash
+    asked = next(iter(Policy.load(reader(tmp_path)).rings.values())).crash
     assert asked is not None
     assert asked.required

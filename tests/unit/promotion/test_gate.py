@@ -152,10 +152,10 @@ def test_an_unfinished_run_can_refuse_but_not_allow(bench: Bench) -> None:
 
 def test_a_file_changed_after_the_test_is_named(bench: Bench) -> None:
     release = bench.good()
-    (release / "update.raucb").write_text("something else")
+    (release / "update.mender").write_text("something else")
     with pytest.raises(ConfigurationError) as refused:
         bench.promote(release)
-    assert "update.raucb: content is not what release.json says" in refused.value.details
+    assert "update.mender: content is not what release.json says" in refused.value.details
 
 
 def test_a_changed_file_with_a_fitting_release_json_has_no_evidence(bench: Bench) -> None:

@@ -186,9 +186,9 @@ def test_the_very_same_commit_from_two_is_one_promotion(
 
 def test_no_repository_is_said_in_git_s_words(bench: Bench) -> None:
     bench.repository = bench.folder / "nowhere"
-    with pytest.raises(PromotionError, match="cannot clone") as refused:
+    with pytest.raises(PromotionError, match="cannot read") as refused:
         bench.promote(bench.good())
-    assert "does not exist" in refused.value.details
+    assert "does not appear to be a git repository" in refused.value.details
     assert "check the path or URL" in refused.value.hint
 
 
@@ -210,7 +210,7 @@ def test_a_server_s_refusal_is_passed_on(bench: Bench) -> None:
 
 
 def test_a_password_is_never_waited_for(bench: Bench, https_asking_for_a_password: str) -> None:
-    with pytest.raises(PromotionError, match="cannot clone") as refused:
+    with pytest.raises(PromotionError, match="cannot read") as refused:
         promote(bench.good(), ring="canary", repo=https_asking_for_a_password, store=bench.store)
     assert "credential helper" in refused.value.hint
 

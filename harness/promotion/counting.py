@@ -1,0 +1,85 @@
+"""Which runs count for a release under a ring's policy, and why another does not.
+
+A rule here only keeps a run from speaking for a release. Against one, every run speaks.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from harness.evidence import tools
+from harness.evidence.store import Stored
+from harness.evidence.subject import Subject
+from harness.promotion.policy import RingPolicy, matches
+from harness.promotion.ring import Promoted
+
+# Clocks of labs and of who promotes differ; a day that is still to come is none of them.
+_CLOCKS = timedelta(minutes=10)
+
+Start = tuple[str, list[Stored]]  # how it is told, and the runs from there
+
+
+def counted(
+    evidence: Iterable[Stored], asked: RingPolicy, now: datetime
+) -> tuple[list[Stored], list[str]]:
+    """The runs that count, and a line for each that does not."""
+    counts, notes = [], []
+    for stored in evidence:
+        if reasons := _against(stored, asked, now):
+            run = stored.evidence.header.run
+            notes.append(f"run {run} does not count: {'; '.join(reasons)}")
+        else:
+            counts.append(stored)
+    return counts, notes
+
+
+def starts(evidence: Sequence[Stored], asked: RingPolicy, held: Promoted | None) -> list[Start]:
+    """The runs by the release that they started from, one entry for each that must be covered."""
+    found: list[Start] = []
+    if held and asked.from_ring:
+        runs = [each for each in evidence if (old := _old(each)) and old.digests == held.digests]
+        found.append((f"from {held.version}, which the ring has: ", runs))
+    for version in asked.from_versions:
+        if not (held and asked.from_ring and held.version == version):
+            runs = [each for each in evidence if (old := _old(each)) and old.version == version]
+            found.append((f"from {version}: ", runs))
+    return found or [("", list(evidence))]
+
+
+def _old(stored: Stored) -> Subject | None:
+    return stored.evidence.header.from_release
+
+
+def in_the_future(finished: datetime, now: datetime) -> bool:
+    """Whether a time is one that has not been: nobody can say what else is wrong there."""
+    return finished > now + _CLOCKS
+
+
+def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
+    header, records = stored.evidence.header, stored.evidence.records
+    reasons = []
+    if header.from_release is None:
+        reasons.append("it does not say from which release")
+    elif header.from_release.digests.slot == header.subject.digests.slot:
+        reasons.append("it is an update of the release to itself")
+    if not any(matches(pattern, header.lab) for pattern in asked.labs):
+        reasons.append(f"lab {header.lab} is not one of {', '.join(asked.labs)}")
+    days = max([(now - record.finished).days for record in records], default=0)
+    if days >= asked.max_age_days:
+        reasons.append(f"it is {days} days old, at most {asked.max_age_days} count")
+    return reasons + _against_harness(header.tools.get("harness"), asked)
+
+
+def _against_harness(told: object, asked: RingPolicy) -> list[str]:
+    told = told if isinstance(told, dict) else {}
+    known = asked.harness.versions or (tools.own_version(),)
+    reasons = []
+    if told.get("version") not in known:
+        is_of = f"it is of harness {told.get('version', 'unknown')}"
+        reasons.append(f"{is_of}, not of {' or '.join(known)}")
+    if told.get("dirty") is not False and not asked.harness.dirty:
+        reasons.append(
+            "its harness had changes that are in no commit"
+            if told.get("dirty")
+            else "nobody can say of which commit its harness was"
+        )
+    return reasons

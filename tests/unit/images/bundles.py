@@ -1,0 +1,38 @@
+"""Update artifacts that hold a slot image, as far as anybody looks who does not install them."""
+
+import functools
+import io
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+
+def mender(slot: bytes, name: str = "slot.img") -> bytes:
+    """An Artifact with one payload; not signed."""
+    parts = {"version": b"{}", "manifest": b"", "header.tar": tar({"header-info": b"{}"})}
+    return tar({**parts, "data/0000.tar": tar({name: slot})})
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+@functools.cache
+def rauc(slot: bytes, manifest: str = "[image.rootfs]\nfilename=rootfs.img\n") -> bytes:
+    """A bundle around a slot image; not signed."""
+    with tempfile.TemporaryDirectory() as name:
+        content, bundle = Path(name) / "content", Path(name) / "bundle"
+        content.mkdir()
+        (content / "rootfs.img").write_bytes(slot)
+        (content / "manifest.raucm").write_text(manifest)
+        options = ["-noI", "-noD", "-noF", "-noX", "-quiet", "-no-progress"]
+        command = ["mksquashfs", str(content), str(bundle), *options]
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
+        return bundle.read_bytes()

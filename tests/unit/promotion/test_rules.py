@@ -1,0 +1,199 @@
+"""What a ring's policy lets count; each refusal has its control in the rule that allows it."""
+
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import PromotionError
+from harness.evidence.subject import Subject
+from harness.evidence.tools import own_version
+from harness.images.release import load
+from harness.promotion.starter import init_repository
+from harness.verdict import Verdict
+from tests.unit.evidence.samples import NOON, TOOLS, make_release, record
+from tests.unit.promotion.conftest import CUTS, Bench, starter
+
+ALL = ["update", *CUTS]
+OWN: dict[str, Any] = TOOLS["harness"]  # type: ignore[assignment]
+
+
+def refusal(bench: Bench, release: Path, ring: str = "canary", **more: bool) -> str:
+    before = bench.commits()
+    with pytest.raises(PromotionError, match="is not let into ring") as refused:
+        bench.promote(release, ring, **more)
+    assert bench.commits() == before
+    return refused.value.details
+
+
+def harness(**changes: Any) -> dict[str, Any]:
+    return {"tools": {**TOOLS, "harness": {**OWN, **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("header", "told", "allowed"),
+    [
+        ({"lab": "/elsewhere/lab.yaml"}, "lab /elsewhere/lab.yaml", {"labs": ["/elsewhere/*"]}),
+        (harness(dirty=True), "changes that are in no commit", {"harness": {"dirty": True}}),
+        (harness(dirty=None), "nobody can say of which commit", {"harness": {"dirty": True}}),
+        (
+            harness(version="0.0.9"),
+            f"is of harness 0.0.9, not of {own_version()}",
+            {"harness": {"versions": ["0.0.9"]}},
+        ),
+        (
+            {"tools": {"harness": "1"}},
+            "is of harness unknown",
+            {"harness": {"versions": ["unknown"], "dirty": True}},
+        ),
+    ],
+)
+def test_where_a_run_comes_from(
+    bench: Bench, header: dict[str, Any], told: str, allowed: dict[str, Any]
+) -> None:
+    release = bench.release()
+    bench.test(release, [record(name) for name in ALL], **header)
+    lines = refusal(bench, release)
+    assert "missing: update: no evidence for these digests" in lines
+    assert "note: run " in lines and told in lines
+    if told != "is of harness unknown":  # that no policy lets count
+        bench.change_policy(lambda policy: policy["rings"]["canary"].update(allowed))
+        assert bench.promote(release).commit
+
+
+def test_a_failure_counts_wherever_it_comes_from(bench: Bench) -> None:
+    release = bench.good()
+    failed = [record("update", Verdict.BRICKED, minute=-60 * 24 * 7300)]
+    bench.test(release, failed, lab="/elsewhere", tools={}, old=None)
+    assert "failed: update: bricked" in refusal(bench, release)
+
+
+def test_evidence_has_an_age(bench: Bench) -> None:
+    release = bench.release()
+    bench.test(release, [record(name, minute=-60 * 24 * 91) for name in ALL])
+    assert "it is 91 days old, at most 90 count" in refusal(bench, release)
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(max_age_days=92))
+    assert bench.promote(release).commit
+
+
+def test_evidence_of_a_day_to_come_refuses(bench: Bench) -> None:
+    """Beside a good run: a clock that is wrong, or a lie that would never grow old."""
+    release = bench.good()
+    tomorrow = record("more", started=NOON, finished=NOON + timedelta(days=1))
+    bench.test(release, [tomorrow])
+    assert "which is still to come" in refusal(bench, release)
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_an_update_to_itself_proves_nothing(bench: Bench, unfinished: bool) -> None:
+    release = bench.release()
+    itself = None if unfinished else Subject.of(load(release))
+    bench.test(release, [record(name) for name in ALL], old=itself)
+    told = "from which release" if unfinished else "an update of the release to itself"
+    assert told in refusal(bench, release)
+
+
+def test_what_the_ring_holds_is_where_updates_start(bench: Bench) -> None:
+    bench.promote(bench.good("1.0.0"))
+    release = bench.release("1.1.0")
+    bench.test(release, [record(name) for name in ALL])  # from another one
+    lines = refusal(bench, release)
+    assert "missing: from 1.0.0, which the ring has: update: no evidence" in lines
+    other = make_release(bench.folder / "rebuilt", version="1.0.0", content="rebuilt")
+    bench.test(release, [record(name) for name in ALL], old=other)  # that is only called so
+    assert "missing: from 1.0.0, which the ring has: update" in refusal(bench, release)
+    held = Subject.of(load(bench.folder / "legacy-gateway-1.0.0"))
+    bench.test(release, [record(name) for name in ALL], old=held)
+    [candidate] = bench.promote(release).candidates
+    assert candidate.decision is not None
+    [stored] = candidate.decision.evidence
+    assert stored.evidence.header.from_release == held
+
+
+def test_a_policy_may_leave_the_ring_out(bench: Bench) -> None:
+    bench.promote(bench.good("1.0.0"))
+    release = bench.release("1.1.0")
+    bench.test(release, [record(name) for name in ALL])
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(from_ring=False))
+    assert bench.promote(release).commit
+
+
+def test_a_policy_may_name_more_starts(bench: Bench) -> None:
+    bench.change_policy(
+        lambda policy: policy["rings"]["canary"].update(from_versions=["0.9.0", "0.8.0"])
+    )
+    release = bench.good()
+    lines = refusal(bench, release)
+    assert "missing: from 0.8.0: update: no evidence" in lines
+    assert "from 0.9.0" not in lines
+    old = make_release(bench.folder / "older", version="0.8.0")
+    bench.test(release, [record(name) for name in ALL], old=old)
+    assert bench.promote(release).commit
+
+
+def test_a_step_back_must_be_proven_too(bench: Bench) -> None:
+    """From what the devices have now; `--allow-older` asks for it, and does not replace it."""
+    older = bench.good("1.0.0")
+    bench.promote(bench.good("1.1.0"))
+    assert "from 1.1.0, which the ring has" in refusal(bench, older, allow_older=True)
+
+
+def variant(bench: Bench) -> Path:
+    folder = bench.folder / "variant"
+    subject = make_release(folder, variants=("no-boot-counter",))
+    assert subject.variants
+    bench.test(folder, [record(name) for name in ALL])
+    return folder
+
+
+def test_a_deliberate_variant_is_let_in_by_name_only(bench: Bench) -> None:
+    release = variant(bench)
+    assert "refused: it is the deliberate variant no-boot-counter" in refusal(bench, release)
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(variants=["another"]))
+    assert "deliberate variant" in refusal(bench, release)
+    bench.change_policy(
+        lambda policy: policy["rings"]["canary"].update(variants=["no-boot-counter"])
+    )
+    assert bench.promote(release).commit
+
+
+def rebuilt(bench: Bench, version: str) -> Path:
+    """The same version with other content, and all the evidence that it needs."""
+    folder = bench.folder / f"rebuilt-{version}"
+    make_release(folder, version=version, content="rebuilt")
+    for old in (bench.old(), *bench.known):
+        bench.test(folder, [record(name) for name in ALL], old=old)
+    return folder
+
+
+@pytest.mark.parametrize("ring", ["canary", "lab"])
+def test_one_version_is_one_content(bench: Bench, ring: str) -> None:
+    """In every ring, and whatever is asked for."""
+    bench.promote(bench.good("1.1.0"), ring)
+    told = refusal(bench, rebuilt(bench, "1.1.0"), allow_older=True)
+    assert f"ring {ring} has another legacy-gateway 1.1.0 with different content" in told
+
+
+def test_a_failure_is_not_forgiven_by_packing_the_same_slot_again(bench: Bench) -> None:
+    """A newline more in release.json makes other digests, and not another product."""
+    release = bench.good()
+    bench.test(release, [record("update", Verdict.BRICKED)])
+    file = release / "release.json"
+    file.write_text(file.read_text() + "\n")
+    bench.test(release, [record(name) for name in ALL])
+    assert "failed: update: bricked" in refusal(bench, release)
+
+
+def test_the_demo_of_a_developer_is_believed_in_its_own_repository(bench: Bench) -> None:
+    """From a checkout with changes, and any lab file; nowhere else is such a run."""
+    release = bench.release()
+    mine = harness(dirty=True)
+    bench.test(release, [record(name) for name in ALL], lab="/home/dev/lab.yaml", **mine)
+    assert "missing: update" in refusal(bench, release)
+    bench.repository = bench.folder / "demo.git"
+    policy = starter(bench.signer)
+    own = dataclasses.replace(policy, dirty=True, labs=["/home/dev/lab.yaml"])
+    init_repository(bench.repository, own, bare=True)
+    assert bench.promote(release).commit
