@@ -304,13 +304,6 @@ def board_options(lab: Path) -> dict[str, BoardOptions]:
     return lab_file.load(lab).options
 
 
-def described(lab: Path, board: str) -> str:
-    """All that a lab file says of a kind of board, as JSON: what QEMU makes of it is that, too.
-    Empty for a board that the file has not got."""
-    found = load_lab(lab).config.get_targets().get(board.partition("@")[0])
-    return json.dumps(found, sort_keys=True, default=str) if found else ""
-
-
 @contextlib.contextmanager
 def _told(lab: Path, key: str) -> Iterator[None]:
     """A block in which labgrid makes something of a lab file: whatever it raises, or a module that

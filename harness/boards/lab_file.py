@@ -4,8 +4,9 @@ labgrid reads the same file later and makes drivers of it, in its own, forgiving
 with keys that both of us need is told here, once, with the file and the key.
 """
 
+import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -77,6 +78,13 @@ def load(lab: Path) -> LabFile:
             files.shown(lab), [f"targets: {name[:99]!r} is no name of a board" for name in wrong]
         )
     return found
+
+
+def described(lab: Path, board: str) -> str:
+    """All that a lab file says of a kind of board, as JSON: what QEMU makes of it is that, too.
+    Empty for a board that the file has not got."""
+    found = load(lab).targets.get(board.partition("@")[0])
+    return json.dumps(asdict(found), sort_keys=True, default=str) if found else ""
 
 
 def require_name(board: str) -> None:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.boards.board import Board
-from harness.boards.lab import board_options, described, open_board
+from harness.boards.lab import board_options, open_board
+from harness.boards.lab_file import described
 from harness.boards.medium import replay
 from harness.boards.medium.files import copy_file
 from harness.boards.medium.log import LogReader

@@ -28,7 +28,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
-from harness.boards.lab import described
+from harness.boards.lab_file import described
 from harness.boards.medium.log import HEADER
 from harness.boards.medium.model import Model
 from harness.crash import digests

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def importers(package: str) -> set[str]:
 def test_labgrid_stays_behind_the_boards() -> None:
     outside = {path for path in importers("labgrid") if not path.startswith("harness/boards/")}
     assert outside == set()
+
+
+def test_pytest_begins_without_labgrid() -> None:
+    """labgrid is a plugin of pytest, which warns of one that was imported before: `harness test`
+    would end before it has begun."""
+    parts = ("runner", "matrix", "demo", "evidence.crash", "promotion.promote")
+    names = ", ".join(f"harness.{part}" for part in parts)
+    code = f"import sys, {names}; sys.exit('labgrid' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_only_one_module_starts_processes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.lab import described
+from harness.boards.lab_file import described
 from harness.boards.medium.log import Origin, create_log
 from harness.crash import phases
 from harness.crash.recording import FILE, Recording
