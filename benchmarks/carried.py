@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness.crash import carried, results
 from harness.crash.exploration import Exploration
-from harness.crash.explore import resumed
 from harness.crash.recording import Recording
+from harness.crash.resume import resumed
 from harness.crash.sample import least_sample
 
 

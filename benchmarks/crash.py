@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from harness.crash import results, workers
+from harness.crash import prove, results
 from harness.crash.exploration import Exploration
-from harness.crash.explore import resumed
 from harness.crash.recording import Recording
+from harness.crash.resume import resumed
 
 _CORES = (16, 256)  # one QEMU each
 
@@ -33,7 +33,7 @@ def main() -> None:
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     log = (folder / "log.bin").stat().st_size
-    own = sum(p.stat().st_size for p in (folder / workers.PROOFS).rglob("*") if p.is_file())
+    own = sum(p.stat().st_size for p in (folder / prove.PROOFS).rglob("*") if p.is_file())
     decided = counts.cut_points - counts.undecided
     rows = {
         "cut points": f"{counts.cut_points:,}, {counts.undecided:,} undecided ({undecided} boots)",

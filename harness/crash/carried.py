@@ -23,9 +23,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
-from harness.crash import digests, questions, results, workers
+from harness.crash import digests, questions, results
 from harness.crash.exploration import Booted, Exploration
-from harness.crash.prove import Proof
+from harness.crash.prove import Proof, proofs
 from harness.crash.recording import PROBE, Recording
 from harness.crash.schema import STRICT, Sha256, file_bytes, parsed
 from harness.errors import ConfigurationError
@@ -173,7 +173,7 @@ def _holding(exploration: Exploration, source: Source) -> Iterator[Booted]:
         window=exploration.window,
         contents=exploration.landscape.contents,
     )
-    for proof in workers.proofs(recording):
+    for proof in proofs(recording):
         if not other.fits(proof):
             continue
         booted = other.add(proof, sample=proof.sample)

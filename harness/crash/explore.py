@@ -10,24 +10,25 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from dask.distributed import Client, Future, wait
 
-from harness.crash import audit, carried, questions, results, tally, workers
+from harness.crash import audit, carried, results, tally, workers
 from harness.crash.classes import StateClass
 from harness.crash.cluster import connected
 from harness.crash.exploration import Exploration
-from harness.crash.prove import Proof
+from harness.crash.prove import PROOFS, Proof
 from harness.crash.recording import Recording
+from harness.crash.resume import resumed
 from harness.crash.sample import choose_sample
 from harness.crash.schema import file_bytes
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
-from harness.log import emit, progress, step
+from harness.log import progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 SEED = "seed"  # file in the recording's folder
@@ -150,35 +151,6 @@ def _round(run: _Run) -> None:
         _sample(run)
 
 
-def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
-    """An exploration with all boots that have been made of its recording, with that cache, and
-    those of other ones that it has taken (`carried`).
-
-    Boots that another harness has made, which may have asked less, count for nothing; nor do those
-    that followed one of them."""
-    exploration = Exploration(recording, seed=seed, window=window)
-    carried.carry(exploration)
-    known, left_out = {""}, 0
-    for proof in workers.proofs(recording):
-        if not exploration.fits(proof):
-            continue
-        if proof.asked != questions.digest() or not follows(proof.state, known):
-            left_out += 1
-            continue
-        known.add(proof.state)
-        exploration.add(proof, sample=proof.sample)
-    if left_out:
-        emit("left-out", run=str(recording.folder), boots_of_another_harness=left_out)
-    if made := audit.load(recording):
-        exploration.tell_apart(state for state in made.odd if follows(state, known))
-    return exploration
-
-
-def follows(state: str, known: Collection[str]) -> bool:
-    """Whether the state is one of the recording, or of the boot of a known one."""
-    return state.rpartition(">")[0] in known
-
-
 def _audit(run: _Run) -> None:
     """Ask the real readers whether what is decided alike is alike; boot what they tell apart."""
     exploration = run.exploration
@@ -280,7 +252,7 @@ def _land(run: _Run, future: Future[int]) -> None:
         raise (
             error if isinstance(error, LabError) else LabError(f"{landed.state}: {error}")
         ) from error
-    folder = run.exploration.recording.folder / workers.PROOFS / f"{future.result():05}"
+    folder = run.exploration.recording.folder / PROOFS / f"{future.result():05}"
     proof = Proof.load(folder, run.exploration.recording)
     run.seconds.append(proof.seconds)
     run.exploration.add(proof, sample=landed.sample)
@@ -321,5 +293,5 @@ def _earlier(folder: Path) -> float:
 
 
 def _next_number(folder: Path) -> int:
-    taken = [int(p.name) for p in (folder / workers.PROOFS).glob("[0-9]*") if p.name.isdecimal()]
+    taken = [int(p.name) for p in (folder / PROOFS).glob("[0-9]*") if p.name.isdecimal()]
     return max(taken, default=-1) + 1

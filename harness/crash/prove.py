@@ -34,9 +34,10 @@ from harness.images.release import Digest
 from harness.log import step
 from harness.verdict import Invariant, Verdict
 
-__all__ = ["Proof", "prove", "serving"]
+__all__ = ["PROOFS", "Proof", "proofs", "prove", "serving"]
 
 FILE = "proof.json"
+PROOFS = "proofs"  # folder of them, in the recording's
 _FAILED = (Verdict.BRICKED, Verdict.INCONSISTENT)
 
 _AGAIN = "delete the proof's folder and explore again"
@@ -130,6 +131,22 @@ def _seal(content: dict[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Head:
     recording: Sha256
+
+
+def proofs(recording: Recording) -> list[Proof]:
+    """All complete proofs of a recording, in order: one that follows a cut comes after the proof of
+    that cut. ConfigurationError when one is damaged, of another recording, or follows none."""
+    folders = sorted((recording.folder / PROOFS).glob("*/proof.json"))
+    found = [Proof.load(path.parent, recording) for path in folders]
+    states = {proof.state for proof in found}
+    for proof in found:
+        before = proof.state.rpartition(">")[0]
+        if before and before not in states:
+            raise ConfigurationError(
+                f"{proof.folder}: follows a boot of {before}, of which there is no proof",
+                hint="delete the folder, or put the other proof back",
+            )
+    return sorted(found, key=lambda proof: proof.state.count(">"))
 
 
 def prove(

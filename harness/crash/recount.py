@@ -4,9 +4,9 @@ before anybody signs them."""
 from dataclasses import fields
 
 from harness.crash import audit
-from harness.crash.explore import resumed
 from harness.crash.recording import Recording
 from harness.crash.results import FILE, Results
+from harness.crash.resume import resumed
 from harness.crash.tally import tally
 from harness.errors import ConfigurationError
 from harness.log import step

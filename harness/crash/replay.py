@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.boards import bench
 from harness.boards.lab import QemuBoard, board_options, open_board
-from harness.crash.prove import Proof, prove, serving
+from harness.crash.prove import PROOFS, Proof, prove, serving
 from harness.crash.recording import Recording
 from harness.crash.state import parse
-from harness.crash.workers import PROOFS, extents_file
+from harness.crash.workers import extents_file
 from harness.errors import ConfigurationError
 
 _REPLAYS = "replay-"  # name of a replay's proof, beside the explorer's numbers

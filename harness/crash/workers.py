@@ -14,11 +14,10 @@ from pathlib import Path
 from harness.boards.lab import QemuBoard, open_board
 from harness.boards.lock import BoardHeld
 from harness.crash.exploration import sources
-from harness.crash.prove import Proof, prove, serving
+from harness.crash.prove import PROOFS, proofs, prove, serving
 from harness.crash.recording import Recording
 from harness.errors import ConfigurationError, LabError
 
-PROOFS = "proofs"
 _BOARDS = 512  # more than any host has cores
 
 
@@ -66,22 +65,6 @@ def extents_file(recording: Recording, state: str, target: Path) -> None:
             f"{recording.folder}: no boot of {before} is known, so nothing follows it",
             hint=f"harness crash replay {recording.folder} --state '{before}' --no-console",
         ) from None
-
-
-def proofs(recording: Recording) -> list[Proof]:
-    """All complete proofs of a recording, in order: one that follows a cut comes after the proof of
-    that cut. ConfigurationError when one is damaged, of another recording, or follows none."""
-    folders = sorted((recording.folder / PROOFS).glob("*/proof.json"))
-    found = [Proof.load(path.parent, recording) for path in folders]
-    states = {proof.state for proof in found}
-    for proof in found:
-        before = proof.state.rpartition(">")[0]
-        if before and before not in states:
-            raise ConfigurationError(
-                f"{proof.folder}: follows a boot of {before}, of which there is no proof",
-                hint="delete the folder, or put the other proof back",
-            )
-    return sorted(found, key=lambda proof: proof.state.count(">"))
 
 
 @contextlib.contextmanager

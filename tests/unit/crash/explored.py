@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.crash import audit, exploration, tally, workers
+from harness.crash import audit, exploration, prove, tally
 from harness.crash.exploration import Exploration
-from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import FILE, Recording
+from harness.crash.resume import resumed
 from harness.crash.sample import choose_sample
 from harness.verdict import Verdict
 from tests.unit.crash import recordings
@@ -23,7 +23,7 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
-    known = workers.proofs(found) if ">" in state else []
+    known = prove.proofs(found) if ">" in state else []
     image = content(exploration.sources(found, state, known))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
@@ -66,11 +66,11 @@ def leave(
 def explore(folder: Path) -> None:
     """Every class, second cuts and a sample: results.json of a run that is complete."""
     found = Recording.load(folder)
-    shutil.rmtree(folder / workers.PROOFS, ignore_errors=True)
+    shutil.rmtree(folder / prove.PROOFS, ignore_errors=True)
     explored = resumed(found, seed=1)
     for number, (state, sample) in enumerate(_wanted(explored)):
         boot(str(folder), state, number, sample, sample or explored.comes_back(state, ()))
-        proof = Proof.load(folder / workers.PROOFS / f"{number:05}", found)
+        proof = Proof.load(folder / prove.PROOFS / f"{number:05}", found)
         explored.add(proof, sample=sample)
     audit.save(audit.audit(explored, explored.deciding()), folder)
     tally.write(explored, folder, seconds=1.0, jobs=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
-from harness.crash import digests, phases, questions, workers
+from harness.crash import digests, phases, prove, questions
 from harness.crash.identity import Identity
 from harness.crash.prove import Proof
 from harness.crash.recording import LOG, Recording, own_files
@@ -229,7 +229,7 @@ def proof(
     wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
-    folder = found.folder / workers.PROOFS / f"{number:05}"
+    folder = found.folder / prove.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
     create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
     log = Log(folder / LOG)

@@ -12,9 +12,9 @@ import pytest
 from harness.clients import u_boot_environment
 from harness.crash import audit, results
 from harness.crash.exploration import Booted, Exploration
-from harness.crash.explore import resumed
 from harness.crash.filesystem import checksum
 from harness.crash.readers import selection
+from harness.crash.resume import resumed
 from harness.errors import ConfigurationError, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.verdict import Verdict

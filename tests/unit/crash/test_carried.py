@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import audit, carried, filesystem, report, results, tally, workers
+from harness.crash import audit, carried, filesystem, prove, report, results, tally
 from harness.crash.exploration import Exploration
-from harness.crash.explore import resumed
 from harness.crash.identity import Identity
 from harness.crash.recording import Recording, own_files
 from harness.crash.recount import recount
+from harness.crash.resume import resumed
 from harness.errors import ConfigurationError
 from harness.evidence import crash
 from harness.images import release as releases
@@ -73,9 +73,7 @@ def used(run: Recording) -> set[str]:
 
 def first_cuts(found: Recording) -> set[str]:
     """The states that were booted and are neither a sample nor a second cut."""
-    return {
-        each.state for each in workers.proofs(found) if ">" not in each.state and not each.sample
-    }
+    return {each.state for each in prove.proofs(found) if ">" not in each.state and not each.sample}
 
 
 def test_a_version_that_differs_where_nobody_looked_keeps_the_proofs(
@@ -197,7 +195,7 @@ def test_nothing_is_carried_from_another_data_partition(other: Recording, tmp_pa
 def test_only_what_was_asked_the_same_and_ended_well_is_carried(
     other: Recording, tmp_path: Path
 ) -> None:
-    first, second, *_ = workers.proofs(other)
+    first, second, *_ = prove.proofs(other)
     replace(first, asked="0" * 64).save()
     failed = replace(second, verdict=Verdict.BRICKED, final="", slot="", broken=recordings.BROKEN)
     failed.save()
@@ -234,7 +232,7 @@ def test_an_honest_one_is_counted_again_and_one_of_changed_proofs_is_refused(
     page = report.write(run.folder).read_text()
     assert f"{len(found.boots)} boots to a verdict, and " in page and "of other recordings" in page
     assert f"of recording {other.id:.12}" in page
-    proof = next(p for p in workers.proofs(other) if p.state in used(run))
+    proof = next(p for p in prove.proofs(other) if p.state in used(run))
     replace(proof, reads=[*proof.reads, (BOOT, 1)], recording="0" * 64).save()
     with pytest.raises(ConfigurationError, match="is another one"):
         recount(run, found)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import filesystem, tally, workers
+from harness.crash import filesystem, prove, tally
 from harness.crash.contradictions import contradictions
 from harness.crash.exploration import Exploration, sources
-from harness.crash.explore import resumed
 from harness.crash.prove import Proof
 from harness.crash.recording import Recording
+from harness.crash.resume import resumed
 from harness.crash.sample import OF_EACH_RULE, choose_sample
 from harness.errors import ConfigurationError
 from harness.verdict import Verdict
@@ -31,7 +31,7 @@ def proof(
     came_back: bool = True,
 ) -> Proof:
     """The next boot that somebody has made."""
-    number = len(list((found.folder / workers.PROOFS).glob("*")))
+    number = len(list((found.folder / prove.PROOFS).glob("*")))
     return recordings.proof(
         found, number, state, verdict, slot=slot, sample=sample, came_back=came_back
     )
@@ -39,7 +39,7 @@ def proof(
 
 def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
     """What counts of a state here: the boot selection, and both slots."""
-    data = content(sources(exploration.recording, state, workers.proofs(exploration.recording)))
+    data = content(sources(exploration.recording, state, prove.proofs(exploration.recording)))
     slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
     return data[:1024], *(data[slot.offset :][:2048] for slot in slots)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from dask.distributed import LocalCluster
 
-from harness.crash import audit, workers
-from harness.crash.explore import Plan, explore, resumed
+from harness.crash import audit, prove
+from harness.crash.explore import Plan, explore
 from harness.crash.recording import Recording
 from harness.crash.results import Results
+from harness.crash.resume import resumed
 from harness.crash.state import parse
 from harness.errors import ConfigurationError, LabError
 from harness.verdict import Verdict
@@ -85,9 +86,9 @@ def test_it_ends_with_every_cut_point_decided(tmp_path: Path, cluster: LocalClus
     assert counts.nested.cut_points > 0 and counts.nested.booted > 0
     assert results.audit and results.audit.kinds >= results.audit.boots > 1
     assert results.audit.odd == {} and not results.problems
-    before = sorted((found.folder / workers.PROOFS).iterdir())
+    before = sorted((found.folder / prove.PROOFS).iterdir())
     again = explore(found.folder, plan(cluster), boot=boot_fails)  # there is nothing to boot
-    assert sorted((found.folder / workers.PROOFS).iterdir()) == before
+    assert sorted((found.folder / prove.PROOFS).iterdir()) == before
     assert verdicts(again) == verdicts(results)
     assert again.timing["seconds"] > results.timing["seconds"]
 
@@ -102,7 +103,7 @@ def test_a_condition_that_none_came_back_from_is_booted_again(
     states = Counter(each.state for each in results.boots)
     again = {each.state for each in results.boots if each.sample and states[each.state] > 1}
     assert again and early.counts.booted == 0
-    for proof in workers.proofs(found):
+    for proof in prove.proofs(found):
         if proof.sample:
             shutil.rmtree(proof.folder)
     late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
@@ -116,12 +117,12 @@ def test_what_another_harness_has_asked_counts_for_nothing(
     """Nor do boots that followed such a one, nor what readers have told apart in them."""
     found = recording(tmp_path)
     results = explore(found.folder, plan(cluster), boot=boot)
-    one = next(each for each in workers.proofs(found) if ">" in each.state)
+    one = next(each for each in prove.proofs(found) if ">" in each.state)
     before = one.state.rpartition(">")[0]
     apart = {one.state: "a reason", before: "another one"}
     assert results.audit
     audit.save(replace(results.audit, odd=apart), found.folder)
-    for each in workers.proofs(found):
+    for each in prove.proofs(found):
         if each.state == before:
             replace(each, asked="0" * 64).save()
     again = resumed(found, seed=results.seed)
@@ -138,7 +139,7 @@ def test_second_cuts_that_nobody_has_looked_at_are_missing(
     found = recording(tmp_path)
     results = explore(found.folder, plan(cluster), boot=boot)
     assert results.complete
-    for each in workers.proofs(found):
+    for each in prove.proofs(found):
         if ">" in each.state:
             shutil.rmtree(each.folder)
     late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
@@ -227,5 +228,5 @@ def test_a_seed_that_is_none(tmp_path: Path, text: bytes) -> None:
 
 def test_a_folder_that_is_no_proof_is_left_alone(tmp_path: Path, cluster: LocalCluster) -> None:
     found = recording(tmp_path)
-    (found.folder / workers.PROOFS / "00001.old").mkdir(parents=True)
+    (found.folder / prove.PROOFS / "00001.old").mkdir(parents=True)
     assert explore(found.folder, plan(cluster, budget=0.0), boot=boot).counts.booted == 0

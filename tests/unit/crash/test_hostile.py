@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness.boards.medium.log import HEADER, LogError, LogReader
-from harness.crash import phases, recount, results, workers
+from harness.crash import phases, prove, recount, results, workers
 from harness.crash.exploration import Exploration
-from harness.crash.explore import resumed
 from harness.crash.recording import FILE, Recording
+from harness.crash.resume import resumed
 from harness.errors import ConfigurationError, HarnessError
 from tests.unit.crash import mutations
 from tests.unit.crash.explored import change, explore
@@ -138,7 +138,7 @@ def test_proof(run: Path) -> None:
 def test_log_of_a_proof(run: Path) -> None:
     file, found = run / "proofs/00003/log.bin", Recording.load(run)
     damaged = mutations.of_bytes(file.read_bytes(), SEED, 150)
-    assert survey(file, damaged, lambda: workers.proofs(found))["refused"] > 145
+    assert survey(file, damaged, lambda: prove.proofs(found))["refused"] > 145
 
 
 def test_log(run: Path) -> None:
