@@ -15,7 +15,7 @@ from harness.plain import one_line
 _SHOWN = 80  # characters of a wrong value
 _LARGEST = 1 << 40  # bytes: no disk of a gateway comes near
 
-NAME = r"[a-z0-9][a-z0-9-]{0,63}"  # of a machine, a client, a variant
+NAME = r"[a-z0-9][a-z0-9-]{0,62}"  # of a machine, a client, a variant
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # in the folder itself, never somewhere else
 LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+"  # one line, which can begin no other
 

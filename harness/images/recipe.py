@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import files, schema
 from harness.errors import ConfigurationError
-from harness.images.keys import Keys
+from harness.images.keys import NAME, Keys
 
 FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
@@ -165,7 +165,6 @@ def load(folder: Path) -> Recipe:
 
 # What becomes part of a file on the device or of a signed manifest can begin nothing new there.
 _PACKAGE = r"[a-z0-9][a-z0-9+.:-]+"
-_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _COMPATIBLE = r"[A-Za-z0-9](?:[A-Za-z0-9 ._+:/()-]{0,98}[A-Za-z0-9)])?"
 _UNIT = r"[A-Za-z0-9_@:.\\-]+"
 _MODULE = r"[A-Za-z0-9][\w-]*"
@@ -175,7 +174,7 @@ _PATH = r"/[^\x00-\x1f\x7f]+"
 def _recipe(folder: Path, keys: Keys) -> Recipe:
     recipe = Recipe(
         folder=folder,
-        machine=keys.text("machine", pattern=_NAME),
+        machine=keys.text("machine", pattern=NAME),
         compatible=keys.text("compatible", pattern=_COMPATIBLE),
         client=keys.text("client", allowed=("rauc", "mender")),
         bootloader=keys.text("bootloader", allowed=("grub", "u-boot")),
@@ -194,7 +193,7 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         enable=keys.texts("enable", pattern=_UNIT),
         mask=keys.texts("mask", pattern=_UNIT),
         variants={
-            name: _variant(section) for name, section in keys.sections("variants", of=_NAME).items()
+            name: _variant(section) for name, section in keys.sections("variants", of=NAME).items()
         },
     )
     keys.finish()

@@ -79,6 +79,15 @@ def test_a_failing_run_is_not_hidden(
     assert told in refusal(bench, release)
 
 
+@pytest.mark.parametrize("change", [_log, remove("console/boot-1.log")])
+def test_a_good_run_whose_log_was_changed_refuses(
+    bench: Bench, change: Callable[[Path], None]
+) -> None:
+    release = bench.good()
+    change(bench.test(release, [record("more")]).folder)
+    assert "refused: " in refusal(bench, release)
+
+
 def test_the_name_of_a_key_decides_nothing(bench: Bench) -> None:
     """A signature that fits a trusted key is that key's, whatever stands beside it."""
     release = bench.release()
