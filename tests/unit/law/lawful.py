@@ -8,6 +8,7 @@ nightly's), a few examples each without it.
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from harness import cli
 
 CODES = {0, 2, 3, 4, 5}
 SECONDS = 60  # for one command: on a machine that has other things to do, too
+MEMORY = 2 << 30  # bytes
 EXAMPLES = 12  # of a search, without HARNESS_FUZZ_SECONDS
 SHARES = 1  # how many searches share the time (conftest.py)
 
@@ -99,17 +101,20 @@ def _streams(out: Any, err: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """More time is a TimeoutError here, which no command takes for anything but a bug."""
+    """More time is a TimeoutError here, more memory a MemoryError: bugs, to every command."""
 
     def over(*_: object) -> None:
         raise TimeoutError("it hangs")
 
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, over)
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     signal.alarm(SECONDS)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
     try:
         yield
     finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
         signal.alarm(0)
         for name, handler in before.items():
             signal.signal(name, handler)
