@@ -72,7 +72,7 @@ def _changed(draw: DrawFn, content: bytes) -> bytes:
 def _one_change(draw: DrawFn, data: Any) -> Any:
     inner = isinstance(data, dict | list) and len(data) > 0
     if not inner or draw(st.integers(0, 9)) == 0:
-        return draw(st.sampled_from(VALUES))
+        return copy.deepcopy(draw(st.sampled_from(VALUES)))  # a later change must not be of VALUES
     at = draw(
         st.sampled_from(sorted(data, key=str) if isinstance(data, dict) else range(len(data)))
     )
