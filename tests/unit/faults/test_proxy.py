@@ -58,14 +58,21 @@ def curl(url: str, to: Path, *options: str) -> Completed:
     return run(argv, timeout=20, check=False)
 
 
+def sent(proxy: Proxy, total: int) -> list[int]:
+    """Body bytes of each answer; the last ones are counted when curl may have them already."""
+    end = time.monotonic() + 10
+    while sum(each.sent for each in proxy.requests) < total and time.monotonic() < end:
+        time.sleep(0.01)
+    return [each.sent for each in proxy.requests]
+
+
 def test_without_a_fault_nothing_strikes(proxy: Proxy, tmp_path: Path) -> None:
     assert curl(proxy.url(NAME), tmp_path / "got").returncode == 0
     assert (tmp_path / "got").read_bytes() == CONTENT
     assert proxy.strikes == []
     assert not proxy.struck
-    assert [(r.path, r.range, r.status, r.sent) for r in proxy.requests] == [
-        (f"/{NAME}", "", 200, SIZE)
-    ]
+    assert sent(proxy, SIZE) == [SIZE]
+    assert [(r.path, r.range, r.status) for r in proxy.requests] == [(f"/{NAME}", "", 200)]
 
 
 @pytest.mark.parametrize("at", [0, 1, 65536, 1_234_567, SIZE - 1])
@@ -84,8 +91,8 @@ def test_a_broken_download_has_exactly_n_bytes_and_resumes(
 
     assert curl(proxy.url(NAME), got).returncode == 0
     assert got.read_bytes() == CONTENT
-    first, second = proxy.requests
-    assert (first.sent, second.first, second.sent) == (at, at, SIZE - at)
+    _, second = proxy.requests
+    assert (sent(proxy, SIZE), second.first) == ([at, SIZE - at], at)
     assert second.range == (f"bytes={at}-" if at else "")
     assert len(proxy.strikes) == 1
 
@@ -109,7 +116,7 @@ def test_reset_as_often_as_asked(proxy: Proxy, tmp_path: Path) -> None:
     proxy.arm(NetworkFault.parse("reset@1000x3"))
     codes = [curl(proxy.url(NAME), tmp_path / "got").returncode for _ in range(4)]
     assert codes == [RESET, RESET, RESET, 0]
-    assert [r.sent for r in proxy.requests] == [1000, 0, 0, SIZE - 1000]
+    assert sent(proxy, SIZE) == [1000, 0, 0, SIZE - 1000]
     assert (tmp_path / "got").read_bytes() == CONTENT
 
 
