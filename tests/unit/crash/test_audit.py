@@ -130,7 +130,7 @@ def test_it_is_kept_with_the_recording(tmp_path: Path) -> None:
             audit.load(found)
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(ConfigurationError, match="no file"):
+    with pytest.raises(ConfigurationError, match="not a file"):
         audit.load(found)
 
 
