@@ -144,7 +144,6 @@ class Control:
     expected: tuple[Verdict, ...]
     because: str  # the pattern of a line of the reasons
     bootloader: str = "grub"
-    marks: tuple[pytest.MarkDecorator, ...] = ()
 
     def versions(self, releases: Releases) -> tuple[Release, Release]:
         """The version to record an update from, and the one to record an update to."""
@@ -214,14 +213,13 @@ CONTROLS = {
         # Half a version resets again and again, hangs before anything watches it, or runs halfway.
         # (That it cannot come back from a probe that does not boot is no matter of a cut.)
         because="^(healthy: (not healthy after|no sign of health)|reachable|slot-content)",
-        marks=(pytest.mark.ci,),  # found by the first boots
     ),
 }
 
 
 def _cases() -> list[ParameterSet]:
     return [
-        pytest.param(name, marks=[pytest.mark.bootloaders(control.bootloader), *control.marks])
+        pytest.param(name, marks=pytest.mark.bootloaders(control.bootloader))
         for name, control in CONTROLS.items()
     ]
 

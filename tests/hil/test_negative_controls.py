@@ -45,7 +45,6 @@ class Control:
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
     because: str = ""  # a pattern that must be among the reasons, where others are possible
     slow: bool = False  # whether ./run test can afford it on slow boards, too
-    nightly: bool = False  # whether it cannot afford it at all
 
 
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -115,7 +114,6 @@ CONTROLS = {
         variants=("careless-client", "no-boot-counter"),
         flow=_cut_while_writing,
         expected=Verdict.BRICKED,
-        nightly=True,  # ./run test explores this very product (crash[careless-client-uncounted])
     ),
     "host-key-each-boot": Control(
         variants=("host-key-each-boot",),
@@ -152,7 +150,7 @@ def _cases() -> list[ParameterSet]:
         pytest.param(
             name,
             marks=[
-                *([] if control.nightly else [pytest.mark.ci(slow=control.slow)]),
+                pytest.mark.ci(slow=control.slow),
                 pytest.mark.bootloaders(*control.bootloaders),
             ],
         )
