@@ -89,6 +89,10 @@ def more_second_cuts_undecided(content: Content) -> None:
     content["counts"]["nested"]["undecided"] = 97
 
 
+def complete_without_a_way_back(content: Content) -> None:
+    content["counts"]["one_way"] = 1
+
+
 def deciding_more(content: Content) -> None:
     content["proofs"][1]["decides"] += 1
 
@@ -205,6 +209,7 @@ CASES: list[tuple[Callable[[Content], None], Content, str]] = [
     (a_loss_that_is_none, {}, r"points\.loss: '46/some' is no crash state"),
     (complete_with_undecided, {"open_end": True}, r"complete: true, but something is undecided"),
     (complete_with_missing, {}, r"complete: true, but something is undecided or missing"),
+    (complete_without_a_way_back, {}, r"complete: true, but something is undecided or missing"),
     (disagreements_uncounted, {}, r"counts\.disagreements: 0, 1 are named"),
     (disagreement_of_no_boot, {}, r"disagreements\.\S+: of proofs that there are not"),
     (fewer_than_distinct, {}, r"counts: more states than 9,315 cut points"),
