@@ -6,8 +6,6 @@ ends, in gigabytes of memory, or in results that nobody came to.
 
 import contextlib
 import json
-import resource
-import signal
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,12 +19,12 @@ from harness.crash.exploration import Exploration
 from harness.crash.recording import FILE, Recording
 from harness.crash.resume import resumed
 from harness.errors import ConfigurationError, HarnessError
+from tests.unit.bounds import bounded
 from tests.unit.crash import mutations
 from tests.unit.crash.explored import change, explore
 from tests.unit.crash.recordings import recording
 
 SEED = 1
-SECONDS, MEMORY = 60, 2 << 30  # for one file; it takes a fraction of a second
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +32,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = recording(tmp_path_factory.mktemp("explored")).folder
     explore(folder)
     return folder
-
-
-@contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """More memory is a MemoryError here, more time a TimeoutError; both are no HarnessError."""
-
-    def over(*_: object) -> None:
-        raise TimeoutError("it hangs")
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(SECONDS)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def survey(file: Path, damaged: Iterator[bytes], read: Callable[[], object]) -> Counter[str]:

@@ -8,8 +8,6 @@ nightly's), a few examples each without it.
 import contextlib
 import logging
 import os
-import resource
-import signal
 import sys
 import tempfile
 import time
@@ -22,10 +20,9 @@ import hypothesis
 from hypothesis.strategies import SearchStrategy
 
 from harness import cli
+from tests.unit.bounds import bounded
 
 CODES = {0, 2, 3, 4, 5}
-SECONDS = 60  # for one command: on a machine that has other things to do, too
-MEMORY = 2 << 30  # bytes
 EXAMPLES = 12  # of a search, without HARNESS_FUZZ_SECONDS
 SHARES = 1  # how many searches share the time (conftest.py)
 
@@ -46,7 +43,7 @@ def harness(*words: str | Path) -> Told:
     """A command of the real command line, in this process: a start costs more than the rest."""
     texts = tuple(map(str, words))
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with _streams(out, err), _bounded(), _arguments(texts):
+        with _streams(out, err), bounded(), _arguments(texts):
             code: object = 0
             try:
                 cli.main()
@@ -97,27 +94,6 @@ def _streams(out: Any, err: Any) -> Iterator[None]:
         finally:
             logging.root.handlers[:] = handlers
             logging.root.setLevel(level)
-
-
-@contextlib.contextmanager
-def _bounded() -> Iterator[None]:
-    """More time is a TimeoutError here, more memory a MemoryError: bugs, to every command."""
-
-    def over(*_: object) -> None:
-        raise TimeoutError("it hangs")
-
-    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, over)
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    signal.alarm(SECONDS)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-        signal.alarm(0)
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 @contextlib.contextmanager
