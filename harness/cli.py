@@ -88,6 +88,10 @@ def main() -> None:
         _fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Click's own end, of --help and usage
+            _fail(files.trouble("standard output", ended.__context__))
+        raise
     except OSError as error:
         # Files are told where they are used; a disk can be full, and a folder be closed, anywhere.
         if not error.filename and error.errno not in files.MACHINE:

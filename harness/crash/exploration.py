@@ -462,7 +462,8 @@ class Exploration:
         return StateClass(self._picture_of(each.base), each.slots, each.proof.factory)
 
     def _picture_of(self, base: Base) -> Picture:
-        return self.landscape.picture(base.at(self.landscape.tracked), base)
+        land = self.landscape
+        return land.picture(land.keep(base.at(land.tracked)), base)
 
 
 def _mask(runs: Runs, sectors: int) -> Mask:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.base import Base
-from harness.crash.contents import SECTOR, Contents, Ids, digest
+from harness.crash.contents import SECTOR, Contents, Ids
 from harness.crash.filesystem import FileSystem
 from harness.crash.journal import Block, Journal, Recovery
 from harness.crash.metadata import (
@@ -79,7 +79,7 @@ class Picture:
 
     kept_ids: Kept
     kept_seen: Kept
-    digest: bytes  # of `ids`
+    digest: bytes  # of `ids`, among the pictures of one survey
     seen_digest: bytes
     odd: bytes = b""
 
@@ -145,9 +145,15 @@ class Landscape:
         known = self._metadata
         self._columns_of_inodes = self._columns_in(known.inodes if known else {})
         self._columns_of_groups = self._columns_in(known.groups if known else {})
+        says = self._in_journal.copy()
+        if self._data:
+            says[self._data.superblock : self._data.superblock + 2] = True
+        self._for_recovery = np.flatnonzero(says[self.tracked])  # columns that it depends on
+        self._recoveries: dict[tuple[bytes, Base], Recovery] = {}
         self._pictures: dict[tuple[bytes, Base], Picture] = {}
         self._apart: dict[bytes, bytes] = {}
-        self._pieces = Pieces()  # a picture differs from most others in few sectors
+        # A picture differs from most others in few sectors.
+        self._pieces, self._pieces_seen = Pieces(), Pieces()
 
     def _columns_in(self, sectors: Mapping[int, int]) -> list[tuple[int, int]]:
         """(column among the seen ones, sector) of those that are tracked."""
@@ -161,25 +167,32 @@ class Landscape:
 
     def tell_apart(self, ids: Ids, name: str) -> None:
         """What has these `ids` in the tracked sectors is like nothing else, until a new survey."""
-        self._apart[digest(ids.tobytes())] = name.encode()
+        self._apart[self.keep(ids).digest] = name.encode()
 
     def is_apart(self, picture: Picture) -> bool:
         """Whether it was told apart."""
         return picture.digest in self._apart
 
-    def picture(self, ids: Ids, base: Base) -> Picture:
-        """The picture of a state: `ids` for the tracked sectors, `base` for all others."""
-        raw = digest(ids.tobytes())
-        key = (raw, base)
+    def keep(self, ids: Ids) -> Kept:
+        """The contents of the tracked sectors, for `picture`."""
+        return self._pieces.keep(ids)
+
+    def picture(self, kept: Kept, base: Base) -> Picture:
+        """The picture of a state: what is kept for the tracked sectors, `base` for all others."""
+        key = (kept.digest, base)
         if key not in self._pictures:
-            self._pictures[key] = self._take(ids, raw, base)
+            self._pictures[key] = self._take(kept, key[0], base)
         return self._pictures[key]
 
-    def _take(self, ids: Ids, raw: bytes, base: Base) -> Picture:
+    def _take(self, kept: Kept, raw: bytes, base: Base) -> Picture:
+        ids = kept.whole()
         seen, odd = ids[self._outside], self._apart.get(raw, b"")
         if self._data:
             odd += self._refused(seen)
-            recovery = self._recovery(self._data, self._at(ids, base))
+            journal = (ids[self._for_recovery].tobytes(), base)
+            if journal not in self._recoveries:
+                self._recoveries[journal] = self._recovery(self._data, self._at(ids, base))
+            recovery = self._recoveries[journal]
             odd += raw if recovery.unknown else b"torn" * recovery.torn
             odd += self._superblock_before(self._data, seen, recovery)
             for block, content in recovery.blocks.items():
@@ -192,12 +205,9 @@ class Landscape:
             self._strip_inodes(seen)
         for one in self._checked:
             self._strip_torn(one, seen, ids, base)
+        kept_seen = self._pieces_seen.keep(seen)
         return Picture(
-            kept_ids=self._pieces.keep(ids),
-            kept_seen=self._pieces.keep(seen),
-            digest=raw,
-            seen_digest=digest(seen.tobytes()),
-            odd=odd,
+            kept_ids=kept, kept_seen=kept_seen, digest=raw, seen_digest=kept_seen.digest, odd=odd
         )
 
     def recovered(self, base: Base) -> Mask:

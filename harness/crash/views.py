@@ -17,6 +17,7 @@ from harness.boards.medium.log import Record
 from harness.crash.classes import Classes, Kind
 from harness.crash.contents import Ids, hashes
 from harness.crash.landscape import Landscape
+from harness.crash.pieces import Kept
 from harness.crash.writes import Writes
 
 Columns = slice | npt.NDArray[np.int64]  # places among the written and tracked sectors, ascending
@@ -31,16 +32,19 @@ class View:
     ids: Ids
     hash: np.uint64
     wrong: Counts  # per slot: sectors that differ from each version
+    kept: Kept | None = None  # its tracked sectors, for as long as these stay
 
     def copy(self) -> "View":
         """One that can be changed by itself."""
-        return View(self.ids.copy(), self.hash, self.wrong.copy())
+        return View(self.ids.copy(), self.hash, self.wrong.copy(), self.kept)
 
     def apply(self, change: "Change") -> None:
         """Let the change happen."""
         self.ids[change.columns] = change.ids
         self.hash ^= change.hash
         self.wrong += change.wrong
+        if change.relevant:
+            self.kept = None
 
 
 @dataclass(slots=True, eq=False)
@@ -230,19 +234,19 @@ class Lens:
         wrong: Counts | None = None,
     ) -> Kind:
         """The kind of a view with changes that do not overlap; `wrong` is then in its slots."""
-        ids = view.ids[self._tracked]
+        kept = view.kept = view.kept or self._landscape.keep(view.ids[self._tracked])
         for change in changes:
             if change.relevant:
-                self._place(ids, change)
+                kept = kept.put(*self._tracked_part(change))
         names = self.names(view.wrong if wrong is None else wrong)
-        picture = self._landscape.picture(ids, self._base)
+        picture = self._landscape.picture(kept, self._base)
         return classes.kind(picture, names, factory=self.factory)
 
-    def _place(self, ids: Ids, change: Change) -> None:
+    def _tracked_part(self, change: Change) -> tuple[npt.NDArray[np.int64], Ids]:
+        """Places among the tracked sectors, and what becomes of these."""
         columns = change.columns
         if isinstance(columns, slice):
             first, end = np.searchsorted(self._tracked, (columns.start, columns.stop))
-            ids[first:end] = change.ids[self._tracked[first:end] - columns.start]
-        else:
-            tracked = self.is_tracked[columns]
-            ids[np.searchsorted(self._tracked, columns[tracked])] = change.ids[tracked]
+            return np.arange(first, end), change.ids[self._tracked[first:end] - columns.start]
+        tracked = self.is_tracked[columns]
+        return np.searchsorted(self._tracked, columns[tracked]), change.ids[tracked]

@@ -19,7 +19,7 @@ from typing import Any
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness import paths
-from harness.crash import report, results
+from harness.crash import prove, report, results
 from harness.crash.recording import Recording
 from harness.crash.recount import recount
 from harness.crash.results import Results
@@ -56,13 +56,22 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         lab=paths.told(recording.lab),
         tools=tool_versions(),
     )
-    ended = datetime.fromtimestamp((folder / results.FILE).stat().st_mtime, UTC)
-    run.add(record_of(found, folder, ended))
+    run.add(record_of(found, folder, _last_boot(folder, found)))
     shutil.copyfile(report.write(folder), run.folder / REPORT_FILE)
     _pack(folder / results.FILE, run.folder / RESULTS_FILE)
     stored = run.finish(signer)
     write_report(stored.evidence, stored.folder)
     return stored
+
+
+def _last_boot(folder: Path, found: Results) -> datetime:
+    """When the last of its own boots ended, in UTC: evidence is as old as what was looked at, and
+    not as the file of its numbers."""
+    proofs = [
+        folder / prove.PROOFS / each.id / prove.FILE for each in found.proofs if not each.carried
+    ]
+    times = [each.stat().st_mtime for each in proofs]
+    return datetime.fromtimestamp(max(times, default=(folder / results.FILE).stat().st_mtime), UTC)
 
 
 def _subject(recorded: Release) -> Subject:

@@ -110,7 +110,7 @@ def _prepare(
     allow_older: bool,
 ) -> Promotion:
     """Check against the repository as it is now, and commit in the clone."""
-    contents = Contents.read(repository.read)
+    contents = Contents.read(repository.read, repository.history)
     state, asked = contents.rings[ring], contents.policy.rings.get(ring)
     candidates = [
         _candidate(subject, ring, contents, store, allow_older=allow_older) for subject in subjects

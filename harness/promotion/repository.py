@@ -32,6 +32,7 @@ _LOST = (
 )
 _LARGEST = 1 << 20  # bytes of a file that is read
 _BRANCHES = "refs/heads/"
+_FILES = ("100644", "100755")  # modes of what is no link and no submodule
 
 
 class Draft:
@@ -45,6 +46,7 @@ class Draft:
         self.base = ""  # the commit that is built on; none: the first one
         self._files: dict[str, tuple[str, str, int]] = {}  # path -> mode, id, size; of the base
         self.written: dict[str, str] = {}  # path -> id of its content
+        self._texts: dict[str, str] = {}  # of contents in the history, by id
 
     def start(self, base: str) -> None:
         """Drop everything of ours, and build on a commit."""
@@ -63,7 +65,7 @@ class Draft:
         if path not in self._files:
             return None
         mode, sha, size = self._files[path]
-        if mode not in ("100644", "100755"):
+        if mode not in _FILES:
             raise ConfigurationError(f"{path}: no file in the release repository (mode {mode})")
         if size > _LARGEST:
             raise ConfigurationError(f"{path}: larger than {_LARGEST:,} bytes")
@@ -71,6 +73,16 @@ class Draft:
         if "\ufffd" in text or "\0" in text:
             raise ConfigurationError(f"{path}: not text in UTF-8")
         return text
+
+    def history(self, path: str) -> list[str]:
+        """Each text that a file has ever had, newest first, on whichever line of the history."""
+        words = ["--full-history", "-m", "--root", "--format=", "--raw", "--no-abbrev"]
+        lines = self.git.ask("log", *words, "--no-renames", self.base, "--", path).splitlines()
+        found = [line.split()[3] for line in lines if line.split()[1] in _FILES]
+        for sha in found:
+            if sha not in self._texts:
+                self._texts[sha] = self.git.ask("cat-file", "blob", sha)
+        return [self._texts[sha] for sha in dict.fromkeys(found)]
 
     def write(self, path: str, content: bytes) -> None:
         """Have the next commit take a file."""
@@ -113,6 +125,10 @@ class Repository:
     def read(self, path: str) -> str | None:
         """A file's text as the remote has it, or None; ConfigurationError when it is no file."""
         return self._draft.read(path)
+
+    def history(self, path: str) -> list[str]:
+        """Each text that a file has ever had there, newest first."""
+        return self._draft.history(path)
 
     def write(self, path: str, content: bytes) -> None:
         """Have the next commit take a file."""

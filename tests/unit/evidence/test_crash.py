@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert "0 bricked, 0 inconsistent of" in (kept.folder / crash.REPORT_FILE).read_text()
     assert (kept.folder / "report.html").is_file()
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
+
+
+def test_evidence_is_as_old_as_its_boots(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    """Numbers that are worked out once more make nothing younger."""
+    proofs = sorted(run.glob("proofs/*/proof.json"))
+    for number, file in enumerate(proofs):
+        os.utime(file, (NOON.timestamp() + number,) * 2)
+    (run / "results.json").touch()
+    [record] = load(crash.keep(run, store, signer).folder, [signer.public_key]).evidence.records
+    assert record.finished == NOON + timedelta(seconds=len(proofs) - 1)
 
 
 def test_a_card_with_a_cache_is_never_the_plain_one(tmp_path: Path) -> None:

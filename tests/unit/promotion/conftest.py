@@ -101,16 +101,24 @@ class Bench:
             self.store, subject, records, signer or self.signer, from_release=start, **header
         )
 
+    def change(self, change: Callable[[Path], object]) -> None:
+        """One more commit, in which files are others."""
+        work = self.folder / f"work-{self.commits()}"
+        git(self.folder, "clone", "--quiet", str(self.repository), str(work))
+        change(work)
+        commit(work, "another one")
+        git(work, "push", "--quiet")
+
     def change_policy(self, change: Callable[[dict[str, Any]], object]) -> None:
         """One more commit, in which policy.yaml is another one."""
-        work = self.folder / f"policy-{self.commits()}"
-        git(self.folder, "clone", "--quiet", str(self.repository), str(work))
-        file = work / "policy.yaml"
-        policy = yaml.safe_load(file.read_text())
-        change(policy)
-        file.write_text(yaml.safe_dump(policy))
-        commit(work, "policy: another one")
-        git(work, "push", "--quiet")
+
+        def changed(work: Path) -> None:
+            file = work / "policy.yaml"
+            policy = yaml.safe_load(file.read_text())
+            change(policy)
+            file.write_text(yaml.safe_dump(policy))
+
+        self.change(changed)
 
     def promote(self, release: Path, ring: str = "canary", **more: bool) -> Promotion:
         return self.promote_all(release, ring=ring, **more)

@@ -176,6 +176,33 @@ def test_one_version_is_one_content(bench: Bench, ring: str) -> None:
     assert f"ring {ring} has another legacy-gateway 1.1.0 with different content" in told
 
 
+@pytest.mark.parametrize("ring", ["canary", "lab"])
+def test_one_version_is_one_content_for_ever(bench: Bench, ring: str) -> None:
+    """Also when the ring has gone on since, and been put back: devices may have it from then."""
+    first = bench.good("1.0.0")
+    bench.promote(bench.good("1.1.0"), ring)
+    back = [record(name) for name in ALL]
+    bench.test(first, back, old=Subject.of(load(bench.folder / "legacy-gateway-1.1.0")))
+    bench.promote(first, ring, allow_older=True)
+    told = refusal(bench, rebuilt(bench, "1.1.0"))
+    assert f"ring {ring} had another legacy-gateway 1.1.0 with different content" in told
+    again = bench.folder / "legacy-gateway-1.1.0"  # what it was: that may come back
+    bench.test(again, [record(name) for name in ALL], old=Subject.of(load(first)))
+    assert bench.promote(again, ring).commit
+
+
+def test_what_cannot_be_read_of_the_past_is_in_nobody_s_way(bench: Bench) -> None:
+    file = Path("rings/lab.yaml")
+    whole = bench.ring("lab")
+    bench.change(lambda work: (work / file).write_text("machines: ["))
+    bench.change(lambda work: (work / file).write_text("\0"))
+    bench.change(lambda work: (work / file).unlink())
+    bench.change(lambda work: (work / file).symlink_to("../policy.yaml"))
+    bench.change(lambda work: (work / file).unlink())
+    bench.change(lambda work: (work / file).write_text(whole))
+    assert bench.promote(bench.good()).commit
+
+
 def test_a_failure_is_not_forgiven_by_packing_the_same_slot_again(bench: Bench) -> None:
     """A newline more in release.json makes other digests, and not another product."""
     release = bench.good()
