@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
+from harness.errors import HarnessError
 from harness.plain import plain_data
 
 logger = logging.getLogger(__name__)
@@ -73,16 +74,29 @@ def sink(receive: Callable[[Event], None]) -> Iterator[None]:
 def json_lines(path: Path) -> Iterator[None]:
     """Append every event of the block to `path`, one JSON object a line.
 
-    A FIFO must have a reader already: nothing is waited for.
+    A FIFO must have a reader already: nothing is waited for. A file that takes no first line is an
+    error; one that takes no more of them later is told, and what is under way ends as it does: a
+    promotion may have happened.
     """
     with files.told(path):
         descriptor = os.open(path, _APPEND | os.O_NONBLOCK, 0o666)
     os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
+        taken = 0
 
         def write(record: Event) -> None:
-            with files.told(path):
-                stream.write((json.dumps(record, default=str) + "\n").encode())
+            nonlocal taken
+            if taken < 0:
+                return
+            try:
+                with files.told(path):
+                    stream.write((json.dumps(record, default=str) + "\n").encode())
+                taken += 1
+            except HarnessError as error:
+                if not taken:
+                    raise
+                logger.warning("%s: no more events are kept", error.brief)
+                taken = -1
 
         with sink(write):
             yield

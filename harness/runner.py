@@ -59,13 +59,13 @@ class Recorder:
 
 class Releases:
     """The releases of a run, hashed when it begins and again when it has ended: what is signed is
-    what was tested. A file that was replaced and put back is told by its inode and change time,
-    which nobody can set."""
+    what was tested. A file or folder that was replaced and put back is told by its inode and change
+    time, which nobody can set."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = [folder.resolve() for folder in folders]
         found = [load(folder) for folder in self._folders]
-        self._files = [each.folder / name for each in found for name in (FILE, *each.files)]
+        self._files = [each.folder / name for each in found for name in ("", FILE, *each.files)]
         self._stamps = self._stamped()
         self.subjects = self._hashed()
 
@@ -89,12 +89,16 @@ class Releases:
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
-    """What changes with any change of a file; nothing when it is not there."""
+    """What changes with any change of a file, or of a link to it; nothing when it is not there."""
     try:
-        seen = file.stat()
+        both = (file.lstat(), file.stat())
     except OSError:
         return ()
-    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns)
+    return tuple(
+        number
+        for seen in both
+        for number in (seen.st_dev, seen.st_ino, seen.st_size, seen.st_ctime_ns)
+    )
 
 
 def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:

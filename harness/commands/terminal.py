@@ -52,7 +52,7 @@ def answering() -> Iterator[None]:
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     try:
-        with files.told("standard output"):
+        with files.told("standard output", hint="only the answer is lost: look at what was done"):
             yield
     except HarnessError:  # what is left in the buffer cannot be written either, at the end
         with contextlib.suppress(OSError, ValueError):

@@ -24,8 +24,7 @@ _OTHERS = {HEADER_FILE, STATEMENT_FILE, ENVELOPE_FILE, REPORT_FILE}
 def of(folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of each file of a run. A log that is not there is left out, and shows in the
     report as missing. BrokenEvidenceError for what is no file of the run's own."""
-    own = [name for name in names(folder) if not name.startswith(("records/", "."))]
-    return {name: _digest(folder / name) for name in sorted(own) if name not in _OTHERS}
+    return {name: _digest(folder / name) for name in sorted(_own(folder))}
 
 
 def changed(folder: Path, evidence: Evidence) -> Iterator[str]:
@@ -37,9 +36,13 @@ def changed(folder: Path, evidence: Evidence) -> Iterator[str]:
             yield f"{name}: missing"
         elif _digest(folder / name) != sha:
             yield f"{name}: changed"
-    for name in {log for record in evidence.records for log in record.console_logs}:
-        if name not in evidence.attachments and (folder / name).exists():
-            yield f"{name}: was not there"
+    for name in sorted(_own(folder).difference(evidence.attachments)):
+        yield f"{name}: was not there"
+
+
+def _own(folder: Path) -> set[str]:
+    own = {name for name in names(folder) if not name.startswith(("records/", "."))}
+    return own - _OTHERS
 
 
 def names(folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ for one. What cannot be read, or is not as it was signed with all of its files, 
 import hashlib
 import itertools
 import operator
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -71,7 +72,7 @@ class Found:
 
     evidence: tuple[Stored, ...]  # about exactly the digests asked for
     other: tuple[Stored, ...]  # about the same version with other content
-    unsigned: tuple[Unsigned, ...]  # about the same version
+    unsigned: tuple[Unsigned, ...]  # about the same version, or what a device would get of it
     unusable: tuple[Unusable, ...]
 
 
@@ -115,11 +116,7 @@ class Run:
         file = folder / HEADER_FILE
         header = schema.from_json(RunHeader, _read(file), what=file)
         run = cls(folder, header)
-        for number, file in enumerate(sorted((folder / "records").glob("[0-9]*.json"))):
-            if file.name != f"{number:03}.json":
-                raise signing.BrokenEvidenceError(f"{folder}: has no record {number:03}")
-            data = schema.from_json(dict, _read(file), what=file)
-            run.records.append(Record.from_data(data, what=str(file)))
+        run.records += _records(folder)
         return run
 
 
@@ -162,9 +159,12 @@ class EvidenceStore:
         yield from sorted(path for path in folder.glob("*") if path.is_dir())
 
     def find(self, subject: Subject, keys: Sequence[Key]) -> Found:
-        """All runs about this version, checked against `keys` and sorted by content."""
-        folders = self.runs(subject.machine, subject.version)
+        """All runs about this version, checked against `keys` and sorted by content; and what the
+        store has about the same slot or artifact under other names, as records without a
+        signature: it can speak against the release, and not for it."""
+        folders = list(self.runs(subject.machine, subject.version))
         told = [each for folder in folders for each in _told_by(folder, keys)]
+        told += [each for folder in self._others(folders) for each in _renamed(folder, subject)]
         usable = [each for each in told if isinstance(each, Stored)]
         same = [stored.evidence.subject.digests == subject.digests for stored in usable]
         return Found(
@@ -173,6 +173,11 @@ class EvidenceStore:
             unsigned=tuple(each for each in told if isinstance(each, Unsigned)),
             unusable=tuple(each for each in told if isinstance(each, Unusable)),
         )
+
+    def _others(self, known: Sequence[Path]) -> list[Path]:
+        """Folders of all runs that are not known, oldest first."""
+        found = {path for path in self.folder.glob("*/*/*") if path.is_dir()}
+        return sorted(found.difference(known), key=lambda path: path.name)
 
     def newest(self, keys: Sequence[Key]) -> dict[str, tuple[Subject, Record]]:
         """Board -> its newest record in finished, trusted evidence, and what it is about.
@@ -246,13 +251,63 @@ def _unfinished(folder: Path) -> list[Unsigned]:
     left = [name for name in attachments.names(folder) if not name.startswith(".")]
     if HEADER_FILE in left:
         run = Run.load(folder)
-        return [_unsigned(run.header, run.records, "unfinished")]
+        records = run.records
+        if STATEMENT_FILE in left:  # ended before it was signed, or not signed any more
+            what = folder / STATEMENT_FILE
+            records = [*records, *Evidence.from_bytes(_read(what), what=str(what)).records]
+        return [_unsigned(run.header, records, "unfinished")]
     if left:
         raise signing.BrokenEvidenceError(
             f"{folder}: {HEADER_FILE} is missing: nobody can say what the run was about",
             hint="restore it; or, if nothing in the folder matters, delete the folder",
         )
     return []
+
+
+def _records(folder: Path) -> Iterator[Record]:
+    """Those that a run has kept so far, in order. BrokenEvidenceError when one is missing, or has
+    another name than it was given."""
+    place = folder / "records"
+    if not files.is_folder(place):
+        raise signing.BrokenEvidenceError(f"{place}: is missing")
+    kept = sorted(path for path in place.iterdir() if not _half_written(path))
+    for number, file in enumerate(kept):
+        if file.name != f"{number:03}.json":
+            raise signing.BrokenEvidenceError(f"{place}: has {file.name}, and no {number:03}.json")
+        yield Record.from_data(schema.from_json(dict, _read(file), what=file), what=str(file))
+
+
+def _half_written(file: Path) -> bool:
+    """Whether it is what `files.write_whole` leaves when it is ended, or is at work on."""
+    if not re.fullmatch(r"\.\d{3}\.json\..+", file.name):
+        return False
+    try:
+        schema.from_json(dict, files.read(file), what=file)
+    except HarnessError:
+        return True
+    return False
+
+
+def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned | Unusable]:
+    """What a run about another version or machine says of the slot or the artifact of `subject`:
+    release.json can be given another version, what a device gets stays what it was."""
+    wanted = [sha.encode() for sha in (subject.digests.slot, subject.digests.artifact)]
+    for name in (STATEMENT_FILE, HEADER_FILE):
+        file = folder / name
+        if not files.is_file(file):
+            continue
+        try:
+            content = _read(file)
+            if not any(sha in content for sha in wanted):
+                continue
+            if name == HEADER_FILE:
+                run = Run.load(folder)
+                yield _unsigned(run.header, run.records, "of another version")
+            else:
+                evidence = Evidence.from_bytes(content, what=str(file))
+                yield _unsigned(evidence.header, evidence.records, "of another version")
+        except HarnessError as error:
+            yield Unusable(folder=folder, error=error)
 
 
 def load(folder: Path, keys: Sequence[Key]) -> Stored:

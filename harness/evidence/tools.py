@@ -9,6 +9,7 @@ from pydantic import JsonValue
 import harness
 from harness import process
 from harness.errors import HarnessError
+from harness.evidence import checkout
 
 # Program -> how it tells its version; the first line of what it prints is kept.
 _PROGRAMS = {
@@ -49,9 +50,8 @@ def _harness() -> JsonValue:
     root = Path(harness.__file__).parents[1]
     told: dict[str, JsonValue] = {"version": own_version(), "commit": None, "dirty": None}
     if (root / ".git").exists():
-        told["commit"] = _output(("git", "-C", str(root), "rev-parse", "HEAD"))
-        status = _output(("git", "-C", str(root), "status", "--porcelain"))
-        told["dirty"] = None if status is None else bool(status)
+        told["commit"] = checkout.commit(root)
+        told["dirty"] = checkout.is_dirty(root)
     return told
 
 
@@ -72,4 +72,4 @@ def _output(argv: tuple[str, ...]) -> str | None:
         done = process.run(argv, timeout=_SECONDS)
     except HarnessError:
         return None
-    return (done.stdout or done.stderr).strip() if argv[0] != "git" else done.stdout.strip()
+    return (done.stdout or done.stderr).strip()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness import version
 from harness.errors import ConfigurationError
-from harness.evidence.subject import Subject
+from harness.evidence.subject import Digests, Subject
 from harness.promotion.policy import Policy, Read
 from harness.promotion.ring import Promoted, Ring, RingState
 
@@ -42,6 +42,12 @@ class Contents:
     def held(self, ring: Ring, machine: str) -> Promoted | None:
         """What a ring has for a machine."""
         return self.rings[ring].machines.get(machine)
+
+    def had(self, machine: str, version: str) -> list[Digests]:
+        """Every content of a version that any ring has for a machine, or once had."""
+        states = [*self.rings.values(), *(each for ring in self.earlier.values() for each in ring)]
+        held = [state.machines.get(machine) for state in states]
+        return [each.digests for each in held if each and each.version == version]
 
     def in_the_way(self, subject: Subject, ring: Ring, *, allow_older: bool) -> list[str]:
         """Why the version of `subject` may not go in: a ring has or had other content under it

@@ -3,18 +3,19 @@
 A rule here only keeps a run from speaking for a release. Against one, every run speaks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from harness.evidence import tools
 from harness.evidence.store import Stored
-from harness.evidence.subject import Subject
+from harness.evidence.subject import Digests, Subject
 from harness.promotion.policy import RingPolicy, matches
 from harness.promotion.ring import Promoted
 
 # Clocks of labs and of who promotes differ; a day that is still to come is none of them.
 _CLOCKS = timedelta(minutes=10)
 
+Known = Callable[[str], Sequence[Digests]]  # of a version: the contents that rings have had of it
 Start = tuple[str, list[Stored]]  # how it is told, and the runs from there
 
 
@@ -32,15 +33,26 @@ def counted(
     return counts, notes
 
 
-def starts(evidence: Sequence[Stored], asked: RingPolicy, held: Promoted | None) -> list[Start]:
-    """The runs by the release that they started from, one entry for each that must be covered."""
+def starts(
+    evidence: Sequence[Stored], asked: RingPolicy, held: Promoted | None, known: Known
+) -> list[Start]:
+    """The runs by the release that they started from, one entry for each that must be covered.
+    What rings have had of a version that the policy names is what that version is."""
     found: list[Start] = []
     if held and asked.from_ring:
         runs = [each for each in evidence if (old := _old(each)) and old.digests == held.digests]
         found.append((f"from {held.version}, which the ring has: ", runs))
     for version in asked.from_versions:
         if not (held and asked.from_ring and held.version == version):
-            runs = [each for each in evidence if (old := _old(each)) and old.version == version]
+            contents = known(version)
+            runs = [
+                each
+                for each in evidence
+                if (old := _old(each))
+                and old.version == version
+                and old.machine == each.evidence.subject.machine
+                and (not contents or old.digests in contents)
+            ]
             found.append((f"from {version}: ", runs))
     return found or [("", list(evidence))]
 

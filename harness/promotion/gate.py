@@ -20,6 +20,7 @@ Rules, all about exactly the digests of the release:
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import crash
@@ -90,8 +91,10 @@ def check(
     now = datetime.now(UTC)
     found = store.find(subject, contents.policy.trusted(ring))
     runs, notes = counted(found.evidence, asked, now)
+    machine = subject.machine
+    known = partial(contents.had, machine)
     missing, passed, resting = _of_all_starts(
-        asked, starts(runs, asked, contents.held(ring, subject.machine))
+        asked, starts(runs, asked, contents.held(ring, machine), known)
     )
     if asked.requires_ring and not contents.rings[asked.requires_ring].holds(subject):
         missing.insert(0, f"ring {asked.requires_ring}: must hold exactly this release first")

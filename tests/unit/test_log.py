@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def test_json_lines_are_whole_whatever_the_number_of_threads(tmp_path: Path) -> 
             thread.join()
     events = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(events) == 4 * 50 * 2
+
+
+def test_events_that_nobody_takes_any_more_change_no_outcome(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is done is done, a promotion for one: its events are lost, and that is told."""
+    file = tmp_path / "events"
+    os.mkfifo(file)
+    reading = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    with log.json_lines(file), log.step("promote"):
+        os.close(reading)
+    assert f"{file}: Broken pipe: no more events are kept" in caplog.text
 
 
 def shown(*, terminal: bool) -> str:

@@ -104,3 +104,36 @@ def test_a_release_that_changes_during_a_run_is_not_signed_for(
         releases.require_same(tmp_path)
     assert f"new/{name}: was written or replaced" in refused.value.details
     assert "nothing was signed" in refused.value.hint
+
+
+def _folder_put_back(release: Path) -> None:
+    """Another release in its place, then the old one again."""
+    release.rename(release.with_name("kept"))
+    make_release(release, content="another")
+    release.rename(release.with_name("another"))
+    release.with_name("kept").rename(release)
+
+
+def _link_put_back(release: Path) -> None:
+    link = release / "disk.img"
+    target = link.readlink()
+    for where in (release / "release.json", target):
+        link.unlink()
+        link.symlink_to(where)
+
+
+@pytest.mark.parametrize("change", [_folder_put_back, _link_put_back])
+def test_a_release_that_is_put_back_is_not_signed_for(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    make_release(tmp_path / "old", version="1.0.0")
+    release = tmp_path / "new"
+    make_release(release)
+    (release / "disk.img").rename(tmp_path / "disk.img")
+    (release / "disk.img").symlink_to(tmp_path / "disk.img")
+    releases = Releases(release, tmp_path / "old")
+    releases.require_same(tmp_path)
+    change(release)
+    with pytest.raises(ConfigurationError, match="harness test") as refused:
+        releases.require_same(tmp_path)
+    assert "was written or replaced" in refused.value.details

@@ -101,6 +101,14 @@ class Bench:
             self.store, subject, records, signer or self.signer, from_release=start, **header
         )
 
+    def begin(self, release: Path, *records: Record) -> Path:
+        """A run that was never finished; returns its folder."""
+        subject = Subject.of(load(release))
+        run = self.store.begin(subject, from_release=None, board="b", lab="l", tools={})
+        for each in records:
+            run.add(each)
+        return run.folder
+
     def change(self, change: Callable[[Path], object]) -> None:
         """One more commit, in which files are others."""
         work = self.folder / f"work-{self.commits()}"

@@ -1,6 +1,7 @@
 """What a ring's policy lets count; each refusal has its control in the rule that allows it."""
 
 import dataclasses
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,44 @@ def test_a_failure_is_not_forgiven_by_packing_the_same_slot_again(bench: Bench) 
     file.write_text(file.read_text() + "\n")
     bench.test(release, [record(name) for name in ALL])
     assert "failed: update: bricked" in refusal(bench, release)
+
+
+def test_a_failure_is_not_forgiven_under_another_version(bench: Bench) -> None:
+    """The text in release.json is no part of what a device gets."""
+    release = bench.good()
+    bench.test(release, [record("update", Verdict.BRICKED)])
+    unfinished = bench.begin(release, record("update", Verdict.BRICKED))
+    again = bench.folder / "again"
+    shutil.copytree(release, again)
+    file = again / "release.json"
+    file.write_text(file.read_text().replace('"1.1.0"', '"1.1.1"'))
+    bench.test(again, [record(name) for name in ALL])
+    assert refusal(bench, again).count("failed: update: bricked") == 2
+    shutil.rmtree(unfinished)
+    assert refusal(bench, again).count("failed: update: bricked") == 1
+    other = make_release(bench.folder / "other", version="1.1.2", content="another")
+    bench.test(bench.folder / "other", [record(name) for name in ALL])
+    assert other.version == "1.1.2"
+    assert bench.promote(bench.folder / "other").commit
+
+
+def test_a_start_is_more_than_a_name(bench: Bench) -> None:
+    """Of another machine, or with other content than a ring has had under that version."""
+    first = bench.good("0.8.0")
+    bench.promote(first, "lab")
+    bench.change_policy(
+        lambda policy: policy["rings"]["canary"].update(from_versions=["0.8.0"], from_ring=False)
+    )
+    release = bench.release()
+    held = Subject.of(load(first))
+    for old in (
+        dataclasses.replace(bench.old("rpi4"), version="0.8.0"),
+        dataclasses.replace(held, digests=bench.old().digests),
+    ):
+        bench.test(release, [record(name) for name in ALL], old=old)
+        assert "missing: from 0.8.0: update: no evidence" in refusal(bench, release)
+    bench.test(release, [record(name) for name in ALL], old=held)
+    assert bench.promote(release).commit
 
 
 def test_the_demo_of_a_developer_is_believed_in_its_own_repository(bench: Bench) -> None:

@@ -4,6 +4,7 @@ Each has its control in `test_gate.test_good_evidence_is_let_through`.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness import schema
 from harness.errors import PromotionError
-from harness.evidence.subject import Subject
-from harness.images.release import load
 from harness.verdict import Verdict
 from tests.unit.evidence.samples import record
 from tests.unit.promotion.conftest import Bench, git
@@ -106,27 +106,59 @@ def test_a_stranger_can_refuse_and_not_allow(bench: Bench) -> None:
 
 
 def _unfinished(bench: Bench, release: Path) -> Path:
-    subject = Subject.of(load(release))
-    run = bench.store.begin(subject, from_release=None, board="b", lab="l", tools={})
-    run.add(record("update", Verdict.BRICKED))
-    run.add(record("more"))
-    return run.folder
+    return bench.begin(release, record("update", Verdict.BRICKED), record("more"))
+
+
+def _renamed(name: str, to: str) -> Callable[[Path], object]:
+    return lambda run: (run / "records" / name).rename(run / "records" / to)
 
 
 @pytest.mark.parametrize(
-    ("lost", "told"),
+    ("lose", "told"),
     [
-        ("run.json", "run.json is missing"),
-        ("records/000.json", "has no record 000"),
-        ("", "failed: update: bricked"),
+        (lambda run: None, "failed: update: bricked"),
+        (remove("run.json"), "run.json is missing"),
+        (remove("records/000.json"), "has 001.json, and no 000.json"),
+        (lambda run: shutil.rmtree(run / "records"), "records: is missing"),
+        (_renamed("001.json", "x001.json"), "has x001.json, and no 001.json"),
+        (_renamed("000.json", ".000.json"), "has .000.json, and no 000.json"),
+        (_renamed("001.json", ".001.json.abc"), "has .001.json.abc, and no 000.json"),
+        (_renamed("001.json", "001.json.bak"), "has 001.json.bak, and no 001.json"),
     ],
 )
-def test_an_unfinished_run_is_not_hidden(bench: Bench, lost: str, told: str) -> None:
+def test_an_unfinished_run_is_not_hidden(
+    bench: Bench, lose: Callable[[Path], object], told: str
+) -> None:
     release = bench.good()
-    run = _unfinished(bench, release)
-    if lost:
-        (run / lost).unlink()
+    lose(_unfinished(bench, release))
     assert told in refusal(bench, release)
+
+
+def test_what_a_killed_run_was_writing_is_no_record(bench: Bench) -> None:
+    release = bench.good()
+    run = bench.begin(release, record("update"))
+    (run / "records/.001.json.x7").write_text('{"scenario": "up')
+    assert bench.promote(release).commit
+
+
+def test_a_failing_run_does_not_become_an_unfinished_one(bench: Bench) -> None:
+    """What it had stated speaks, whatever has been put beside it."""
+    release = bench.good()
+    stored = bench.test(release, [record("update", Verdict.BRICKED)])
+    (stored.folder / "evidence.dsse.json").unlink()
+    header = schema.to_bytes(schema.to_data(stored.evidence.header))
+    (stored.folder / "run.json").write_bytes(header)
+    assert "records: is missing" in refusal(bench, release)
+    (stored.folder / "records").mkdir()
+    assert "failed: update: bricked" in refusal(bench, release)
+
+
+@pytest.mark.parametrize("name", ["console/boot-2.log", "notes.txt"])
+def test_a_file_that_came_after_signing_refuses(bench: Bench, name: str) -> None:
+    release = bench.good()
+    folder = bench.test(release, [record("more")]).folder
+    (folder / name).write_text("added")
+    assert f"{name}: was not there" in refusal(bench, release)
 
 
 def test_a_damaged_record_of_an_unfinished_run_is_a_refusal(bench: Bench) -> None:

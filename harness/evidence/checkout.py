@@ -1,0 +1,76 @@
+"""Which commit the harness itself is, and whether it is all of it.
+
+Contents are compared. No setting, no index and no variable of whoever runs it has a say: files that
+are marked as unchanged, excludes of one's own, or `GIT_DIR` as git sets it for a hook.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from harness import process
+from harness.errors import HarnessError
+
+_CODE = ("harness", "images", "labs", "tests")  # nothing may be there that is in no commit
+_SECONDS = 60
+
+
+def commit(root: Path) -> str | None:
+    """The commit that is checked out; None when there is none."""
+    told = _git(root, "rev-parse", "HEAD")
+    return told and told.strip()
+
+
+def is_dirty(root: Path) -> bool | None:
+    """Whether the files of a checkout are not those of its commit, or there are more; None when
+    nobody can say. What the commit's own .gitignore leaves out does not count, but for code,
+    recipes and lab files."""
+    listed = _git(root, "ls-tree", "-r", "-z", "HEAD")
+    with tempfile.TemporaryDirectory() as place:
+        index = f"GIT_INDEX_FILE={place}/index"  # a fresh one, in which nothing is marked
+        _git(root, "read-tree", "HEAD", env=index)
+        words = ("ls-files", "--others", "-z")
+        more = _git(root, *words, "--exclude-per-directory=.gitignore", env=index)
+        hidden = _git(root, *words, "--", *_CODE, env=index)
+    if listed is None or more is None or hidden is None:
+        return None
+    others = [name for name in f"{more}\0{hidden}".split("\0") if name]
+    wanted = [line.split("\t", 1) for line in listed.split("\0") if line]
+    if any("__pycache__/" not in name for name in others):
+        return True
+    return _differs(root, [(path, *told.split()[::2]) for told, path in wanted])
+
+
+def _differs(root: Path, wanted: list[tuple[str, ...]]) -> bool | None:
+    """Whether any file (its path, mode and id) is another one."""
+    ids = []
+    for path, mode, sha in wanted:
+        file = root / path
+        try:
+            seen = file.lstat().st_mode
+            if mode == "120000" and _git(root, "cat-file", "blob", sha) == str(file.readlink()):
+                continue
+        except OSError:
+            return True
+        if not stat.S_ISREG(seen) or bool(seen & stat.S_IXUSR) != (mode == "100755"):
+            return True
+        ids.append((path, sha))
+    names = "".join(f"{path}\n" for path, _ in ids)
+    hashed = _git(root, "hash-object", "--no-filters", "--stdin-paths", stdin=names)
+    return None if hashed is None else hashed.split() != [sha for _, sha in ids]
+
+
+def _git(root: Path, *words: str, env: str = "", stdin: str = "") -> str | None:
+    """What git prints; None when it fails."""
+    strays = [f"--unset={name}" for name in os.environ if name.startswith("GIT_")]
+    settings = ("-c", "core.fsmonitor=false", "-c", f"safe.directory={root}")
+    try:
+        done = process.run(
+            ["env", *strays, *filter(None, [env]), "git", *settings, "-C", root, *words],
+            timeout=_SECONDS,
+            stdin=stdin,
+        )
+    except HarnessError:
+        return None
+    return done.stdout

@@ -1,0 +1,124 @@
+"""Whether the harness is the one of its commit, whatever git has been told to see."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.evidence import checkout
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    done = subprocess.run(
+        ["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with a link, a program and files that are ignored."""
+    root = tmp_path / "checkout"
+    for name in ("harness/runner.py", "labs/qemu.yaml", "run"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{name}\n")
+    (root / "run").chmod(0o755)
+    (root / "link").symlink_to("run")
+    (root / ".gitignore").write_text("build/\n__pycache__/\n")
+    git(root.parent, "init", "--quiet", str(root))
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "first")
+    for name in ("build/out.img", "harness/__pycache__/runner.pyc"):
+        (root / name).parent.mkdir()
+        (root / name).write_text("made\n")
+    return root
+
+
+def test_a_clean_checkout(root: Path) -> None:
+    assert checkout.is_dirty(root) is False
+    assert checkout.commit(root) == git(root, "rev-parse", "HEAD")
+
+
+def _changed(root: Path) -> None:
+    (root / "harness/runner.py").write_text("other\n")
+
+
+def _marked(word: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        git(root, "update-index", word, "harness/runner.py")
+        _changed(root)
+
+    return change
+
+
+def _set(name: str, value: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        git(root, "config", name, value)
+        (root / "labs/mine.yaml").write_text("mine\n")
+
+    return change
+
+
+def _excluded(root: Path) -> None:
+    (root / ".git/info").mkdir(exist_ok=True)
+    (root / ".git/info/exclude").write_text("mine.yaml\n")
+    (root / "labs/mine.yaml").write_text("mine\n")
+
+
+def _filtered(root: Path) -> None:
+    """A clean filter that makes of anything what was committed."""
+    (root / ".git/info").mkdir(exist_ok=True)
+    (root / ".git/info/attributes").write_text("runner.py filter=lie\n")
+    git(root, "config", "filter.lie.clean", "echo harness/runner.py")
+    _changed(root)
+
+
+def _ignored(root: Path) -> None:
+    (root / "harness/build").mkdir()
+    (root / "harness/build/conftest.py").write_text("more\n")
+
+
+def _linked(root: Path) -> None:
+    (root / "link").unlink()
+    (root / "link").symlink_to("labs")
+
+
+CHANGES = {
+    "changed": _changed,
+    "gone": lambda root: (root / "run").unlink(),
+    "more": lambda root: (root / "conftest.py").write_text("more\n"),
+    "mode": lambda root: (root / "run").chmod(0o644),
+    "linked": _linked,
+    "assumed": _marked("--assume-unchanged"),
+    "skipped": _marked("--skip-worktree"),
+    "unshown": _set("status.showUntrackedFiles", "no"),
+    "excludes": _excluded,
+    "filtered": _filtered,
+    "ignored": _ignored,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_checkout_with_changes(root: Path, change: Callable[[Path], object]) -> None:
+    change(root)
+    assert checkout.is_dirty(root) is True
+
+
+def test_variables_of_a_hook_lead_nowhere(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = git(root, "rev-parse", "HEAD")
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "--quiet", str(root), str(other))
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "second")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert checkout.commit(root) == here
+    _changed(root)
+    assert checkout.is_dirty(root) is True
+
+
+def test_where_nobody_can_say(tmp_path: Path) -> None:
+    assert (checkout.commit(tmp_path), checkout.is_dirty(tmp_path)) == (None, None)
