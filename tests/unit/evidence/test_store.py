@@ -146,7 +146,7 @@ def test_files_of_a_run_are_as_they_were_signed(
     (stored.folder / "report.html").write_text("made anew by anybody")
     assert load(stored.folder, [signer.public_key])  # control
     change(stored.folder)
-    with pytest.raises(BrokenEvidenceError, match="not (as they were signed|a file of its own)"):
+    with pytest.raises(BrokenEvidenceError, match=r"not (as they were signed|a file of its own)"):
         load(stored.folder, [signer.public_key])
 
 
