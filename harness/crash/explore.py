@@ -256,7 +256,7 @@ def _land(run: _Run, future: Future[int]) -> None:
     proof = Proof.load(folder, run.exploration.recording)
     run.seconds.append(proof.seconds)
     run.exploration.add(proof, sample=landed.sample)
-    left = len(run.missing())
+    left = 0 if run.bad else len(run.missing())  # what is left may take minutes to be worked out
     done = len(run.exploration.booted)
     mean = sum(run.seconds) / len(run.seconds)
     progress("explore", done, done + left, eta=round(left * mean / max(1, _width(run))))
