@@ -12,6 +12,7 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.promotion.starter import init_repository
 from tests.unit.boards.conftest import LAB
+from tests.unit.crash.explored import explore
 from tests.unit.crash.recordings import recording
 from tests.unit.evidence.samples import finished_run, make_release, record
 from tests.unit.images.samples import recipe_folder
@@ -95,6 +96,22 @@ def test_evidence(world: World, name: str) -> None:
 def test_recording(world: World) -> None:
     file = next(world["recorded"].rglob("recording.json"))
     check(world, file, "crash", "fsck", file.parent, "--at", "3", more=(str(file.parent), "3/none"))
+
+
+@pytest.fixture(scope="module")
+def explored(world: World) -> Path:
+    """A recording, explored to its end."""
+    folder = world["explored"]
+    folder.mkdir()
+    run = recording(folder, careful=True).folder
+    explore(run)
+    return run
+
+
+@pytest.mark.parametrize("name", ["results.json", "audit.json", "proofs/00000/proof.json"])
+def test_exploration(world: World, explored: Path, name: str) -> None:
+    words = ("crash", "report", explored, "--store", world["home/explored"])
+    check(world, explored / name, *words, more=(str(explored),))
 
 
 @pytest.mark.parametrize("name", ["flashed.json", "state.json"])
