@@ -24,6 +24,9 @@ from harness.images.release import FILE, load
 from harness.log import emit, step
 
 SCENARIOS = paths.checkout() / "tests" / "hil"
+# A worker has one board, the losses of a phase share its instant. One that dies is not replaced: a
+# new one would have no board, and pytest would wait for ever.
+WORKERS = ("--dist", "loadgroup", "--max-worker-restart=0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +202,7 @@ def _arguments(selection: Selection, folder: Path) -> list[str]:
     arguments += ["--from-release", str(selection.from_release.resolve())]
     arguments += ["--lab", str(selection.lab.resolve())]
     arguments += [word for board in selection.boards for word in ("--board", board)]
-    arguments += ["-n", str(len(selection.boards)), "--dist", "loadgroup"]
+    arguments += ["-n", str(len(selection.boards)), *WORKERS]
     arguments += ["-p", "no:cacheprovider", "--rootdir", str(paths.checkout())]
     arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]
     return arguments

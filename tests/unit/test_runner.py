@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ConfigurationError
 from harness.evidence.store import Run
 from harness.process import run
-from harness.runner import Recorder, Releases
+from harness.runner import WORKERS, Recorder, Releases
 from tests.unit.evidence.samples import ARTIFACT, make_release
 
 GROUPED = """
@@ -32,10 +32,28 @@ def test_case(case):
 def test_a_group_stays_on_one_worker(tmp_path: Path) -> None:
     """Losses share the instant of their phase only if xdist's groups work with this pytest."""
     (tmp_path / "test_grouped.py").write_text(GROUPED)
-    words = ["-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:cacheprovider"]
+    words = ["-m", "pytest", "-q", "-n", "2", *WORKERS, "-p", "no:cacheprovider"]
     run([sys.executable, *words, tmp_path], timeout=60, cwd=tmp_path)
     workers = [path.name for path in tmp_path.glob("*.gw*")]
     assert len(workers) == 3, workers
+
+
+DYING = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_case(number):
+    if number == 1:
+        os._exit(3)
+"""
+
+
+def test_a_worker_that_dies_ends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "test_dying.py").write_text(DYING)
+    words = ["-m", "pytest", "-q", "-n", "1", *WORKERS, "-p", "no:cacheprovider"]
+    done = run([sys.executable, *words, tmp_path], timeout=60, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "crashed while running" in done.stdout
 
 
 class Kept:
