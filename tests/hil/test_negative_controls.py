@@ -30,7 +30,7 @@ from tests.hil.scenario import Scenario
 from tests.hil.test_bad_update import bad_update
 from tests.hil.test_network import network
 from tests.hil.test_power_cut import power_cut
-from tests.hil.test_storage import data_fault, torn_selection
+from tests.hil.test_storage import data_fault, lost_copies, torn_selection
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -45,6 +45,7 @@ class Control:
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
     because: str = ""  # a pattern that must be among the reasons, where others are possible
     slow: bool = False  # whether ./run test can afford it on slow boards, too
+    ci: bool = True  # whether ./run test can afford it at all
 
 
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -82,6 +83,10 @@ def _zeroed(bench: Bench, releases: Releases, scenario: Scenario, broken: Releas
 def _torn_superblock(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     fault = DataFault.parse("torn:superblock")
     data_fault(bench, scenario, fault, releases.old, broken, kept=True)
+
+
+def _lost_copies(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    lost_copies(bench, scenario, broken, releases.old)
 
 
 def _cut_in_bootloader(
@@ -127,6 +132,13 @@ CONTROLS = {
         because="identity does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
     ),
+    "copies-once": Control(
+        variants=("copies-once",),
+        flow=_lost_copies,
+        because="copies-there-again does not hold",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
     "environment-not-redundant": Control(
         variants=("environment-not-redundant",),
         flow=_cut_in_bootloader,
@@ -150,7 +162,7 @@ def _cases() -> list[ParameterSet]:
         pytest.param(
             name,
             marks=[
-                pytest.mark.ci(slow=control.slow),
+                *([pytest.mark.ci(slow=control.slow)] if control.ci else []),
                 pytest.mark.bootloaders(*control.bootloaders),
             ],
         )

@@ -11,7 +11,9 @@ from dataclasses import replace
 import pytest
 
 from harness.crash import filesystem, provision
+from harness.crash.contents import SECTOR
 from harness.crash.verdict import Judge, Judgement
+from harness.deadline import Deadline
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
@@ -150,3 +152,49 @@ def test_data_fault(
 ) -> None:
     struck = DataFault.parse(fault)
     data_fault(bench, scenario, struck, releases.old, releases.new, kept=kept)
+
+
+_MAGIC = b"gateway-keep"  # a copy of what must survive the data partition begins so
+_KEPT = "systemctl show --value --property ExecMainExitTimestamp gateway-keep.service"
+
+
+def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
+    """Both copies of identity and settings are lost, and the data partition is not: nobody notices.
+    One boot later they must be there again, for the day when it is."""
+    judge, board = bench.judge(old, new), bench.board
+    places = [old.layout[name].offset for name in ("keep-1", "keep-2")]
+    fault = DataFault.parse("destroyed:inode-table")
+    with scenario:
+        scenario.fault = Fault(printed=f"lost-copies, {fault}")
+        bench.running(old)
+        identity = bench.client.status(timeout=60).device_id
+        board.run("sync", timeout=60)
+        board.power_off()
+        kept = [board.read(place, len(_MAGIC)) == _MAGIC for place in places]
+        scenario.must("copies-there", all(kept), str(kept))
+        for place in places:
+            board.overwrite(place, bytes(SECTOR))
+        boots = board.boots
+        board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        scenario.must("copies-not-missed", judgement.verdict is Verdict.OLD, str(judgement))
+        deadline = Deadline(provision.BOOT_SECONDS)
+        while not board.run(_KEPT, timeout=60).stdout.strip() and not deadline.over:
+            pass
+        board.power_off()
+        kept = [board.read(place, len(_MAGIC)) == _MAGIC for place in places]
+        scenario.must("copies-there-again", all(kept), str(kept))
+        fault.strike(board, filesystem.find(old.disk_image, old.layout["data"]))
+        boots = board.boots
+        board.power_on()
+        judgement = _without_the_sites_own(judge.judge(boots_before=boots))
+        provision.write_sentinel(board)
+        scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
+        now = bench.client.status(timeout=60)
+        scenario.must("device-id-kept", bool(identity) and now.device_id == identity, str(now))
+        scenario.must("settings-kept", now.update_server == bench.server_url, str(now))
+        scenario.second_update(judge, judgement)
+
+
+def test_lost_copies(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    lost_copies(bench, scenario, releases.old, releases.new)
