@@ -3,9 +3,9 @@
 Two questions are too dear to be asked of every state that is booted: a second cut, in the boot that
 follows a first one, and the way back from a probe that does not boot (`probe`). They are asked of
 as few states as show each *aspect* once: what the slots hold and each copy of the boot selection
-says, and which one counts; and the condition of the journal, with which structures (not with which
-content) are otherwise than in the state whose boot was cut. Each apart in the factory's first boot,
-where less is asked.
+says, and which one counts; and the condition of journal and metadata (of which sort, not with which
+content), with which structures are otherwise than in the state whose boot was cut. Each apart in
+the factory's first boot, where less is asked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,12 +25,15 @@ def second_cuts(exploration: "Exploration") -> Iterator[StateClass]:
     had = set[object]()
     for each in exploration.booted:
         had |= _aspects(exploration, each, before.get(each.proof.state.rpartition(">")[0]))
-    for group in exploration.groups[1:]:
-        for one in group.classes:
-            if one in decided:
-                continue
-            found = _aspects(exploration, one, before[group.prefix.removesuffix(">")])
-            if not found <= had:
+    open_ = [
+        (one, _aspects(exploration, one, before[group.prefix.removesuffix(">")]))
+        for group in exploration.groups[1:]
+        for one in group.classes
+        if one not in decided
+    ]
+    for least in (2, 1):  # those first that show two at once
+        for one, found in open_:
+            if len(found - had) >= least:
                 had |= found
                 yield one
 
@@ -79,5 +82,5 @@ def _aspects(
     factory = state.factory if isinstance(state, StateClass) else state.proof.factory
     return {
         (factory, state.slots, exploration.selection(picture)),
-        (factory, picture.odd, frozenset(names)),
+        (factory, picture.condition, frozenset(names)),
     }

@@ -17,7 +17,7 @@ Two crash states get the same verdict when they agree in three things:
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,15 @@ class Checked:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
     """A crash state where it matters. `odd` tells apart what must not be taken for equal although
-    it is after recovery: journals that cannot be interpreted, metadata that is refused."""
+    it is after recovery: journals that cannot be interpreted, metadata that is refused. `condition`
+    says in words of which sort that is, whatever the contents are."""
 
     kept_ids: Kept
     kept_seen: Kept
     digest: bytes  # of `ids`, among the pictures of one survey
     seen_digest: bytes
     odd: bytes = b""
+    condition: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> Ids:
@@ -92,6 +94,19 @@ class Picture:
     def seen(self) -> Ids:
         """A number for each tracked sector outside of the journal, after recovery."""
         return self.kept_seen.whole()
+
+
+@dataclass(slots=True)
+class _Odd:
+    """What tells a picture apart, as it is found."""
+
+    content: bytearray = field(default_factory=bytearray)
+    sorts: set[str] = field(default_factory=set)
+
+    def add(self, sort: str, content: bytes) -> None:
+        """Nothing, where the content is empty."""
+        self.content += content
+        self.sorts |= {sort} if content else set()
 
 
 class Landscape:
@@ -186,28 +201,38 @@ class Landscape:
 
     def _take(self, kept: Kept, raw: bytes, base: Base) -> Picture:
         ids = kept.whole()
-        seen, odd = ids[self._outside], self._apart.get(raw, b"")
+        seen, odd = ids[self._outside], _Odd()
+        odd.add("told apart", self._apart.get(raw, b""))
         if self._data:
-            odd += self._refused(seen)
+            odd.add("refused", self._refused(seen))
             journal = (ids[self._for_recovery].tobytes(), base)
             if journal not in self._recoveries:
                 self._recoveries[journal] = self._recovery(self._data, self._at(ids, base))
             recovery = self._recoveries[journal]
-            odd += raw if recovery.unknown else b"torn" * recovery.torn
-            odd += self._superblock_before(self._data, seen, recovery)
+            odd.add("unknown journal", raw * recovery.unknown)
+            odd.add("torn journal", b"torn" * (recovery.torn and not recovery.unknown))
+            odd.add(
+                "superblock in the journal", self._superblock_before(self._data, seen, recovery)
+            )
             for block, content in recovery.blocks.items():
                 first = self._data.sector(block)
                 self._put(seen, first, content)
                 self._recovered[first : first + len(content)] = True
             if recovery.blocks and (after := self._refused(seen)):
-                odd += b"after" + after
-            odd += b"refused" * (not self._strip_superblock(self._data, seen))
+                odd.add("refused after recovery", b"after" + after)
+            accepted = self._strip_superblock(self._data, seen)
+            odd.add("superblock refused", b"refused" * (not accepted))
             self._strip_inodes(seen)
         for one in self._checked:
             self._strip_torn(one, seen, ids, base)
         kept_seen = self._pieces_seen.keep(seen)
         return Picture(
-            kept_ids=kept, kept_seen=kept_seen, digest=raw, seen_digest=kept_seen.digest, odd=odd
+            kept_ids=kept,
+            kept_seen=kept_seen,
+            digest=raw,
+            seen_digest=kept_seen.digest,
+            odd=bytes(odd.content),
+            condition=frozenset(odd.sorts),
         )
 
     def recovered(self, base: Base) -> Mask:
