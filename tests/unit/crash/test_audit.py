@@ -26,14 +26,14 @@ _BLOCK = 4096
 DATA = LAYOUT["data"].offset
 
 
-def mounted(image: Path) -> Iterator[tuple[int, bytes]]:
+def mounted(image: Path, time: int = 1_767_225_600) -> Iterator[tuple[int, bytes]]:
     """The first block as a mount some time later writes it: with another time of its last write
     and of its last change, and with the checksum over them."""
     with image.open("rb") as stream:
         stream.seek(DATA)
         block = bytearray(stream.read(_BLOCK))
     for place in (0x2C, 0x30):  # s_mtime, s_wtime: in the first half
-        struct.pack_into("<I", block, 1024 + place, 1_767_225_600)
+        struct.pack_into("<I", block, 1024 + place, time)
     struct.pack_into("<I", block, 1024 + 0x3FC, checksum(bytes(block[1024 : 1024 + 0x3FC])))
     yield DATA, bytes(block)
 
@@ -60,6 +60,24 @@ def test_a_superblock_that_is_torn_is_decided_by_no_other_state(tmp_path: Path) 
     assert exploration.decider(torn) is None
     kinds = [k for one in exploration.undecided() for k in one.kinds if torn in k.states]
     assert [kind.states for kind in kinds] == [[torn]]
+
+
+def test_what_is_refused_for_the_same_reason_comes_back_from_the_probe_once(tmp_path: Path) -> None:
+    """Each is a class of its own; the way back is asked of one of them."""
+
+    def twice(image: Path) -> list[tuple[int, bytes]]:
+        return [*mounted(image), *mounted(image, 1_767_229_200)]
+
+    exploration = Exploration(recording(tmp_path, twice), seed=1)
+    exploration.refresh()
+    writes = [each.position for each in exploration.main.writes.records if each.offset == DATA]
+    first, second = (f"{at + 1}/torn:{at}:3" for at in writes)
+    pictures = [exploration.like(state).picture for state in (first, second)]
+    assert pictures[0].odd != pictures[1].odd
+    assert pictures[0].condition == pictures[1].condition != frozenset()
+    assert exploration.comes_back(first, ()) and not exploration.comes_back(second, [first])
+    booted(exploration, f"{writes[0]}/all")
+    assert exploration.comes_back(first, ())  # another sort
 
 
 def test_the_readers_find_a_torn_superblock_among_whole_ones(tmp_path: Path) -> None:
