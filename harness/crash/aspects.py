@@ -62,7 +62,7 @@ def is_new(exploration: "Exploration", one: StateClass, under_way: Iterable[Stat
 def _came_back(exploration: "Exploration") -> set[object]:
     had = set[object]()
     for each in (*exploration.booted, *exploration.carried):
-        if each.proof.came_back and not each.nested:
+        if each.proof.came_back:
             had |= _aspects(exploration, each)
     return had
 

@@ -235,10 +235,10 @@ class Exploration:
     def comes_back(self, state: str, under_way: Iterable[str]) -> bool:
         """Whether a boot of a state is to come back after the probe: it shows an aspect that no
         boot has come back from, nor one of those under way that are to. In the factory's first boot
-        each is asked: whether an identity stays is the question there."""
+        each single cut is asked: whether an identity stays is the question there."""
         self.refresh()
         cut = parse(state)
-        if len(cut) > 1 or self.recording.in_factory(cut[0].at):
+        if len(cut) == 1 and self.recording.in_factory(cut[0].at):
             return True
         return aspects.is_new(self, self.like(state), [self.like(each) for each in under_way])
 

@@ -126,7 +126,20 @@ def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
     assert tally.tally(exploration, seconds=1.0, jobs=1).counts.one_way == 1
     exploration.add(proof(found, first, verdict=Verdict.OLD, sample=True), sample=True)
     assert {state: exploration.comes_back(state, ()) for state in wanted} == wanted | {first: False}
-    assert exploration.one_way() == [] and exploration.comes_back(f"{same}>1/all", ())
+    assert exploration.one_way() == []
+
+
+def test_a_condition_after_two_cuts_is_what_it_is_after_one(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    exploration, state = Exploration(found, seed=1), f"{found.end}/all"
+
+    def wrote(log: recordings.Log) -> None:
+        log.data().flush().write(0, bytes(512)).flush()
+
+    made = recordings.proof(found, 0, state, Verdict.NEW, wrote=wrote)
+    exploration.add(made, sample=False)
+    assert not exploration.comes_back(f"{state}>1/all", ())
+    assert exploration.comes_back(f"{state}>3/all", ())  # one copy of the selection is torn
 
 
 def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
