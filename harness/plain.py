@@ -8,8 +8,28 @@ logged or kept as text goes through here: in every error (`harness.errors`), eve
 import re
 from typing import Any
 
-# RFC 3986, 3.2.1: what stands before the last @ of the authority. Of ssh a name alone is no secret.
-_USERINFO = re.compile(r"(?i)\b(?!ssh://[^\s/@:]*@)([a-z][a-z0-9+.-]*://)[^\s/?#]*@")
+# What stands before the last @ of the authority (RFC 3986, 3.2.1), and what people put there as it
+# is: a password may hold / ? # @, and blanks, unless a port stands there. Where it is not clear, it
+# is taken out. Of ssh a name alone is no secret.
+_PORT = r"\d{1,5}(?![^\s/?#'\",;.:)\]])"
+_NAME = r"[^\s/?#@:\[]{0,4096}+"
+_USERINFO = re.compile(
+    r"(?i)\b(?!ssh://[^\s/@:]*@)([a-z][a-z0-9+.-]{0,30}://)"
+    rf"(?:{_NAME}:(?:[^\s@]{{0,4096}}+@){{1,64}}+"
+    rf"|{_NAME}:(?!\s|{_PORT})(?:[^\n@]{{0,4096}}+@){{1,64}}+"
+    r"|(?:[^\s/?#@]{0,4096}+@){1,64}+)"
+)
+# The same cut short, as some programs tell it: what follows the colon is no port.
+_CUT_SHORT = re.compile(rf"(?i)\b([a-z][a-z0-9+.-]{{0,30}}://{_NAME}:)(?!{_PORT})[^\s/?#'\"@]+")
+# user:secret@host:path, as ssh and git take it; a user alone is no secret.
+_SCP = re.compile(
+    r"(?<![\w./@:+-])[\w.+-]{1,256}+:(?!/)(?:[^\s@]{0,4096}+@){1,16}(?=[\w.-]{1,255}+[:/]|\[)"
+)
+_QUERY = re.compile(
+    r"(?i)([?&;#][\w.%\[\]-]{0,64}"
+    r"(?:token|passw|passphrase|pwd|key|secret|auth|credential|signature|jwt)[\w.%\[\]-]{0,64}=)"
+    r"[^\s&;#'\"]+"
+)
 # Controls (C0 without tab and newline, DEL, C1: ESC and CSI among them), line and paragraph
 # separators, and what turns the direction of writing, so that a text looks like another one.
 _STEERING = re.compile(
@@ -18,7 +38,7 @@ _STEERING = re.compile(
 
 
 def plain(text: str) -> str:
-    """The text without credentials in URLs; what would steer a terminal is written as `\\x1b`."""
+    """The text without credentials of URLs; what would steer a terminal is written as `\\x1b`."""
     return _STEERING.sub(_escaped, without_credentials(text.replace("\r\n", "\n")))
 
 
@@ -28,8 +48,10 @@ def one_line(text: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """The text with what stands before the `@` of each URL taken out."""
-    return _USERINFO.sub(r"\1***@", text)
+    """The text with what stands before the `@` of each URL taken out, and secrets in its query."""
+    text = _USERINFO.sub(r"\1***@", text)
+    text = _SCP.sub("***@", _CUT_SHORT.sub(r"\1***", text))
+    return _QUERY.sub(r"\1***", text)
 
 
 def plain_data(value: Any) -> Any:

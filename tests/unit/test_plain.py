@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -20,6 +21,73 @@ from harness.plain import one_line, plain
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2028x\x00\x7f\x08"
 URL = "http://ci:TOKEN@host/releases.git"
+
+
+SECRETS = [
+    *("TOKEN", "TO/KEN", "TO#KEN", "TO?KEN", "TO KEN", "TO@KEN", "TO:KEN", "/KEN", "TO\tKEN"),
+    *("12/KEN", "TO'KEN", 'TO"KEN', "@KEN", "TO@/KEN", "443KEN", "KEN/+=="),
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("around", ["%s", "fatal: unable to access '%s': it said no", "a %s\nb"])
+def test_a_password_that_nobody_encoded(secret: str, around: str) -> None:
+    for url in (f"https://ci:{secret}@host:8443/r.git", f"ssh://ci:{secret}@host/r.git"):
+        told = plain(around % url)
+        assert "KEN" not in told and "***@host" in told, told
+        assert plain(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/r.git and https://host:8443/r.git?ref=main&page=2#top",
+        "http://127.0.0.1:8080/r.git: asked by root@gateway, see docs@example.com",
+        "cannot read 'http://127.0.0.1:8080': ada@example.com knows",
+        "http://[::1]:8080/r.git of root@gateway: it said no",
+        "git@host:releases.git, ssh://git@host:22/r.git, host:path/r.git",
+        "/srv/a@b/r.git, ./x@1.0, file:///srv/a@b/r.git, https://host/@scope/name@1.0",
+        "power-cut[write:50%/some:7] at 12:30:05 by ada@example.com: done",
+        "nbd://127.0.0.1:10809, https://host: no such host",
+        "/srv/x:y@z:/r.git",
+    ],
+)
+def test_what_is_no_secret_stays_readable(text: str) -> None:
+    assert plain(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ci:TOKEN@host:/r.git", "***@host:/r.git"),
+        ("ci:TO/KEN@host:r.git'", "***@host:r.git'"),
+        ("'ci:TO@KEN@[::1]:r.git'", "'***@[::1]:r.git'"),
+        ("ci:TOKEN@host/r.git", "***@host/r.git"),  # a URL that has lost its scheme
+        (
+            "could not read Username for 'http://ci:TOK': no",
+            "could not read Username for 'http://ci:***': no",
+        ),
+        ("https://h/r?private_token=TOKEN", "https://h/r?private_token=***"),
+        ("https://h/r?a=1&access_token=TOKEN&b=2#x", "https://h/r?a=1&access_token=***&b=2#x"),
+        ("'https://h/r?Password=TOKEN': no", "'https://h/r?Password=***': no"),
+        (
+            "https://h/r?X-Amz-Signature=TOKEN;api_key=TOKEN",
+            "https://h/r?X-Amz-Signature=***;api_key=***",
+        ),
+        ("https://h/r#id_token=TOKEN", "https://h/r#id_token=***"),
+    ],
+)
+def test_secrets_elsewhere(text: str, expected: str) -> None:
+    assert plain(text) == expected
+    assert plain(expected) == expected
+
+
+def test_a_long_text_is_read_in_one_go() -> None:
+    """Control of what looks ahead: no text of others takes long."""
+    began = time.process_time()
+    for part in ("http://a:b ", "a.", "a:b ", "?key", "http://", "x@", "a:", "a@:b,"):
+        plain(part * (50_000 // len(part)))
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
