@@ -1,26 +1,29 @@
 """Git, as the release repository needs it: a bare folder in which objects are made and compared.
 
 No work tree, so no filter, no line ending and no symbolic link of anybody's comes between a file
-and its content; no hook and no template of whoever runs it. Git is never allowed to ask for a
-password, and the remote's URL, which may hold one, is neither on disk nor in an argument of ours.
+and its content; no hook, no template and no other program of whoever runs it (see
+`harness.promotion.settings`). Git is never allowed to ask for a password, and the remote's URL,
+which may hold one, is neither on disk nor in an argument of ours.
 """
 
+import functools
 import os
-import re
 from pathlib import Path
 
 from harness import process
 from harness.errors import PromotionError
+from harness.promotion import settings
 
 SECONDS = 120.0  # for one git command
 REMOTE = "origin"
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",  # no program: neither this one, core.askPass nor SSH_ASKPASS (git-config(1))
     "SSH_ASKPASS_REQUIRE": "never",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",  # git's answers are looked for in English
 }
-# Inside a git hook these would point git at the wrong repository.
+# These would point git at the wrong repository (in a git hook), or change what a new one is.
 _STRAYS = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -32,8 +35,12 @@ _STRAYS = (
     "GIT_PREFIX",
     "GIT_QUARANTINE_PATH",
     "GIT_SHALLOW_FILE",
+    "GIT_DEFAULT_HASH",
+    "GIT_TEMPLATE_DIR",
 )
-_OWN = ("core.hooksPath=/dev/null", "i18n.commitEncoding=utf-8", "core.quotePath=false")
+# Told otherwise, as far as they are let in; or ways to ask.
+_REPLACED = ("GIT_CONFIG_PARAMETERS", "GIT_CONFIG", "SSH_ASKPASS")
+_SAFE = "safe.config"
 _NO_CREDENTIALS = "give git a credential helper for this host: it may not ask here"
 _NO_REPOSITORY = "check the path or URL; docs/promotion.md says how to make a release repository"
 _HINTS = {
@@ -60,6 +67,18 @@ class Git:
         self.url = url
         self.seconds = seconds
 
+    @functools.cached_property
+    def theirs(self) -> list[settings.Setting]:
+        """The configuration of whoever runs this, in this folder, whole: nothing is run for it."""
+        done = self._run("config", "--list", "-z", without=_STRAYS, env={})
+        if done.returncode:
+            raise failure(f"git config failed in {self.folder}", done)
+        return settings.parsed(done.stdout)
+
+    def setting(self, name: str) -> str:
+        """What that says under a name; nothing: an empty text."""
+        return dict(self.theirs).get(name, "").strip()
+
     def ask(
         self, *words: str | Path, stdin: str | None = None, env: dict[str, str] | None = None
     ) -> str:
@@ -73,34 +92,49 @@ class Git:
         self, *words: str | Path, stdin: str | None = None, env: dict[str, str] | None = None
     ) -> process.Completed:
         """What became of a command; PromotionError when it took too long."""
-        own = [word for setting in _OWN for word in ("-c", setting)]
+        told = settings.let_in(self.theirs)
+        if self.url:
+            told.append((f"remote.{REMOTE}.url", self.url))
+        files = {"GIT_CONFIG_GLOBAL": str(self._global), "GIT_CONFIG_NOSYSTEM": "1"}
+        return self._run(
+            *words,
+            without=(*_STRAYS, *_REPLACED),
+            env={**settings.environment(told), **files, **(env or {})},
+            stdin=stdin,
+        )
+
+    def initialise(self, *, form: str = "sha1") -> None:
+        """Make the folder an empty bare repository, without anybody's template; `form` is the
+        format of its objects, for a remote the remote's."""
+        start = ["init", "--quiet", "--bare", "--initial-branch=main", "--template="]
+        self.ask(*start, f"--object-format={form}")
+
+    @functools.cached_property
+    def _global(self) -> Path:
+        """What stands in for the file of whoever runs this. At the other end, for a remote on this
+        host, git reads that file, and none of our variables."""
+        safe = [value for name, value in self.theirs if name == "safe.directory" and self.url]
+        for value in safe:
+            words = ("config", "--file", self.folder / _SAFE, "--add", "safe.directory", value)
+            self._run(*words, without=_STRAYS, env={})
+        return self.folder / _SAFE if safe else Path(os.devnull)
+
+    def _run(
+        self,
+        *words: str | Path,
+        without: tuple[str, ...],
+        env: dict[str, str],
+        stdin: str | None = None,
+    ) -> process.Completed:
+        unset = [f"--unset={name}" for name in without]
         return process.run(
-            [
-                *("env", *(f"--unset={name}" for name in _STRAYS)),
-                "git",
-                *own,
-                "-C",
-                self.folder,
-                *words,
-            ],
+            ["env", *unset, "git", "-C", self.folder, *words],
             timeout=self.seconds,
             error=PromotionError,
-            env={**_QUIET, **self._remote(), **(env or {})},
+            env={**_QUIET, **env},
             stdin=stdin,
             check=False,
         )
-
-    def _remote(self) -> dict[str, str]:
-        """The remote as one more setting of the environment (git-config(1), GIT_CONFIG_COUNT)."""
-        if not self.url:
-            return {}
-        count = os.environ.get("GIT_CONFIG_COUNT", "0")
-        number = int(count) if re.fullmatch(r"\d{1,4}", count) else 0
-        return {
-            "GIT_CONFIG_COUNT": str(number + 1),
-            f"GIT_CONFIG_KEY_{number}": f"remote.{REMOTE}.url",
-            f"GIT_CONFIG_VALUE_{number}": self.url,
-        }
 
 
 def failure(what: str, done: process.Completed, *, more: str = "") -> PromotionError:
@@ -117,10 +151,3 @@ def failed(what: str, told: str, *, more: str = "") -> PromotionError:
         details="\n".join(f"  {line}" for line in told.splitlines()),
         hint="; ".join(filter(None, hints)),
     )
-
-
-def initialised(folder: Path) -> Path:
-    """Make an empty bare repository at `folder`, without anybody's template; returns it."""
-    folder.mkdir()
-    Git(folder).ask("init", "--quiet", "--bare", "--initial-branch=main", "--template=")
-    return folder

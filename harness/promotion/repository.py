@@ -7,6 +7,7 @@ branch is read back, and compared.
 
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import tempfile
@@ -16,8 +17,8 @@ from pathlib import Path
 from harness.errors import ConfigurationError, PromotionError
 from harness.plain import without_credentials
 from harness.process import Completed
-from harness.promotion import lock
-from harness.promotion.git import REMOTE, SECONDS, Git, failed, failure, initialised
+from harness.promotion import lock, settings
+from harness.promotion.git import REMOTE, SECONDS, Git, failed, failure
 
 # Somebody else's push came first; git and git servers have many words for it.
 _LOST = (
@@ -32,6 +33,7 @@ _LOST = (
 )
 _LARGEST = 1 << 20  # bytes of a file that is read
 _BRANCHES = "refs/heads/"
+_SHA256 = 64  # digits of an id, where a repository has that format
 _FILES = ("100644", "100755")  # modes of what is no link and no submodule
 
 
@@ -101,14 +103,15 @@ class Draft:
 
 
 class Repository:
-    """A private clone of the release repository that `git.url` names."""
+    """A private clone of the release repository that `git.url` names, in an empty folder."""
 
     def __init__(self, git: Git) -> None:
         self._git = git
         self._draft = Draft(git)
         self._checkout = _checkout_of(git)
         self._commit = ""
-        self.branch = self._branch()
+        self.branch, form = self._look()
+        git.initialise(form=form)
 
     @property
     def url(self) -> str:
@@ -136,7 +139,7 @@ class Repository:
 
     def commit(self, message: str) -> str:
         """Commit what was written; returns the commit's id."""
-        self._commit = self._draft.commit(message, author(Git(self._checkout or self._git.folder)))
+        self._commit = self._draft.commit(message, author(self._checkout or self._git))
         return self._commit
 
     def push(self) -> bool:
@@ -166,12 +169,12 @@ class Repository:
         words = ["push", "--porcelain", "--no-follow-tags"]
         with contextlib.ExitStack() as stack:
             if self._checkout:
-                place = Git(self._checkout).ask("rev-parse", "--absolute-git-dir").strip()
+                place = self._checkout.ask("rev-parse", "--absolute-git-dir").strip()
                 stack.enter_context(lock.held(Path(place), seconds=self._git.seconds))
                 _refuse_dirty(self._checkout)
-                # git-config(1): updates the work tree if, and only if, it is clean.
-                receiver = "git -c receive.denyCurrentBranch=updateInstead receive-pack"
-                words.append(f"--receive-pack={receiver}")
+                told = settings.receiving(self._checkout.theirs)
+                receiver = ["env", *(f"{name}={value}" for name, value in told.items())]
+                words.append(f"--receive-pack={shlex.join([*receiver, 'git', 'receive-pack'])}")
             target = f"{self._commit}:{_BRANCHES}{self.branch}"
             return self._git.attempt(*words, REMOTE, target)
 
@@ -212,8 +215,9 @@ class Repository:
     def _tip(self) -> str:
         return self._git.ask("rev-parse", "FETCH_HEAD").strip()
 
-    def _branch(self) -> str:
-        """The branch that the remote's HEAD names. Git would guess one, where it names none."""
+    def _look(self) -> tuple[str, str]:
+        """The branch that the remote's HEAD names, and the format of its objects. Git would guess a
+        branch, where it names none."""
         done = self._git.attempt("ls-remote", "--symref", REMOTE)
         if done.returncode:
             raise failure(f"cannot read {self.url}", done)
@@ -221,7 +225,8 @@ class Repository:
         named = [value.removeprefix("ref: ") for value, name in listed if name == "HEAD"]
         branch = next((ref for ref in named if ref.startswith(_BRANCHES)), "")
         if branch and any(name == branch for _, name in listed):
-            return branch.removeprefix(_BRANCHES)
+            long = any(len(value) == _SHA256 for value, name in listed if name == branch)
+            return branch.removeprefix(_BRANCHES), "sha256" if long else "sha1"
         if not listed or branch or not named:
             raise PromotionError(
                 f"{self.url}: the branch that its HEAD names has no commits",
@@ -237,22 +242,24 @@ class Repository:
 def cloned(url: str, *, seconds: float = SECONDS) -> Iterator[Repository]:
     """A fresh private clone for the length of the block; `seconds` for each command of git.
 
-    Raises PromotionError.
+    Raises PromotionError, and ConfigurationError when `url` is empty.
     """
-    with contextlib.suppress(OSError):  # a name too long for a file may be a URL
+    if not url.strip():  # as a path that would be the folder where we are
+        hint = "name the release repository: a path, or any URL that git takes"
+        raise ConfigurationError("--repo: is empty", hint=hint)
+    with contextlib.suppress(OSError, ValueError):  # no name for a file may be a URL
         url = str(Path(url).resolve()) if Path(url).exists() else url
     folder = Path(tempfile.mkdtemp(prefix="harness-promotion-"))
     try:
-        yield Repository(Git(initialised(folder / "clone"), url, seconds=seconds))
+        yield Repository(Git(folder, url, seconds=seconds))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def author(git: Git) -> dict[str, str]:
     """Who makes a commit: whom git knows there, or the harness, as variables of git-commit(1)."""
-    email = git.attempt("config", "--get", "user.email").stdout.strip()
-    name = git.attempt("config", "--get", "user.name").stdout.strip()
-    found = {"NAME": name or "harness", "EMAIL": email or f"harness@{socket.gethostname()}"}
+    email = git.setting("user.email") or f"harness@{socket.gethostname()}"
+    found = {"NAME": git.setting("user.name") or "harness", "EMAIL": email}
     return {
         name: text
         for role in ("AUTHOR", "COMMITTER")
@@ -261,23 +268,26 @@ def author(git: Git) -> dict[str, str]:
     }
 
 
-def _checkout_of(git: Git) -> Path | None:
-    """The folder of a repository on this host that has a work tree, else None."""
+def _checkout_of(git: Git) -> Git | None:
+    """A repository on this host that has a work tree, else None."""
     path = Path(git.url.removeprefix("file://"))
     try:
         if not path.is_dir():
             return None
     except OSError:
         return None
-    bare = Git(path).attempt("rev-parse", "--is-bare-repository").stdout.strip()
-    return path if bare == "false" else None
+    there = Git(path)
+    bare = there.attempt("rev-parse", "--is-bare-repository").stdout.strip()
+    return there if bare == "false" else None
 
 
-def _refuse_dirty(checkout: Path) -> None:
-    changes = Git(checkout).ask("status", "--porcelain", "--untracked-files=no")
+def _refuse_dirty(checkout: Git) -> None:
+    # In a submodule git would run git, with that one's own configuration.
+    words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    changes = checkout.ask("status", *words)
     if changes:
         raise PromotionError(
-            f"{checkout}: has changes that are not committed",
+            f"{checkout.folder}: has changes that are not committed",
             details=changes.rstrip(),
             hint="commit or undo them there, or promote into a bare repository",
         )

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.errors import PromotionError
-from harness.promotion.git import Git, initialised
+from harness.promotion.git import Git
 from harness.promotion.policy import POLICY_FILE, Policy
 from harness.promotion.repository import Draft, author
 from harness.promotion.ring import Ring, RingState
@@ -43,14 +43,15 @@ def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -
     Policy.load(files.get)
     scratch = Path(tempfile.mkdtemp(prefix="harness-promotion-"))
     try:
-        git = Git(initialised(scratch / "made"))
+        git = Git(scratch)
+        git.initialise()
         draft = Draft(git)
         for name, text in files.items():
             draft.write(name, text.encode())
         commit = draft.commit("policy: start with empty rings\n", author(git))
         git.ask("update-ref", "refs/heads/main", commit)
         kind = ["--bare"] if bare else []
-        git.ask("clone", "--quiet", *kind, "--", git.folder, path.resolve())
+        git.ask("clone", "--quiet", "--template=", *kind, "--", git.folder, path.resolve())
         Git(path).ask("remote", "remove", "origin")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
