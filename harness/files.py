@@ -21,6 +21,7 @@ from harness.plain import one_line
 
 logger = logging.getLogger(__name__)
 
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LIMIT = 64 << 20  # bytes of a file that is read as a whole, unless its reader knows better
 
 MACHINE = frozenset(  # what is no fault of the user's
@@ -70,10 +71,23 @@ def opened(path: Path, *, hint: str = "") -> Iterator[io.BufferedReader]:
     """A regular file for reading. Nothing else is waited for: no FIFO, no device."""
     with told(path, hint=hint):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            descriptor = os.open(path, _FLAGS)
         except ValueError as error:  # a name that no file can have
             raise ConfigurationError(f"{shown(path)}: no name of a file", hint=hint) from error
         with os.fdopen(_regular(descriptor, path, hint), "rb") as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def member(folder: Path, name: str, *, of: Path) -> Iterator[io.BufferedReader]:
+    """A regular file for reading, of what somebody packed: `folder` is what was unpacked of `of`,
+    which errors name. No link is followed, and nothing that is no file is even opened."""
+    what = f"{shown(of)}: {one_line(name)}"
+    path = folder / name
+    with told(what):
+        if path.parent != folder or not stat.S_ISREG(path.lstat().st_mode):
+            raise ConfigurationError(f"{what}: not a plain file")
+        with os.fdopen(os.open(path, _FLAGS | os.O_NOFOLLOW), "rb") as stream:
             yield stream
 
 

@@ -7,6 +7,7 @@ cached base: seconds.
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -271,26 +272,39 @@ def _copy(release: Release, output: Path) -> Release:
 
 def _require_replaceable(output: Path) -> None:
     """ConfigurationError unless nothing is at `output` but a release as it was built: whatever
-    else is there is somebody's."""
+    else is there, and what was changed since, is somebody's."""
     hint = "name a new folder, or remove this one"
     if not files.is_folder(output):
         if output.is_symlink() or output.exists():
             raise ConfigurationError(f"{files.shown(output)}: not a folder", hint=hint)
         return
     try:
-        known = {releases.FILE, *releases.load(output).files}
+        there = releases.load(output)
+        _require_whole(there)
+        there.verify()
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{files.shown(output)}: exists and is not a release", details=str(error), hint=hint
-        ) from error
-    with files.told(output):
-        strangers = sorted(path.name for path in output.iterdir() if path.name not in known)
-    if strangers:
-        raise ConfigurationError.of(
-            files.shown(output),
-            [f"{files.shown(name)} is no part of the release there" for name in strangers],
+            f"{files.shown(output)}: exists and is not a release as it was built",
+            details=f"{error.brief}\n{error.details}".rstrip(),
             hint=hint,
-        )
+        ) from error
+
+
+def _require_whole(release: Release) -> None:
+    """ConfigurationError unless its folder holds the files that it names, and nothing else."""
+    known = {releases.FILE, *release.files}
+    with files.told(release.folder):
+        found = {each.name: each for each in os.scandir(release.folder)}
+    problems = [
+        f"{files.shown(name)} is no part of the release there" for name in found.keys() - known
+    ]
+    problems += [
+        f"{name} is not a file of its own"
+        for name in known & found.keys()
+        if not found[name].is_file(follow_symlinks=False)
+    ]
+    if problems:
+        raise ConfigurationError.of(files.shown(release.folder), sorted(problems))
 
 
 def _about(base: Path) -> dict[str, list[str]]:

@@ -5,7 +5,9 @@ slot's content and the inputs by SHA-256, and where each region lies on the disk
 """
 
 import hashlib
+import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -78,13 +80,16 @@ class Release:
         return recipes.load(self.recipe_folder)
 
     def verify(self) -> None:
-        """Hash every file again; ConfigurationError names all that are missing or differ."""
+        """Hash every file again; ConfigurationError names all that are missing or differ.
+
+        One of another size is not read: it can be larger than any disk.
+        """
         problems = []
         for name, expected in sorted(self.files.items()):
             path = self.folder / name
-            if not path.is_file():
+            if not files.is_file(path):
                 problems.append(f"files.{name}: missing")
-            elif digest(path) != expected:
+            elif path.stat().st_size != expected.size or digest(path) != expected:
                 problems.append(f"files.{name}: content is not what release.json says")
         if problems:
             raise ConfigurationError.of(
@@ -133,8 +138,13 @@ def load(folder: Path) -> Release:
 def digest(path: Path) -> Digest:
     """SHA-256 and size of a file."""
     with files.opened(path) as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Digest(sha256=found, size=path.stat().st_size)
+        return digest_of(stream)
+
+
+def digest_of(stream: io.BufferedReader) -> Digest:
+    """The same, of an open file."""
+    found = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Digest(sha256=found, size=os.fstat(stream.fileno()).st_size)
 
 
 def _parse(folder: Path, keys: Keys) -> Release:

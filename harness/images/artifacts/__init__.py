@@ -24,8 +24,9 @@ class Maker(Protocol):
     def trust(self, tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
         """Add to a root file system what its client must know: whom to trust, what it is."""
 
-    def payload(self, artifact: Path) -> Digest:
-        """The slot image that an artifact installs; ConfigurationError when it is none."""
+    def payload(self, artifact: Path, *, limit: int) -> Digest:
+        """The slot image that an artifact installs; ConfigurationError when there is none, or one
+        of more than `limit` bytes."""
 
 
 MAKERS: dict[str, Maker] = {"rauc": rauc, "mender": mender}
@@ -39,7 +40,7 @@ def verify(release: Release) -> None:
     file = release.folder / FILE
     if maker is None:
         raise ConfigurationError(f"{file}: client: {release.client} is none of {list(MAKERS)}")
-    if maker.payload(release.artifact) != release.slot:
+    if maker.payload(release.artifact, limit=release.slot.size) != release.slot:
         raise ConfigurationError(
             f"{file}: slot: {release.artifact_name} installs another slot image",
             hint="build the release again",

@@ -6,11 +6,13 @@ compressed: the slot image is.
 
 import contextlib
 import hashlib
+import os
 import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -57,36 +59,61 @@ def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
     tree.file("/etc/mender/artifact_info", f"artifact_name={_name(recipe, version)}\n")
 
 
-def payload(artifact: Path) -> Digest:
-    """The slot image that an Artifact installs. Raises ConfigurationError."""
-    found = []
-    try:
-        with tarfile.open(artifact, mode="r:") as outer:
-            for member in outer:
-                if re.fullmatch(r"data/\d{4}\.tar(\.\w+)?", member.name):
-                    found += _files(outer, member)
-        [digest] = found
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise ConfigurationError(
-            f"{artifact}: not an Artifact with one payload", details=str(error)
-        ) from error
-    return digest
+def payload(artifact: Path, *, limit: int) -> Digest:
+    """The slot image that an Artifact installs, if it has at most `limit` bytes.
+
+    Only archives of plain files as `make` has them made are read, header by header: an Artifact is
+    somebody's, and links, sparse files and compressed ones can be of any size. Raises
+    ConfigurationError.
+    """
+    with files.opened(artifact) as stream:
+        try:
+            outer = list(_members(stream, 0, os.fstat(stream.fileno()).st_size))
+            [data] = [each for each in outer if each.name.startswith("data/")]
+            if not re.fullmatch(r"data/\d{4}\.tar", data.name):
+                raise ValueError(f"{data.name}: is no tar archive without compression")
+            [image] = _members(stream, data.start, data.end)
+            if image.end - image.start > limit:
+                raise ValueError(f"{image.name}: larger than {limit:,} bytes")
+            return _digest(stream, image)
+        except (tarfile.TarError, ValueError) as error:
+            raise ConfigurationError(
+                f"{files.shown(artifact)}: not an Artifact with one payload", details=str(error)
+            ) from error
 
 
-def _files(outer: tarfile.TarFile, member: tarfile.TarInfo) -> list[Digest]:
-    """Everything in one payload of an Artifact."""
-    stream = outer.extractfile(member)
-    found = []
-    with tarfile.open(fileobj=stream, mode="r|*") as inner:
-        for each in inner:
-            content = inner.extractfile(each)
-            if content is None:
-                raise ValueError(f"{each.name}: not a file")
-            digest = hashlib.sha256()
-            while block := content.read(1 << 20):
-                digest.update(block)
-            found.append(Digest(sha256=digest.hexdigest(), size=each.size))
-    return found
+class _Member(NamedTuple):
+    """A file in an archive, and where its content is in the archive's file."""
+
+    name: str
+    start: int
+    end: int
+
+
+def _members(stream: BinaryIO, start: int, end: int) -> Iterator[_Member]:
+    """What an archive between two offsets holds. TarError or ValueError for what is no archive, or
+    one with other things than plain files."""
+    while start < end:
+        stream.seek(start)
+        header = stream.read(tarfile.BLOCKSIZE)
+        if header == bytes(tarfile.BLOCKSIZE):
+            return
+        found = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        start += tarfile.BLOCKSIZE
+        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise ValueError(f"{found.name}: not a plain file")
+        if not 0 <= found.size <= end - start:
+            raise ValueError(f"{found.name}: longer than what holds it")
+        yield _Member(found.name, start, start + found.size)
+        start += -(-found.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _digest(stream: BinaryIO, member: _Member) -> Digest:
+    found = hashlib.sha256()
+    stream.seek(member.start)
+    while block := stream.read(min(1 << 20, member.end - stream.tell())):
+        found.update(block)
+    return Digest(sha256=found.hexdigest(), size=member.end - member.start)
 
 
 def _traditional(key: Path, output: Path) -> Path:

@@ -28,11 +28,17 @@ def tar(files: dict[str, bytes]) -> bytes:
 def rauc(slot: bytes, manifest: str = "[image.rootfs]\nfilename=rootfs.img\n") -> bytes:
     """A bundle around a slot image; not signed."""
     with tempfile.TemporaryDirectory() as name:
-        content, bundle = Path(name) / "content", Path(name) / "bundle"
+        content = Path(name) / "content"
         content.mkdir()
         (content / "rootfs.img").write_bytes(slot)
         (content / "manifest.raucm").write_text(manifest)
-        options = ["-noI", "-noD", "-noF", "-noX", "-quiet", "-no-progress"]
-        command = ["mksquashfs", str(content), str(bundle), *options]
-        subprocess.run(command, check=True, timeout=60, capture_output=True)
-        return bundle.read_bytes()
+        return squashed(content)
+
+
+def squashed(content: Path, *more: str) -> bytes:
+    """A bundle of whatever is in a folder; `more`: options of mksquashfs(1)."""
+    bundle = content.with_name("bundle")
+    options = ["-noI", "-noD", "-noF", "-noX", "-quiet", "-no-progress", *more]
+    command = ["mksquashfs", str(content), str(bundle), *options]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    return bundle.read_bytes()

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import struct
 import tarfile
 from pathlib import Path
@@ -154,6 +155,39 @@ def test_output_replaces_only_what_a_build_has_made(small: Path, tmp_path: Path)
     assert build(small, version="1.1.0", output=link).version == "1.1.0"
     assert (link.is_symlink(), release.load(out).version) == (True, "1.1.0")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".harness")] == []
+
+
+def _changed(folder: Path, kind: str) -> None:
+    """Have somebody work in a release folder."""
+    file = folder / ("release.json" if kind == "link to release.json" else "packages.txt")
+    mine = folder.parent / "mine.txt"
+    mine.write_bytes(file.read_bytes())
+    if kind == "content":
+        file.write_bytes(file.read_bytes()[:-1] + b"!")
+        return
+    file.unlink()
+    if kind.startswith("link"):
+        file.symlink_to(mine)
+    elif kind == "folder":
+        file.mkdir()
+        (file / "thesis.txt").write_text("mine")
+    elif kind == "FIFO":
+        os.mkfifo(file)
+
+
+def test_output_replaces_only_what_is_as_it_was_built(small: Path, tmp_path: Path) -> None:
+    """Names alone say little: a user's folder can have one of them, and files can be edited."""
+    made = build(small, version="1.0.0", output=tmp_path / "out")
+    for kind in ("content", "folder", "FIFO", "link", "link to release.json", "missing"):
+        out = tmp_path / kind / "out"
+        shutil.copytree(made.folder, out)
+        _changed(out, kind)
+        before = {path: path.lstat().st_ino for path in out.rglob("*")}
+        with pytest.raises(ConfigurationError, match="not a release as it was built") as refused:
+            build(small, version="1.0.0", output=out)
+        assert ("release.json" if "json" in kind else "packages.txt") in str(refused.value)
+        assert {path: path.lstat().st_ino for path in out.rglob("*")} == before
+    assert (tmp_path / "folder/out/packages.txt/thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("content", ["{}", "not JSON"])

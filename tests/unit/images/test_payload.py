@@ -13,6 +13,7 @@ from tests.unit.evidence.samples import ARTIFACT, make_release
 from tests.unit.images import bundles
 
 SLOT = b"slot" * 256
+LIMIT = 1 << 20
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -27,11 +28,14 @@ def digest(folder: Path) -> releases.Digest:
 
 
 def test_the_payload_of_an_artifact(tmp_path: Path) -> None:
-    assert mender.payload(written(tmp_path, bundles.mender(SLOT))) == digest(tmp_path)
-    assert rauc.payload(written(tmp_path, bundles.rauc(SLOT))) == digest(tmp_path)
+    assert mender.payload(written(tmp_path, bundles.mender(SLOT)), limit=len(SLOT)) == digest(
+        tmp_path
+    )
+    bundle = written(tmp_path, bundles.rauc(SLOT))
+    assert rauc.payload(bundle, limit=len(SLOT)) == digest(tmp_path)
     # Behind a bundle's squashfs are the hash tree and the signature.
     signed = bundles.rauc(SLOT) + b"signature" * 100
-    assert rauc.payload(written(tmp_path, signed)) == digest(tmp_path)
+    assert rauc.payload(written(tmp_path, signed), limit=len(SLOT)) == digest(tmp_path)
 
 
 TWO = bundles.tar({"data/0000.tar": bundles.tar({"a": SLOT, "b": SLOT})})
@@ -42,7 +46,7 @@ NONE = bundles.tar({"version": b"{}"})
 @pytest.mark.parametrize("content", [b"", b"noise", TWO, MORE, NONE, bundles.mender(SLOT)[:1500]])
 def test_no_artifact_of_mender(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ConfigurationError, match="not an Artifact with one payload"):
-        mender.payload(written(tmp_path, content))
+        mender.payload(written(tmp_path, content), limit=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +61,10 @@ def test_no_artifact_of_mender(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_no_bundle_of_rauc(tmp_path: Path, manifest: str) -> None:
-    with pytest.raises(ConfigurationError, match="its manifest"):
-        rauc.payload(written(tmp_path, bundles.rauc(SLOT, manifest)))
+    with pytest.raises(ConfigurationError, match=r"its manifest|: other\.img: No such file"):
+        rauc.payload(written(tmp_path, bundles.rauc(SLOT, manifest)), limit=LIMIT)
     with pytest.raises(ConfigurationError, match="unsquashfs"):
-        rauc.payload(written(tmp_path, b"noise"))
+        rauc.payload(written(tmp_path, b"noise"), limit=LIMIT)
 
 
 def test_a_release_whose_artifact_holds_another_slot_is_refused(tmp_path: Path) -> None:

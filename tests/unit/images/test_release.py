@@ -1,6 +1,7 @@
 """release.json: what is written is what is read; anything else is refused."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.images import release
 from harness.images.layout import Region
 from harness.images.release import Release
 from harness.plain import plain
+from tests.unit.bounds import bounded
 
 
 def _release(folder: Path) -> Release:
@@ -55,6 +57,14 @@ def test_verify_names_every_changed_file(tmp_path: Path) -> None:
         made.verify()
     assert "files.disk.img: content" in caught.value.details
     assert "files.update.raucb: missing" in caught.value.details
+
+
+def test_a_file_of_another_size_is_not_read(tmp_path: Path) -> None:
+    """It can be larger than any disk, and have no content at all."""
+    made = _release(tmp_path)
+    os.truncate(tmp_path / "disk.img", 8 << 40)
+    with bounded(), pytest.raises(ConfigurationError, match=r"files\.disk\.img: content is not"):
+        made.verify()
 
 
 def test_schema_is_checked(tmp_path: Path) -> None:
