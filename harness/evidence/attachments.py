@@ -71,7 +71,7 @@ def _refuse(error: OSError) -> None:
 
 def _require_readable(folder: Path, own: Iterable[str]) -> None:
     """Sizes cost nothing to read, and files can be larger than any disk."""
-    sizes = {name: (folder / name).stat().st_size for name in own if (folder / name).is_file()}
+    sizes = {name: (folder / name).stat().st_size for name in own if files.is_file(folder / name)}
     if sum(sizes.values()) > LARGEST:
         name = max(sizes, key=sizes.__getitem__)
         raise BrokenEvidenceError(
