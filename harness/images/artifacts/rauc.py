@@ -70,9 +70,9 @@ def payload(artifact: Path, *, limit: int) -> Digest:
 def _unpack(artifact: Path, member: str, folder: Path, *, limit: int) -> None:
     """Write one member of a bundle into a new folder. None of its bytes after `limit` are written:
     it can be larger than any disk."""
-    words = ["unsquashfs", "-no-progress", "-no-xattrs", "-dest", folder, artifact, member]
+    words = ["unsquashfs", "-no-progress", "-no-xattrs", "-dest"]
     done = process.run(
-        ["prlimit", f"--fsize={limit}", *words],
+        ["prlimit", f"--fsize={limit}", *words, folder, artifact, member],
         timeout=300,
         error=ConfigurationError,
         check=False,

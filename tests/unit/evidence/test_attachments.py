@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
@@ -29,7 +30,7 @@ def test_a_signed_file_that_has_grown(tmp_path: Path, size: int) -> None:
 
 def test_what_nobody_would_read_is_not_signed(tmp_path: Path) -> None:
     subject = make_release(tmp_path / "release")
-    told = {"board": "gateway-qemu", "lab": "labs/qemu.yaml", "tools": TOOLS}
+    told: dict[str, Any] = {"board": "gateway-qemu", "lab": "labs/qemu.yaml", "tools": TOOLS}
     run = EvidenceStore(tmp_path / "store").begin(subject, from_release=None, **told)
     run.add(record())
     for number in range(3):  # together
