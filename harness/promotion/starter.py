@@ -51,7 +51,7 @@ def init_repository(path: Path, starter: StarterPolicy, *, bare: bool = False) -
         commit = draft.commit("policy: start with empty rings\n", author(git))
         git.ask("update-ref", "refs/heads/main", commit)
         kind = ["--bare"] if bare else []
-        git.ask("clone", "--quiet", "--template=", *kind, "--", git.folder, path.resolve())
+        git.ask("clone", "--quiet", *kind, "--", git.folder, path.resolve())
         Git(path).ask("remote", "remove", "origin")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
