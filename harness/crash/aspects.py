@@ -4,7 +4,7 @@ Two questions are too dear to be asked of every state that is booted: a second c
 follows a first one, and the way back from a probe that does not boot (`probe`). They are asked of
 as few states as show each *aspect* once: what the slots hold and each copy of the boot selection
 says, and which one counts; and the condition of journal and metadata (of which sort, not with which
-content), with which structures are otherwise than in the state whose boot was cut. Each apart in
+content), with each structure that is otherwise than in the state whose boot was cut. Each apart in
 the factory's first boot, where less is asked.
 """
 
@@ -82,5 +82,6 @@ def _aspects(
     factory = state.factory if isinstance(state, StateClass) else state.proof.factory
     return {
         (factory, state.slots, exploration.selection(picture)),
-        (factory, picture.condition, frozenset(names)),
+        (factory, picture.condition),
+        *((factory, picture.condition, name) for name in names),
     }
