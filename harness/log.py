@@ -5,9 +5,11 @@ installs a sink or two; without one, steps only go to Python's logging.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 Event = dict[str, Any]
 _sinks: list[Callable[[Event], None]] = []
 _lock = threading.Lock()
+_PATIENCE = 10.0  # seconds for a reader of events
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -80,8 +83,7 @@ def json_lines(path: Path) -> Iterator[None]:
     """
     with files.told(path):
         descriptor = os.open(path, _APPEND | os.O_NONBLOCK, 0o666)
-    os.set_blocking(descriptor, True)
-    with os.fdopen(descriptor, "wb", buffering=0) as stream:
+    try:
         taken = 0
 
         def write(record: Event) -> None:
@@ -90,7 +92,7 @@ def json_lines(path: Path) -> Iterator[None]:
                 return
             try:
                 with files.told(path):
-                    stream.write((json.dumps(record, default=str) + "\n").encode())
+                    _write(descriptor, (json.dumps(record, default=str) + "\n").encode())
                 taken += 1
             except HarnessError as error:
                 if not taken:
@@ -100,3 +102,15 @@ def json_lines(path: Path) -> Iterator[None]:
 
         with sink(write):
             yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """All of it; TimeoutError when whoever reads it takes nothing for a while."""
+    while line:
+        try:
+            line = line[os.write(descriptor, line) :]
+        except BlockingIOError:
+            if not select.select([], [descriptor], [], _PATIENCE)[1]:
+                raise TimeoutError(errno.ETIMEDOUT, "its reader has stopped") from None

@@ -7,7 +7,7 @@ with its test reports. Records are on disk as they come; the run is signed when 
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,11 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     passes are worth nothing), KeyboardInterrupt. The records of such runs stay in their folder,
     unsigned.
     """
+    selection = replace(  # a link may lead elsewhere later
+        selection,
+        release=selection.release.resolve(),
+        from_release=selection.from_release.resolve(),
+    )
     _check(selection)
     releases = Releases(selection.release, selection.from_release)
     subject, before = releases.subjects
@@ -198,8 +203,8 @@ def _chosen(selection: Selection) -> list[str]:
 
 def _arguments(selection: Selection, folder: Path) -> list[str]:
     arguments = [str(SCENARIOS), *_chosen(selection), "--run-folder", str(folder)]
-    arguments += ["--release", str(selection.release.resolve())]
-    arguments += ["--from-release", str(selection.from_release.resolve())]
+    arguments += ["--release", str(selection.release)]
+    arguments += ["--from-release", str(selection.from_release)]
     arguments += ["--lab", str(selection.lab.resolve())]
     arguments += [word for board in selection.boards for word in ("--board", board)]
     arguments += ["-n", str(len(selection.boards)), *WORKERS]

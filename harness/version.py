@@ -2,6 +2,7 @@
 (deb-version(7)): 1.2.0~rc1 before 1.2.0 before 1.2.0-1 before 1.10.0.
 """
 
+import functools
 import re
 
 from harness import process
@@ -30,6 +31,7 @@ def is_same(version: str, other: str) -> bool:
     return _compared(version, "eq", other)
 
 
+@functools.lru_cache(maxsize=4096)
 def _compared(version: str, relation: str, other: str) -> bool:
     for each in (version, other):
         if told := problem(each):

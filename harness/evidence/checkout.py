@@ -7,7 +7,7 @@ are marked as unchanged, excludes of one's own, or `GIT_DIR` as git sets it for 
 import os
 import stat
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness import process
 from harness.errors import HarnessError
@@ -37,9 +37,15 @@ def is_dirty(root: Path) -> bool | None:
         return None
     others = [name for name in f"{more}\0{hidden}".split("\0") if name]
     wanted = [line.split("\t", 1) for line in listed.split("\0") if line]
-    if any("__pycache__/" not in name for name in others):
+    if not all(map(_is_compiled, others)):
         return True
     return _differs(root, [(path, *told.split()[::2]) for told, path in wanted])
+
+
+def _is_compiled(name: str) -> bool:
+    """Whether Python has left it there."""
+    path = PurePosixPath(name)
+    return path.parent.name == "__pycache__" and path.suffix == ".pyc"
 
 
 def _differs(root: Path, wanted: list[tuple[str, ...]]) -> bool | None:

@@ -1,5 +1,6 @@
 """The pages a person reads after a run: plain HTML files, nothing loaded from anywhere else."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.store import Stored
 from harness.evidence.table import run_path, scenarios_of, shown_verdict, summary_line
+from harness.plain import plain
 
 MATRIX_FILE = "matrix.html"
 
@@ -90,6 +92,7 @@ def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.evidence", "."),
         autoescape=True,
+        finalize=_in_page,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -98,16 +101,30 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _timeline(record: Record) -> list[_Mark]:
-    marks = sorted(record.timeline, key=lambda mark: float(mark["seconds"]))
-    end = max([record.seconds, *(float(mark["seconds"]) for mark in marks)], default=0) or 1.0
+    marks = sorted(record.timeline, key=_seconds)
+    end = max([record.seconds, *map(_seconds, marks)], default=0) or 1.0
     return [_placed(mark, end) for mark in marks]
+
+
+def _in_page(value: object) -> object:
+    """Texts of records without what steers a terminal, or turns the direction of a line."""
+    return plain(value) if type(value) is str else value
+
+
+def _seconds(mark: dict[str, Any]) -> float:
+    """When something was; a number that is none, or too large for one, is the beginning."""
+    try:
+        found = float(mark["seconds"])
+    except OverflowError:
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def _placed(mark: dict[str, Any], end: float) -> _Mark:
     event = str(mark["event"])
     words = event.replace(":", " ").replace("[", " ").split()
     rest = {key: value for key, value in mark.items() if key not in ("seconds", "event")}
-    seconds = float(mark["seconds"])
+    seconds = _seconds(mark)
     return _Mark(
         x=round(10 + 980 * seconds / end, 1),
         seconds=seconds,

@@ -33,6 +33,7 @@ from harness.evidence.record import Record
 from harness.evidence.subject import Subject
 
 _NEWEST_RUNS = 50
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +221,17 @@ def _ended(folder: Path) -> bool:
     return (folder / ENVELOPE_FILE).exists() or (stated and not begun)
 
 
-def _told_by(folder: Path, keys: Sequence[Key]) -> Iterator[Stored | Unsigned | Unusable]:
+def _told_by(folder: Path, keys: Sequence[Key]) -> list[Stored | Unsigned | Unusable]:
+    """What a run comes to. One that is being written may change while it is looked at: what cannot
+    be used is looked at again."""
+    for _ in range(_LOOKS):
+        told = list(_seen_in(folder, keys))
+        if not any(isinstance(each, Unusable) for each in told):
+            break
+    return told
+
+
+def _seen_in(folder: Path, keys: Sequence[Key]) -> Iterator[Stored | Unsigned | Unusable]:
     """What a run comes to; a stranger's is unusable, and its records are unsigned ones."""
     try:
         if not _ended(folder):
@@ -288,26 +299,42 @@ def _half_written(file: Path) -> bool:
     return False
 
 
-def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned | Unusable]:
+def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned]:
     """What a run about another version or machine says of the slot or the artifact of `subject`:
-    release.json can be given another version, what a device gets stays what it was."""
-    wanted = [sha.encode() for sha in (subject.digests.slot, subject.digests.artifact)]
-    for name in (STATEMENT_FILE, HEADER_FILE):
-        file = folder / name
-        if not files.is_file(file):
-            continue
+    release.json can be given another version, what a device gets stays what it was. One that
+    cannot be read has nothing to say here: nobody knows whether it is about that at all."""
+    wanted = {subject.digests.slot, subject.digests.artifact}
+    for told in (_sealed, _stated, _begun):
         try:
-            content = _read(file)
-            if not any(sha in content for sha in wanted):
-                continue
-            if name == HEADER_FILE:
-                run = Run.load(folder)
-                yield _unsigned(run.header, run.records, "of another version")
-            else:
-                evidence = Evidence.from_bytes(content, what=str(file))
-                yield _unsigned(evidence.header, evidence.records, "of another version")
-        except HarnessError as error:
-            yield Unusable(folder=folder, error=error)
+            about, header, records = told(folder)
+        except HarnessError:
+            continue
+        if wanted & {about.digests.slot, about.digests.artifact}:
+            yield _unsigned(header, records, "of another version")
+        return
+
+
+_Said = tuple[Subject, RunHeader, Sequence[Record]]
+
+
+def _sealed(folder: Path) -> _Said:
+    file = folder / ENVELOPE_FILE
+    payload = signing.opened(_read(file), what=str(file)).payload
+    return _said(Evidence.from_bytes(payload, what=str(file)))
+
+
+def _stated(folder: Path) -> _Said:
+    file = folder / STATEMENT_FILE
+    return _said(Evidence.from_bytes(_read(file), what=str(file)))
+
+
+def _said(evidence: Evidence) -> _Said:
+    return evidence.subject, evidence.header, evidence.records
+
+
+def _begun(folder: Path) -> _Said:
+    run = Run.load(folder)
+    return run.header.subject, run.header, run.records
 
 
 def load(folder: Path, keys: Sequence[Key]) -> Stored:

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import ConfigurationError, PromotionError
@@ -81,10 +81,21 @@ class Draft:
         words = ["--full-history", "-m", "--root", "--format=", "--raw", "--no-abbrev"]
         lines = self.git.ask("log", *words, "--no-renames", self.base, "--", path).splitlines()
         found = [line.split()[3] for line in lines if line.split()[1] in _FILES]
-        for sha in found:
-            if sha not in self._texts:
-                self._texts[sha] = self.git.ask("cat-file", "blob", sha)
+        self._texts |= self._contents(dict.fromkeys(sha for sha in found if sha not in self._texts))
         return [self._texts[sha] for sha in dict.fromkeys(found)]
+
+    def _contents(self, ids: Iterable[str]) -> dict[str, str]:
+        """The text of each content, in the order of their ids."""
+        wanted = list(ids)
+        told = self.git.ask("cat-file", "--batch", stdin="".join(f"{sha}\n" for sha in wanted))
+        if "\ufffd" in told:  # lengths are of bytes, and these are no longer what they were
+            return {sha: self.git.ask("cat-file", "blob", sha) for sha in wanted}
+        rest, found = told.encode(), {}
+        for sha in wanted:
+            header, _, rest = rest.partition(b"\n")
+            size = int(header.split()[2])
+            found[sha], rest = rest[:size].decode(), rest[size + 1 :]
+        return found
 
     def write(self, path: str, content: bytes) -> None:
         """Have the next commit take a file."""
@@ -123,6 +134,11 @@ class Repository:
         done = self._fetch()
         if done.returncode:
             raise failure(f"cannot fetch from {self.url}", done)
+        if self._git.attempt("rev-parse", "--verify", "--quiet", "FETCH_HEAD").returncode:
+            raise PromotionError(
+                f"{self.url}: gives no history: it is a shallow clone",
+                hint="git fetch --unshallow there, or name the repository that it was made from",
+            )
         self._draft.start(self._tip())
 
     def read(self, path: str) -> str | None:

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Sequence
 Setting = tuple[str, str]
 
 # git-config(1): servers, and how to be known to them; folders of others that may be used.
-_LET_IN = re.compile(r"(credential|http|url|protocol|ssh|safe)\..*|core\.sshcommand", re.DOTALL)
+_LET_IN = re.compile(
+    r"(credential|http|url|protocol|ssh|safe)\..*|core\.(sshcommand|autocrlf|eol)", re.DOTALL
+)
 _FILTER = re.compile(r"(filter\..*)\.[a-z]+", re.DOTALL)
 _OWN = (
     ("core.hooksPath", os.devnull),
     ("core.fsmonitor", "false"),
     ("core.alternateRefsCommand", "true"),  # the program that does nothing
     ("core.quotePath", "false"),
+    ("safe.bareRepository", "all"),  # ours is one, and named by nobody else
     ("i18n.commitEncoding", "utf-8"),
     ("protocol.ext.allow", "never"),  # a URL that is a program, which url.*.insteadOf may name
 )

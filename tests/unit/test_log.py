@@ -66,6 +66,20 @@ def test_events_that_nobody_takes_any_more_change_no_outcome(
     assert f"{file}: Broken pipe: no more events are kept" in caplog.text
 
 
+def test_a_reader_that_stops_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "_PATIENCE", 0.1)
+    file = tmp_path / "events"
+    os.mkfifo(file)
+    reading = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    with log.json_lines(file):
+        for _ in range(40):
+            log.emit("more", text="x" * 4096)
+    os.close(reading)
+    assert f"{file}: its reader has stopped: no more events are kept" in caplog.text
+
+
 def shown(*, terminal: bool) -> str:
     """What a person sees of two steps, one of which fails."""
     stream = io.StringIO()

@@ -80,6 +80,15 @@ def _ignored(root: Path) -> None:
     (root / "harness/build/conftest.py").write_text("more\n")
 
 
+def _like_compiled(root: Path) -> None:
+    (root / "harness/x__pycache__").mkdir()
+    (root / "harness/x__pycache__/conftest.py").write_text("more\n")
+
+
+def _beside_compiled(root: Path) -> None:
+    (root / "harness/__pycache__/mine.yaml").write_text("more\n")
+
+
 def _linked(root: Path) -> None:
     (root / "link").unlink()
     (root / "link").symlink_to("labs")
@@ -97,6 +106,8 @@ CHANGES = {
     "excludes": _excluded,
     "filtered": _filtered,
     "ignored": _ignored,
+    "like-compiled": _like_compiled,
+    "beside-compiled": _beside_compiled,
 }
 
 

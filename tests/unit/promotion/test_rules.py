@@ -233,6 +233,40 @@ def test_a_failure_is_not_forgiven_under_another_version(bench: Bench) -> None:
     assert bench.promote(bench.folder / "other").commit
 
 
+@pytest.mark.parametrize("lost", ["evidence.json", "digests"])
+def test_a_failure_under_another_version_is_what_was_signed(bench: Bench, lost: str) -> None:
+    """Whatever has been made of the statement beside the envelope."""
+    release = bench.good()
+    folder = bench.test(release, [record("update", Verdict.BRICKED)]).folder
+    again = bench.folder / "again"
+    shutil.copytree(release, again)
+    file = again / "release.json"
+    file.write_text(file.read_text().replace('"1.1.0"', '"1.1.1"'))
+    bench.test(again, [record(name) for name in ALL])
+    stated = folder / "evidence.json"
+    if lost == "digests":
+        slot = Subject.of(load(release)).digests.slot
+        stated.write_text(stated.read_text().replace(slot, "0" * 64))
+    else:
+        stated.unlink()
+    assert "failed: update: bricked" in refusal(bench, again)
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "run.json"])
+def test_a_damaged_run_of_another_version_is_in_nobody_s_way(bench: Bench, name: str) -> None:
+    """Of the next version, from this one: its digests stand there, too."""
+    release = bench.good("1.1.0")
+    following = bench.release("1.2.0")
+    held = Subject.of(load(release))
+    if name == "evidence.json":
+        folder = bench.test(following, [record("update")], old=held).folder
+        (folder / "evidence.dsse.json").unlink()
+        (folder / name).write_bytes((folder / name).read_bytes()[:-100])
+    else:
+        shutil.rmtree(bench.begin(following) / "records")
+    assert bench.promote(release).commit
+
+
 def test_a_start_is_more_than_a_name(bench: Bench) -> None:
     """Of another machine, or with other content than a ring has had under that version."""
     first = bench.good("0.8.0")

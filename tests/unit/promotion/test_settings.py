@@ -203,3 +203,19 @@ def test_an_empty_text_names_no_repository(
     with pytest.raises(ConfigurationError, match="--repo: is empty"):
         promote(release, ring="canary", repo=repo, store=bench.store)
     assert bench.commits() == 2
+
+
+def test_a_bare_repository_may_be_asked_to_be_named(bench: Bench) -> None:
+    """safe.bareRepository (git-config(1)): the private clone is one, whatever is set."""
+    global_config(bench, "[safe]\n\tbareRepository = explicit\n")
+    assert bench.promote(bench.good()).commit
+
+
+def test_a_shallow_repository_has_no_history(bench: Bench) -> None:
+    bench.promote(bench.good("1.0.0"))
+    shallow = bench.folder / "shallow.git"
+    whole = bench.repository.as_uri()
+    git(bench.folder, "clone", "--quiet", "--bare", "--depth=1", whole, str(shallow))
+    bench.repository = shallow
+    with pytest.raises(PromotionError, match="it is a shallow clone"):
+        bench.promote(bench.good("1.1.0"))
