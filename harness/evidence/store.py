@@ -223,10 +223,11 @@ def _ended(folder: Path) -> bool:
 
 def _told_by(folder: Path, keys: Sequence[Key]) -> list[Stored | Unsigned | Unusable]:
     """What a run comes to. One that is being written may change while it is looked at: what cannot
-    be used is looked at again."""
+    be used is looked at again, but for a stranger's, which is whole."""
     for _ in range(_LOOKS):
         told = list(_seen_in(folder, keys))
-        if not any(isinstance(each, Unusable) for each in told):
+        unusable = [each for each in told if isinstance(each, Unusable)]
+        if all(isinstance(each.error, signing.UntrustedEvidenceError) for each in unusable):
             break
     return told
 

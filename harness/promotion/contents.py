@@ -61,15 +61,12 @@ class Contents:
 
     def _other_contents(self, subject: Subject) -> Iterator[str]:
         """A line for each ring that has, or once had, another content of that version."""
-        same = {subject.version: True}
         for ring in Ring:
             for state in (self.rings[ring], *self.earlier.get(ring, [])):
                 there = state.machines.get(subject.machine)
                 if there is None or there.digests == subject.digests:
                     continue
-                if there.version not in same:
-                    same[there.version] = version.is_same(there.version, subject.version)
-                if same[there.version]:
+                if version.is_same(there.version, subject.version):
                     has = "has" if state is self.rings[ring] else "had"
                     what = f"ring {ring} {has} another {subject.machine} {there.version}"
                     yield f"{what} with different content: give yours a new version"
