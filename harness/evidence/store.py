@@ -307,15 +307,16 @@ def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned]:
     wanted = {subject.digests.slot, subject.digests.artifact}
     for told in (_sealed, _stated, _begun):
         try:
-            about, header, records = told(folder)
+            header, records = told(folder)
         except HarnessError:
             continue
-        if wanted & {about.digests.slot, about.digests.artifact}:
+        about = header.subject.digests
+        if wanted & {about.slot, about.artifact}:
             yield _unsigned(header, records, "of another version")
         return
 
 
-_Said = tuple[Subject, RunHeader, Sequence[Record]]
+_Said = tuple[RunHeader, Sequence[Record]]
 
 
 def _sealed(folder: Path) -> _Said:
@@ -330,12 +331,12 @@ def _stated(folder: Path) -> _Said:
 
 
 def _said(evidence: Evidence) -> _Said:
-    return evidence.subject, evidence.header, evidence.records
+    return evidence.header, evidence.records
 
 
 def _begun(folder: Path) -> _Said:
     run = Run.load(folder)
-    return run.header.subject, run.header, run.records
+    return run.header, run.records
 
 
 def load(folder: Path, keys: Sequence[Key]) -> Stored:

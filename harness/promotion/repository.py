@@ -11,7 +11,7 @@ import shlex
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import ConfigurationError, PromotionError
@@ -81,12 +81,13 @@ class Draft:
         words = ["--full-history", "-m", "--root", "--format=", "--raw", "--no-abbrev"]
         lines = self.git.ask("log", *words, "--no-renames", self.base, "--", path).splitlines()
         found = [line.split()[3] for line in lines if line.split()[1] in _FILES]
-        self._texts |= self._contents(dict.fromkeys(sha for sha in found if sha not in self._texts))
-        return [self._texts[sha] for sha in dict.fromkeys(found)]
+        ids = list(dict.fromkeys(found))
+        if wanted := [sha for sha in ids if sha not in self._texts]:
+            self._texts |= self._contents(wanted)
+        return [self._texts[sha] for sha in ids]
 
-    def _contents(self, ids: Iterable[str]) -> dict[str, str]:
-        """The text of each content, in the order of their ids."""
-        wanted = list(ids)
+    def _contents(self, wanted: Sequence[str]) -> dict[str, str]:
+        """The text of each content, by its id."""
         told = self.git.ask("cat-file", "--batch", stdin="".join(f"{sha}\n" for sha in wanted))
         if "\ufffd" in told:  # lengths are of bytes, and these are no longer what they were
             return {sha: self.git.ask("cat-file", "blob", sha) for sha in wanted}
