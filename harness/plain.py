@@ -26,9 +26,14 @@ _SCP = re.compile(
     r"(?<![\w./@:+-])[\w.+-]{1,256}+:(?!/)(?:[^\s@]{0,4096}+@){1,16}(?=[\w.-]{1,255}+[:/]|\[)"
 )
 _QUERY = re.compile(
-    r"(?i)([?&;#][\w.%\[\]-]{0,64}"
-    r"(?:token|passw|passphrase|pwd|key|secret|auth|credential|signature|jwt)[\w.%\[\]-]{0,64}=)"
+    r"(?i)([?&;#](?:pat|[\w.%\[\]-]{0,64}"
+    r"(?:token|passw|passphrase|pwd|key|secret|auth|credential|signature|jwt)[\w.%\[\]-]{0,64})=)"
     r"[^\s&;#'\"]+"
+)
+# Headers, as git and curl tell them when they are asked for all that they send.
+_HEADER = re.compile(
+    r"(?i)\b(authorization:\s{0,16}(?:basic|bearer|token|digest|negotiate)\s{1,16}"
+    r"|(?:private|job|deploy|auth|access)-token:\s{0,16})[^\s'\"]+"
 )
 # Controls (C0 without tab and newline, DEL, C1: ESC and CSI among them), line and paragraph
 # separators, and what turns the direction of writing, so that a text looks like another one.
@@ -51,7 +56,7 @@ def without_credentials(text: str) -> str:
     """The text with what stands before the `@` of each URL taken out, and secrets in its query."""
     text = _USERINFO.sub(r"\1***@", text)
     text = _SCP.sub("***@", _CUT_SHORT.sub(r"\1***", text))
-    return _QUERY.sub(r"\1***", text)
+    return _HEADER.sub(r"\1***", _QUERY.sub(r"\1***", text))
 
 
 def plain_data(value: Any) -> Any:

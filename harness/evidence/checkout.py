@@ -22,10 +22,10 @@ def commit(root: Path) -> str | None:
     return told and told.strip()
 
 
-def is_dirty(root: Path) -> bool | None:
-    """Whether the files of a checkout are not those of its commit, or there are more; None when
-    nobody can say. What the commit's own .gitignore leaves out does not count, but for code,
-    recipes and lab files."""
+def changed(root: Path) -> tuple[str, ...] | None:
+    """The files of a checkout that are not those of its commit, and those that are more, by name;
+    None when nobody can say. What the commit's own .gitignore leaves out does not count, but for
+    code, recipes and lab files."""
     listed = _git(root, "ls-tree", "-r", "-z", "HEAD")
     with tempfile.TemporaryDirectory() as place:
         index = f"GIT_INDEX_FILE={place}/index"  # a fresh one, in which nothing is marked
@@ -35,11 +35,12 @@ def is_dirty(root: Path) -> bool | None:
         hidden = _git(root, *words, "--", *_CODE, env=index)
     if listed is None or more is None or hidden is None:
         return None
-    others = [name for name in f"{more}\0{hidden}".split("\0") if name]
+    others = {name for name in f"{more}\0{hidden}".split("\0") if name}
     wanted = [line.split("\t", 1) for line in listed.split("\0") if line]
-    if not all(map(_is_compiled, others)):
-        return True
-    return _differs(root, [(path, *told.split()[::2]) for told, path in wanted])
+    different = _different(root, [(path, *told.split()[::2]) for told, path in wanted])
+    if different is None:
+        return None
+    return tuple(sorted({*different, *(name for name in others if not _is_compiled(name))}))
 
 
 def _is_compiled(name: str) -> bool:
@@ -48,23 +49,43 @@ def _is_compiled(name: str) -> bool:
     return path.parent.name == "__pycache__" and path.suffix == ".pyc"
 
 
-def _differs(root: Path, wanted: list[tuple[str, ...]]) -> bool | None:
-    """Whether any file (its path, mode and id) is another one."""
-    ids = []
+def _different(root: Path, wanted: list[tuple[str, ...]]) -> set[str] | None:
+    """Those of the files (path, mode and id) that are other ones, or are not there."""
+    different, ids = set(), {}
     for path, mode, sha in wanted:
-        file = root / path
-        try:
-            seen = file.lstat().st_mode
-            if mode == "120000" and _git(root, "cat-file", "blob", sha) == str(file.readlink()):
-                continue
-        except OSError:
-            return True
-        if not stat.S_ISREG(seen) or bool(seen & stat.S_IXUSR) != (mode == "100755"):
-            return True
-        ids.append((path, sha))
-    names = "".join(f"{path}\n" for path, _ in ids)
+        if mode == "120000":
+            if _git(root, "cat-file", "blob", sha) != _target(root / path):
+                different.add(path)
+        elif _mode(root / path) != mode:
+            different.add(path)
+        else:
+            ids[path] = sha
+    names = "".join(f"{path}\n" for path in ids)
     hashed = _git(root, "hash-object", "--no-filters", "--stdin-paths", stdin=names)
-    return None if hashed is None else hashed.split() != [sha for _, sha in ids]
+    if hashed is None:
+        return None
+    found = hashed.split()
+    return different | {
+        path for (path, sha), now in zip(ids.items(), found, strict=True) if sha != now
+    }
+
+
+def _mode(file: Path) -> str:
+    """What git calls the mode of a file; empty for what is none."""
+    try:
+        seen = file.lstat().st_mode
+    except OSError:
+        return ""
+    if not stat.S_ISREG(seen):
+        return ""
+    return "100755" if seen & stat.S_IXUSR else "100644"
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
 
 
 def _git(root: Path, *words: str, env: str = "", stdin: str = "") -> str | None:

@@ -1,6 +1,7 @@
 """Versions of everything that had a part in a run: evidence names its instruments."""
 
 import importlib.metadata
+import logging
 import platform
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import harness
 from harness import process
 from harness.errors import HarnessError
 from harness.evidence import checkout
+from harness.plain import one_line
 
 # Program -> how it tells its version; the first line of what it prints is kept.
 _PROGRAMS = {
@@ -25,6 +27,9 @@ _PROGRAMS = {
 }
 _PACKAGES = ("labgrid", "pytest", "paramiko", "pexpect", "qemu.qmp", "securesystemslib")
 _SECONDS = 20
+_NAMED = 5  # changed files that are told by name
+
+logger = logging.getLogger(__name__)
 
 
 def tool_versions() -> dict[str, JsonValue]:
@@ -51,7 +56,12 @@ def _harness() -> JsonValue:
     told: dict[str, JsonValue] = {"version": own_version(), "commit": None, "dirty": None}
     if (root / ".git").exists():
         told["commit"] = checkout.commit(root)
-        told["dirty"] = checkout.is_dirty(root)
+        changed = checkout.changed(root)
+        told["dirty"] = None if changed is None else bool(changed)
+        if changed:
+            more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+            names = one_line(", ".join(changed[:_NAMED]))
+            logger.warning("the harness is not the one of its commit: %s%s", names, more)
     return told
 
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 Setting = tuple[str, str]
 
 # git-config(1): servers, and how to be known to them; folders of others that may be used.
-_LET_IN = re.compile(
-    r"(credential|http|url|protocol|ssh|safe)\..*|core\.(sshcommand|autocrlf|eol)", re.DOTALL
-)
+_LET_IN = re.compile(r"(credential|http|url|protocol|ssh|safe)\..*|core\.sshcommand", re.DOTALL)
+_LINE_ENDS = ("core.autocrlf", "core.eol")  # of files in a checkout
 _FILTER = re.compile(r"(filter\..*)\.[a-z]+", re.DOTALL)
 _OWN = (
     ("core.hooksPath", os.devnull),
@@ -53,9 +52,11 @@ def environment(settings: Sequence[Setting]) -> dict[str, str]:
 def receiving(theirs: Iterable[Setting]) -> dict[str, str]:
     """Variables for git-receive-pack(1) in a checkout: its work tree is to be updated with its
     branch, if it is clean. Its hooks are a server's, and run."""
+    theirs = list(theirs)
+    ends = [each for each in theirs if each[0] in _LINE_ENDS]
     ours = [each for each in _OWN if each[0] != "core.hooksPath"]
     asked = [("receive.denyCurrentBranch", "updateInstead")]
-    return environment([*_without_filters(theirs), *ours, *asked])
+    return environment([*ends, *_without_filters(theirs), *ours, *asked])
 
 
 def _without_filters(theirs: Iterable[Setting]) -> list[Setting]:

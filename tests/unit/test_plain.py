@@ -50,6 +50,7 @@ def test_a_password_that_nobody_encoded(secret: str, around: str) -> None:
         "power-cut[write:50%/some:7] at 12:30:05 by ada@example.com: done",
         "nbd://127.0.0.1:10809, https://host: no such host",
         "/srv/x:y@z:/r.git",
+        "authorization: failed, token: none, a keyed-token of https://host/r.git?path=x",
     ],
 )
 def test_what_is_no_secret_stays_readable(text: str) -> None:
@@ -75,6 +76,10 @@ def test_what_is_no_secret_stays_readable(text: str) -> None:
             "https://h/r?X-Amz-Signature=***;api_key=***",
         ),
         ("https://h/r#id_token=TOKEN", "https://h/r#id_token=***"),
+        ("https://h/r?pat=TOKEN&path=x", "https://h/r?pat=***&path=x"),
+        ("> Authorization: Bearer TOKEN", "> Authorization: Bearer ***"),
+        ("proxy-authorization:basic TOKEN==", "proxy-authorization:basic ***"),
+        ("'PRIVATE-TOKEN: TOKEN' sent", "'PRIVATE-TOKEN: ***' sent"),
     ],
 )
 def test_secrets_elsewhere(text: str, expected: str) -> None:

@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_clean_checkout(root: Path) -> None:
-    assert checkout.is_dirty(root) is False
+    assert checkout.changed(root) == ()
     assert checkout.commit(root) == git(root, "rev-parse", "HEAD")
 
 
@@ -89,32 +89,40 @@ def _beside_compiled(root: Path) -> None:
     (root / "harness/__pycache__/mine.yaml").write_text("more\n")
 
 
+def _folder(root: Path) -> None:
+    (root / "run").unlink()
+    (root / "run").mkdir()
+
+
 def _linked(root: Path) -> None:
     (root / "link").unlink()
     (root / "link").symlink_to("labs")
 
 
-CHANGES = {
-    "changed": _changed,
-    "gone": lambda root: (root / "run").unlink(),
-    "more": lambda root: (root / "conftest.py").write_text("more\n"),
-    "mode": lambda root: (root / "run").chmod(0o644),
-    "linked": _linked,
-    "assumed": _marked("--assume-unchanged"),
-    "skipped": _marked("--skip-worktree"),
-    "unshown": _set("status.showUntrackedFiles", "no"),
-    "excludes": _excluded,
-    "filtered": _filtered,
-    "ignored": _ignored,
-    "like-compiled": _like_compiled,
-    "beside-compiled": _beside_compiled,
+RUNNER = "harness/runner.py"
+CHANGES = {  # what is done, and the file that must be named
+    "changed": (_changed, RUNNER),
+    "gone": (lambda root: (root / "run").unlink(), "run"),
+    "more": (lambda root: (root / "conftest.py").write_text("more\n"), "conftest.py"),
+    "mode": (lambda root: (root / "run").chmod(0o644), "run"),
+    "linked": (_linked, "link"),
+    "assumed": (_marked("--assume-unchanged"), RUNNER),
+    "skipped": (_marked("--skip-worktree"), RUNNER),
+    "unshown": (_set("status.showUntrackedFiles", "no"), "labs/mine.yaml"),
+    "excludes": (_excluded, "labs/mine.yaml"),
+    "filtered": (_filtered, RUNNER),
+    "ignored": (_ignored, "harness/build/conftest.py"),
+    "like-compiled": (_like_compiled, "harness/x__pycache__/conftest.py"),
+    "beside-compiled": (_beside_compiled, "harness/__pycache__/mine.yaml"),
+    "a folder in its place": (_folder, "run"),
+    "line ends": (lambda root: (root / RUNNER).write_text(f"{RUNNER}\r\n"), RUNNER),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_checkout_with_changes(root: Path, change: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(("change", "name"), CHANGES.values(), ids=CHANGES)
+def test_a_checkout_with_changes(root: Path, change: Callable[[Path], object], name: str) -> None:
     change(root)
-    assert checkout.is_dirty(root) is True
+    assert checkout.changed(root) == (name,)
 
 
 def test_variables_of_a_hook_lead_nowhere(
@@ -128,8 +136,8 @@ def test_variables_of_a_hook_lead_nowhere(
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     assert checkout.commit(root) == here
     _changed(root)
-    assert checkout.is_dirty(root) is True
+    assert checkout.changed(root) == (RUNNER,)
 
 
 def test_where_nobody_can_say(tmp_path: Path) -> None:
-    assert (checkout.commit(tmp_path), checkout.is_dirty(tmp_path)) == (None, None)
+    assert (checkout.commit(tmp_path), checkout.changed(tmp_path)) == (None, None)

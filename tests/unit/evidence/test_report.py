@@ -1,5 +1,7 @@
+import dataclasses
 import html.parser
 import io
+import re
 from pathlib import Path
 
 import rich.console
@@ -147,3 +149,19 @@ MATRIX = """
 legacy-gateway: 2 passed, 0 failed, 0 lab errors
 rpi4: 1 passed, 1 failed, 1 lab errors
 """  # noqa: E501
+
+
+def test_numbers_and_texts_of_others_are_shown_as_far_as_they_go(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    """When it was may be any number; what it was may steer a terminal that shows the page."""
+    odd = (1.0, 10**400, float("nan"), float("inf"), -1e300)
+    marks = tuple(
+        {"seconds": seconds, "event": "\x1b[2Jboot \u202egnp", "why": "\x9b31m"} for seconds in odd
+    )
+    stored = finished_run(store, subject, [record()], signer)
+    shown = dataclasses.replace(stored.evidence, records=(record(timeline=marks),))
+    page = write_report(shown, stored.folder).read_text()
+    assert not set(page) & set("\x1b\x9b\u202e")
+    assert "\\x1b[2Jboot \\u202egnp" in page and "why \\x9b31m" in page
+    assert not re.search(r'"(nan|inf|-?\d{20,})', page)

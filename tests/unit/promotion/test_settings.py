@@ -219,3 +219,21 @@ def test_a_shallow_repository_has_no_history(bench: Bench) -> None:
     bench.repository = shallow
     with pytest.raises(PromotionError, match="it is a shallow clone"):
         bench.promote(bench.good("1.1.0"))
+
+
+@pytest.mark.parametrize("anybody_s", [True, False])
+def test_line_ends_are_the_checkout_s_and_not_the_commit_s(bench: Bench, anybody_s: bool) -> None:
+    release = bench.good()
+    if anybody_s:
+        global_config(bench, "[core]\nautocrlf = true\n")
+    checkout(bench)
+    git(bench.repository, "config", "core.autocrlf", "true")
+    (bench.repository / ".gitattributes").unlink()
+    commit(bench.repository, "no attributes")
+    if anybody_s:
+        git(bench.repository, "config", "--unset", "core.autocrlf")
+    bench.promote(release)
+    file = "rings/canary.yaml"
+    assert b"\r\n" in (bench.repository / file).read_bytes()
+    assert "\r" not in git(bench.repository, "cat-file", "blob", f"HEAD:{file}")
+    assert git(bench.repository, "status", "--porcelain") == ""
