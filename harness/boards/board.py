@@ -4,12 +4,13 @@ Scenarios, clients and faults only know these protocols. labgrid stands behind t
 (`harness.boards.lab` makes a `Board` from a labgrid environment file).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from harness.boards.medium.model import Cut, Loss, Trigger
+from harness.boards.medium.model import Cut, Failing, Loss, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,11 @@ class Board(Protocol):
     def harm(self, offset: int, length: int) -> None:
         """A storage fault: reads of that part fail until it is written; the board is off.
         LabError where the board's kind of medium cannot do that (an SD card under QEMU)."""
+
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+        """A storage fault: the medium fails so from now on, or from when `since` strikes, whether
+        the board is on or off; with no failing it is well again, as after `flash` and `restore`.
+        LabError where the board's kind of medium cannot do that."""
 
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.

@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from harness.boards import lab_file
 from harness.boards.board import CommandResult, SavedState
 from harness.boards.device import QemuDevice
 from harness.boards.lab_file import BoardOptions
-from harness.boards.medium.model import Cut, Loss, Trigger
+from harness.boards.medium.model import Cut, Failing, Loss, Trigger
 from harness.boards.qemu import HarnessQemuDriver
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
@@ -204,6 +204,10 @@ class QemuBoard:
     def harm(self, offset: int, length: int) -> None:
         """A range of the medium cannot be read until it is written."""
         self._device.medium.harm(offset, length)
+
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+        """The medium fails in these ways."""
+        self._device.medium.fail(failings, since=since)
 
     def save(self, name: str) -> SavedState:
         """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""

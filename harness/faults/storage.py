@@ -1,11 +1,14 @@
-"""Storage faults as data: what the medium lost by itself, while nobody looked."""
+"""Storage faults as data: what the medium lost by itself, while nobody looked, and how it fails."""
 
 import random
+import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from harness.boards.medium.model import Failing, Misdeed
 from harness.errors import ConfigurationError
 
 _SUPERBLOCK = 1024  # bytes, at that offset of the file system; its checksum is in the second half
@@ -37,6 +40,45 @@ class StorageFault:
         """Offset and length of what it zeroes in a range of the medium; all of a short one."""
         lost = min(self.length, length)
         return offset + length - lost, lost
+
+
+WHOLE = "medium"  # instead of a region: all of it
+_FAILS = re.compile(r"([a-z-]+)(?::(\d{1,4}(?:\.\d{1,3})?)s)?@([A-Za-z0-9-]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediumFault:
+    """The medium fails from now on; prints as `eio-write@slot-B`, `slow:0.5s@data`."""
+
+    what: Misdeed
+    where: str  # a region of the release's layout, or WHOLE
+    seconds: float = 0.0  # of a slow one, for each request
+
+    def __str__(self) -> str:
+        return f"{self.what}{f':{self.seconds:g}s' if self.seconds else ''}@{self.where}"
+
+    @classmethod
+    def parse(cls, text: str) -> "MediumFault":
+        """Read the printed form back; raises ValueError."""
+        match = _FAILS.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not a fault of a medium: KIND@REGION or slow:SECONDSs@REGION"
+            )
+        what, seconds, where = Misdeed(match[1]), float(match[2] or 0), match[3]
+        if (what is Misdeed.SLOW) != (seconds > 0):
+            raise ValueError(f"{text!r}: slow, and nothing else, has seconds")
+        if what is Misdeed.FORGOTTEN_FLUSH and where != WHOLE:
+            raise ValueError(f"{text!r}: a flush is of the whole medium: {what}@{WHOLE}")
+        return cls(what=what, where=where, seconds=seconds)
+
+    def failing(self, layout: Mapping[str, tuple[int, int]]) -> Failing:
+        """As a board's medium takes it; `layout` is the release's. Raises ConfigurationError."""
+        if self.where != WHOLE and self.where not in layout:
+            known = ", ".join((WHOLE, *layout))
+            raise ConfigurationError(f"{self}: there is no {self.where}", hint=f"there is {known}")
+        offset, length = (0, 0) if self.where == WHOLE else layout[self.where]
+        return Failing(what=self.what, offset=offset, length=length, seconds=self.seconds)
 
 
 class Harmed(Protocol):

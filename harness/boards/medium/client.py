@@ -20,13 +20,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from harness.boards.medium.control import decode_cut
-from harness.boards.medium.model import Cut, Loss, Model, Trigger
+from harness.boards.medium.model import Cut, Failing, Loss, Model, Trigger
 from harness.errors import LabError
 from harness.process import kill_group, start
 
@@ -201,6 +202,12 @@ class Medium:
         """A range is unreadable to the board until it is written; refused as `overwrite`, and
         under the model `sd`."""
         self._call("harm", offset=offset, length=length)
+
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+        """Requests of the board fare so from now on, or from when `since` strikes: until told
+        otherwise, flashed or restored. No failing: the medium is well again."""
+        told = [asdict(each) for each in failings]
+        self._call("fail", failings=told, since=asdict(since) if since else None)
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""

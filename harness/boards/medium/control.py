@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.boards.medium.model import Cut, Event, Loss, Stage, Trigger
+from harness.boards.medium.model import Cut, Event, Failing, Loss, Misdeed, Stage, Trigger
 from harness.boards.medium.store import Refused, Store
 
 Message = dict[str, Any]
@@ -26,6 +26,11 @@ def decode_trigger(message: Message) -> Trigger:
     """A trigger from the JSON form of its `asdict`."""
     stages = (Stage(**{**stage, "event": Event(stage["event"])}) for stage in message["stages"])
     return Trigger(stages=tuple(stages), before=message["before"])
+
+
+def decode_failing(message: Message) -> Failing:
+    """A failing from the JSON form of its `asdict`."""
+    return Failing(**{**message, "what": Misdeed(message["what"])})
 
 
 def decode_cut(message: Message) -> Cut:
@@ -63,6 +68,10 @@ class Control:
             "read_set": lambda m: Path(m["target"]).write_text(json.dumps(store.read_set())),
             "overwrite": lambda m: store.spoil(m["offset"], base64.b64decode(m["data"])),
             "harm": lambda m: store.harm(m["offset"], m["length"]),
+            "fail": lambda m: store.fail(
+                [decode_failing(each) for each in m["failings"]],
+                m["since"] and decode_trigger(m["since"]),
+            ),
             "save": lambda m: store.save(Path(m["folder"])),
             "restore": lambda m: store.restore(Path(m["folder"])),
             "close": lambda _: store.close(),

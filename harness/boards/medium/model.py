@@ -137,6 +137,33 @@ class Trigger:
     before: bool = False
 
 
+class Misdeed(StrEnum):
+    """What a medium that fails does with a request."""
+
+    READ_ERROR = "eio-read"  # a read is answered with an error
+    WRITE_ERROR = "eio-write"  # a write, too; what is there stays
+    FORGOTTEN_WRITE = "forget-write"  # a write is answered as done, and is not
+    FORGOTTEN_FLUSH = "forget-flush"  # a flush is answered as done, and is not
+    SLOW = "slow"  # a request takes so many seconds more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """One way in which a medium fails, in bytes [offset, offset + length); length 0: all of it."""
+
+    what: Misdeed
+    offset: int = 0
+    length: int = 0
+    seconds: float = 0.0  # of SLOW
+
+    def touched(self, what: Misdeed, offset: int, length: int) -> bool:
+        """Whether it is this one, and a request for that range meets it."""
+        if self.what is not what:
+            return False
+        end = self.offset + self.length
+        return not self.length or (offset < end and self.offset < offset + length)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """What a power cut did: the log position, and the fate of each unflushed write."""

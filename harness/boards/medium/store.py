@@ -9,15 +9,17 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.boards.medium import recorder
 from harness.boards.medium.content import Runs
 from harness.boards.medium.damage import Damage
 from harness.boards.medium.extents import Extents
+from harness.boards.medium.failing import Failings
 from harness.boards.medium.files import SECTOR
 from harness.boards.medium.log import Kind
-from harness.boards.medium.model import Cut, Loss, Model, Trigger
+from harness.boards.medium.model import Cut, Failing, Loss, Model, Trigger
 from harness.boards.medium.recorder import Recorder
 from harness.boards.medium.watch import Watch
 
@@ -55,6 +57,7 @@ class Store:
         self._watch: Watch | None = None
         self._recorder: Recorder | None = None
         self._damage = Damage()
+        self._failings = Failings()
         # Whoever finds this file knows that a server died with requests half done.
         self._serving = folder / "serving"
         self._problem = _UNFLASHED
@@ -88,6 +91,8 @@ class Store:
         if self._frozen_at is not None or era != self._era or medium is None:
             with self._change:
                 medium = self._admit(era)
+        self._failings.delay(offset, len(buffer))
+        self._failings.read(offset, len(buffer))
         self._damage.check(offset, len(buffer))
         medium.read_into(buffer, offset)
 
@@ -106,7 +111,9 @@ class Store:
     def flush(self, era: int) -> None:
         """All completed writes are stable."""
         with self._change:
-            self._admit(era).flush()
+            medium = self._admit(era)
+            if self._failings.flushed():
+                medium.flush()
 
     def _modify(
         self,
@@ -118,8 +125,12 @@ class Store:
         data: bytes | memoryview = b"",
         fua: bool,
     ) -> None:
+        self._failings.delay(offset, length)
         with self._change:
             medium = self._admit(era)
+            if not self._failings.written(offset, length):
+                return
+            fua = fua and self._failings.flushed()
             if offset % SECTOR or length % SECTOR or offset + length > medium.size:
                 raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
             watch = self._watch if kind is not Kind.TRIM else None
@@ -278,6 +289,14 @@ class Store:
             self._harmed(offset, length)
             self._damage.add(offset, length)
 
+    def fail(self, failings: Sequence[Failing], since: Trigger | None = None) -> None:
+        """A storage fault: requests of the board fare so from now on, or from when `since` strikes,
+        until told otherwise or flashed; also while a board is attached. ValueError for what the
+        board would not be told of."""
+        with self._change:
+            self._medium()
+            self._failings.set(failings, since, self._model)
+
     def _harmed(self, offset: int, length: int) -> Recorder:
         self._require_off()
         medium = self._medium()
@@ -363,6 +382,7 @@ class Store:
     def _open(self, medium: Recorder) -> None:
         self._recorder = medium
         self._damage = Damage()
+        self._failings = Failings()
         self._problem = ""
         self._serving.touch()
 

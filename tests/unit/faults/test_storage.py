@@ -2,8 +2,10 @@
 
 import pytest
 
+from harness.boards.medium.model import Failing, Misdeed
 from harness.crash.filesystem import FileSystem
-from harness.faults.storage import DataFault, StorageFault, Where
+from harness.errors import ConfigurationError
+from harness.faults.storage import DataFault, MediumFault, StorageFault, Where
 
 
 def test_printed_form_reads_back() -> None:
@@ -21,6 +23,42 @@ def test_anything_else_is_refused(text: str) -> None:
 def test_the_tail_of_a_range() -> None:
     assert StorageFault(length=32768).within(1 << 20, 65536) == ((1 << 20) + 32768, 32768)
     assert StorageFault(length=32768).within(512, 512) == (512, 512)
+
+
+LAYOUT = {"slot-B": (4096, 8192)}
+
+
+@pytest.mark.parametrize(
+    ("text", "failing"),
+    [
+        ("eio-write@slot-B", Failing(what=Misdeed.WRITE_ERROR, offset=4096, length=8192)),
+        ("forget-write@medium", Failing(what=Misdeed.FORGOTTEN_WRITE)),
+        ("forget-flush@medium", Failing(what=Misdeed.FORGOTTEN_FLUSH)),
+        ("slow:0.25s@medium", Failing(what=Misdeed.SLOW, seconds=0.25)),
+    ],
+)
+def test_a_medium_that_fails(text: str, failing: Failing) -> None:
+    fault = MediumFault.parse(text)
+    assert str(fault) == text
+    assert fault.failing(LAYOUT) == failing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "eio-write", "eio@slot-B", "slow@medium", "slow:0s@medium", "slow:1@medium"),
+        *("eio-read:1s@medium", "forget-flush@slot-B", "eio-write@slot-B x"),
+    ],
+)
+def test_what_no_medium_does(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a|slow|flush"):
+        MediumFault.parse(text)
+
+
+def test_a_region_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="there is no slot-C") as refused:
+        MediumFault.parse("eio-write@slot-C").failing(LAYOUT)
+    assert "medium, slot-B" in refused.value.hint
 
 
 SYSTEM = FileSystem(

@@ -1,0 +1,69 @@
+"""What a medium that fails does with requests, for as long as it fails.
+
+Reported of flash and disks: a range that cannot be read or written any more, a card that has become
+read-only and says so or does not, flushes that are answered and do nothing, requests that take
+seconds. Each request that touches a range is asked; `damage.py` has what a write mends.
+
+Standard library only: the nbdkit plugin imports this module in the system's Python.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from harness.boards.medium.model import Failing, Misdeed, Model, Trigger
+from harness.boards.medium.watch import Watch
+
+# QEMU's SD card answers a request that has failed as if it had not (hw/sd/sd.c).
+HIDDEN = (Misdeed.READ_ERROR, Misdeed.WRITE_ERROR)
+
+
+class Failings:
+    """The failings of one medium: from now on, or from when a trigger strikes."""
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._all: tuple[Failing, ...] = ()
+        self._since: Watch | None = None  # not yet
+        self._sleep = sleep
+
+    def set(self, failings: Sequence[Failing], since: Trigger | None, model: Model) -> None:
+        """Fail so, and in no other way; nothing at all: the medium is well again.
+
+        Raises ValueError for what the board would not be told of.
+        """
+        if model is Model.SD and (hidden := [each for each in failings if each.what in HIDDEN]):
+            raise ValueError(f"{hidden[0].what}: QEMU's SD card tells its guest of no failure")
+        self._all = tuple(failings)
+        self._since = Watch(since) if since else None
+
+    def delay(self, offset: int, length: int) -> None:
+        """A range is asked for: takes the time that it takes. Nothing else may be held up by it."""
+        for slow in self._touched(Misdeed.SLOW, offset, length):
+            self._sleep(slow.seconds)
+
+    def read(self, offset: int, length: int) -> None:
+        """A range is read: OSError (EIO) where that fails."""
+        self._refuse(Misdeed.READ_ERROR, offset, length)
+
+    def written(self, offset: int, length: int) -> bool:
+        """A range is to be written: OSError (EIO) where that fails, False where it is forgotten."""
+        self._refuse(Misdeed.WRITE_ERROR, offset, length)
+        kept = not any(self._touched(Misdeed.FORGOTTEN_WRITE, offset, length))
+        if self._since and self._since.written(offset, length):
+            self._since = None  # the request that strikes the trigger is the last good one
+        return kept
+
+    def flushed(self) -> bool:
+        """A flush: False where it is answered and does nothing."""
+        return not any(self._touched(Misdeed.FORGOTTEN_FLUSH, 0, 0))
+
+    def _refuse(self, what: Misdeed, offset: int, length: int) -> None:
+        if any(self._touched(what, offset, length)):
+            raise OSError(errno.EIO, f"{what}: {length} bytes at {offset}")
+
+    def _touched(self, what: Misdeed, offset: int, length: int) -> Iterable[Failing]:
+        return (
+            ()
+            if self._since
+            else (each for each in self._all if each.touched(what, offset, length))
+        )
