@@ -39,8 +39,9 @@ def parse(copy: bytes) -> BootSelection | None:
 
 
 def counting(copies: Copies) -> BootSelection | None:
-    """The copy that the bootloader will use: copy 1 is written first, so it is never older."""
-    return copies[0] or copies[1]
+    """The copy that the bootloader will use: the newer one, copy 1 where both are as new."""
+    whole = [copy for copy in copies if copy]
+    return max(whole, key=lambda copy: copy.generation, default=None)
 
 
 def redundant(copies: Copies) -> bool:

@@ -153,6 +153,21 @@ def test_an_update_client_that_cannot_commit_is_a_reason_to_go(
 
 
 @machines
+def test_a_rollback_that_cannot_be_written_is_left_to_the_bootloader(
+    tmp_path: Path, machine: str
+) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.healthy(1, "service x has failed")
+    for program in ("dd", "fw_setenv"):
+        if machine == "rpi4" or program == "dd":
+            find = 'case "$*" in *" seek="*) exit 1 ;; esac; exec /bin/dd "$@"'
+            device.board.program(program, f"#!/bin/sh\n{find if program == 'dd' else 'exit 1'}\n")
+    assert device.boot() == "gateway-health: slot B: not rolled back: service x has failed\n"
+    assert (device.selection.primary, device.selection.on_trial) == ("B", "B")
+    assert device.board.calls().endswith("systemctl reboot\n")
+
+
+@machines
 @pytest.mark.parametrize("code", [0, 1])
 def test_what_is_committed_never_reboots_itself(tmp_path: Path, machine: str, code: int) -> None:
     device = Device(tmp_path, machine, slot="A", trial=False)
@@ -196,3 +211,30 @@ def test_a_torn_copy_is_repaired(tmp_path: Path, machine: str) -> None:
     (tmp_path / "disk").write_bytes(disk)
     assert device.boot() == "gateway-health: slot A: ok\n"
     assert device.selection.primary == "A"
+
+
+GENERATOR = IMAGES / "common/overlay/usr/lib/systemd/system-generators/gateway-trial"
+
+
+@pytest.mark.parametrize(
+    ("words", "limited"),
+    [("gateway.trial=0", False), ("gateway.trial=1", True), ("gateway.slot=A", True)],
+)
+def test_only_a_version_on_trial_is_left_for_slowness(
+    tmp_path: Path, words: str, limited: bool
+) -> None:
+    """What an older bootloader does not say is taken for a trial, as it always was."""
+    board = LocalBoard(tmp_path)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cmdline").write_text(f"root=PARTUUID=1-02 {words} panic=5\n")
+    text = GENERATOR.read_text().replace("/proc/", f"{tmp_path}/proc/")
+    board.program("generator", text)
+    (tmp_path / "normal").mkdir()
+    assert board.run(f"generator {tmp_path}/normal", timeout=5).returncode == 0
+    found = {
+        str(file.relative_to(tmp_path / "normal")): file.read_text()
+        for file in (tmp_path / "normal").rglob("*.conf")
+    }
+    names = {"multi-user.target.d/trial.conf", "gateway-health.service.d/trial.conf"}
+    assert set(found) == (names if limited else set())
+    assert all("\nFailureAction=reboot\n" in t or "reboot-force" in t for t in found.values())

@@ -22,6 +22,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "disk"
         self._lock = folder / "lock"
+        self.path_variable = os.environ["PATH"]
         self.put(FIRST, environment_block())
         self.put(SECOND, environment_block())
 
@@ -42,6 +43,7 @@ class Disk:
                 "BOOT_SELECTION_DEVICE": str(self.path),
                 "BOOT_SELECTION_LOCK": str(self._lock),
                 "BOOT_SELECTION_BOOTED": booted,
+                "PATH": self.path_variable,
             },
         )
 
@@ -152,6 +154,57 @@ def test_copy_1_counts_when_the_copies_differ(disk: Disk) -> None:
     assert disk.run("get-primary").stdout == "B\n"
     disk.run("set-state", "B", "good")
     assert disk.get(FIRST) == disk.get(SECOND)
+
+
+def test_copy_2_counts_when_it_is_newer(disk: Disk) -> None:
+    disk.put(SECOND, environment_block(generation=2, order="B A", states=("good", "trial")))
+    assert disk.run("get-primary").stdout == "B\n"
+    disk.run("set-state", "B", "good")
+    assert disk.show()["gen_head"] == "00000003"
+    assert disk.get(FIRST) == disk.get(SECOND)
+
+
+@pytest.fixture
+def refusing(disk: Disk, tmp_path: Path) -> Callable[[int, str], None]:
+    """Makes the disk refuse a sector from now on: an error, or nothing and the old content."""
+
+    def refuse(sector: int, how: str) -> None:
+        program = tmp_path / "bin" / "dd"
+        program.parent.mkdir(exist_ok=True)
+        rest = program.read_text() if program.exists() else 'exec /bin/dd "$@"\n'
+        end = "cat >/dev/null; exit " + ("1" if how == "error" else "0")
+        program.write_text(f'case "$*" in *" seek={sector} "*) {end} ;; esac\n{rest}')
+        program.chmod(0o755)
+        disk.path_variable = f"{program.parent}:{os.environ['PATH']}"
+
+    return refuse
+
+
+@pytest.mark.parametrize("how", ["error", "silence"])
+@pytest.mark.parametrize("sector", [grub.SELECTION_1, grub.SELECTION_2])
+def test_one_copy_that_cannot_be_written_ends_nothing(
+    disk: Disk, refusing: Callable[[int, str], None], sector: int, how: str
+) -> None:
+    refusing(sector, how)
+    disk.run("set-state", "B", "bad")
+    disk.run("set-primary", "B")
+    shown = disk.show()
+    assert (shown["order"], shown["B_state"], shown["gen_head"]) == ("B A", "trial", "00000003")
+    disk.run("reject", "B")
+    shown = disk.show()
+    assert (shown["order"], shown["B_state"], shown["gen_head"]) == ("A B", "bad", "00000004")
+    assert disk.get(sector * SECTOR) == environment_block()
+
+
+@pytest.mark.parametrize("how", ["error", "silence"])
+def test_two_copies_that_cannot_be_written_are_told(
+    disk: Disk, refusing: Callable[[int, str], None], how: str
+) -> None:
+    for sector in (grub.SELECTION_1, grub.SELECTION_2):
+        refusing(sector, how)
+    done = disk.run("set-state", "B", "bad", check=False)
+    assert done.returncode != 0
+    assert "cannot write" in done.stderr
 
 
 def test_both_copies_lost_keeps_to_the_running_slot(disk: Disk) -> None:

@@ -3,6 +3,7 @@
 The slots hold no kernel, so each boot ends where GRUB asks for a reboot, and QEMU with it.
 """
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -37,16 +38,26 @@ class Machine:
         content = self.image.read_bytes()
         return content[FIRST : FIRST + 512], content[SECOND : SECOND + 512]
 
-    def boot(self) -> str:
-        process.run(
-            [
-                *("qemu-system-i386", "-M", "pc", "-accel", "tcg", "-m", "64", "-nic", "none"),
-                *("-drive", f"if=ide,format=raw,file={self.image}", "-display", "none"),
-                *("-serial", f"file:{self._console}", "-no-reboot"),
-            ],
-            timeout=60,
-        )
+    def boot(self, *, pwrite: str = "") -> str:
+        """`pwrite`: what the disk does with a write at byte $4, as nbdkit-eval-plugin(1) has it; by
+        default it is as good as a file."""
+        drive = f"if=ide,format=raw,file={'nbd:unix:$unixsocket' if pwrite else self.image}"
+        qemu = [
+            *("qemu-system-i386", "-M", "pc", "-accel", "tcg", "-m", "64", "-nic", "none"),
+            *("-drive", drive, "-display", "none", "-serial", f"file:{self._console}"),
+            "-no-reboot",
+        ]
+        process.run(self._served(qemu, pwrite) if pwrite else qemu, timeout=60)
         return self._console.read_text(errors="replace")
+
+    def _served(self, qemu: list[str], pwrite: str) -> list[str]:
+        size = f"get_size=echo {self.image.stat().st_size}"
+        pread = (
+            f"pread=dd if={self.image} iflag=skip_bytes,count_bytes skip=$4 count=$3 2>/dev/null"
+        )
+        words = ["nbdkit", "-U", "-", "eval", size, pread, f"pwrite={pwrite}"]
+        quoted = " ".join(word if "$" in word else shlex.quote(word) for word in qemu)
+        return [*words, "flush=true", "can_flush=echo 1", "--run", quoted]
 
 
 def _image(folder: Path, *more: Path) -> Path:
@@ -125,6 +136,40 @@ def test_an_older_second_copy_is_left_alone(machine: Machine) -> None:
     machine.write(new, old)
     assert "slot B, trial, 2 attempts left" in machine.boot()
     assert machine.copies() == (new.replace(b"B_left=3", b"B_left=2"), old)
+
+
+def test_an_older_first_copy_is_left_alone(machine: Machine) -> None:
+    """A disk that refuses to write the first copy, and still takes the second."""
+    old = environment_block(generation=8, states=("good", "bad"))
+    new = environment_block(generation=10, order="B A", states=("good", "trial"))
+    machine.write(old, new)
+    assert "slot B, trial, 2 attempts left" in machine.boot()
+    assert machine.copies() == (old, new.replace(b"B_left=3", b"B_left=2"))
+
+
+DISKS = {  # what it does with a write at byte $4
+    "refuses": "echo EIO >&2; exit 1",
+    "forgets": "cat >/dev/null",
+    "refuses the first copy": f"[ $4 != {FIRST} ] || {{ echo EIO >&2; exit 1; }}; cat >/dev/null",
+}
+
+
+@pytest.mark.parametrize("pwrite", DISKS.values(), ids=DISKS)
+def test_a_trial_that_cannot_be_counted_is_left(machine: Machine, pwrite: str) -> None:
+    """It would be tried for ever: the counter never falls."""
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    said = machine.boot(pwrite=pwrite)
+    assert "attempts of slot B cannot be counted" in said
+    assert "slot A, good" in said
+    assert "slot B, trial, 2" in machine.boot()  # control: a disk that does what it is asked
+
+
+@pytest.mark.parametrize("states", [("good", "good"), ("bad", "trial")])
+def test_one_that_is_committed_or_alone_is_booted(machine: Machine, states: list[str]) -> None:
+    block = environment_block(generation=5, order="B A", states=states)
+    machine.write(block, block)
+    assert f"slot B, {states[1]}, 2" in machine.boot(pwrite=DISKS["refuses"])
 
 
 def test_both_copies_lost_still_boots_something(machine: Machine) -> None:

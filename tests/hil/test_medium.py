@@ -1,0 +1,166 @@
+"""Scenario 7: the medium fails while an update is under way, and is well again afterwards.
+
+A device with a medium that refuses writes cannot be healthy, and need not be: it must come up in a
+version that is good, and must be as good as before once the medium is. What it has lost is the
+update, at most.
+"""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from harness.clients.boot_selection import Slot
+from harness.crash.verdict import HEALTH_LINE, Budget, Judge
+from harness.errors import DeviceError
+from harness.evidence.record import Fault
+from harness.faults.storage import MediumFault
+from harness.images.release import Release
+from harness.log import step
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+# Of what the guest is told depends on the board: QEMU's SD card tells of no failure.
+_TELLS = pytest.mark.bootloaders("grub")
+
+
+def medium_fault(
+    bench: Bench, scenario: Scenario, fault: MediumFault, old: Release, new: Release, *, kept: bool
+) -> None:
+    """New is installed, and, with `kept`, booted and committed; then the medium fails through some
+    boots. The board must come up in a version that was good, and be well when its medium is."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=str(fault))
+        bench.running(old)
+        if kept:
+            _prepared(
+                bench, bench.update(new, judge).final == "new", "did not keep the new version"
+            )
+        else:
+            _prepared(bench, bench.install(new).ok, f"refused {new.version}")
+        bench.board.run("sync", timeout=60)
+        bench.board.power_off()
+        good = judge.medium_selection()
+        bench.board.fail([fault.failing(old.layout)])
+        boots = bench.board.boots
+        bench.board.power_on()
+        line = comes_up(bench, judge, boots)
+        scenario.fault = replace(scenario.fault, parameters={"before": str(good), "came up": line})
+        final = "new" if kept else "old"
+        slots = {judge.slot_content(slot): slot for slot in Slot}
+        scenario.must("comes-up-good", f"slot {slots.get(final)}:" in line, line or "not at all")
+        bench.board.power_off()
+        bench.board.fail([])
+        boots = bench.board.boots
+        bench.board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        # The attempts that could not be counted are there for the version on trial.
+        expected = {Verdict.NEW} if kept else {Verdict.OLD, Verdict.NEW}
+        scenario.conclude(judgement, expected=expected, final=final if kept else "")
+        scenario.second_update(judge, judgement)
+
+
+def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
+    """What the health check says in the first boot that does not end in a reboot of its own; empty
+    when there is none in the budget."""
+    board, budget = bench.board, judge.budget
+    with step("comes-up", board=board.name):
+        while board.boots - boots <= budget.boots:
+            boot = board.boots
+            try:
+                line = board.expect(HEALTH_LINE, timeout=budget.boot_seconds)
+            except DeviceError:
+                if board.boots == boot:
+                    return ""
+                continue
+            if "rolled back" not in line:
+                return line
+    return ""
+
+
+def _prepared(bench: Bench, done: bool, why: str) -> None:
+    if not done:
+        raise DeviceError(f"{bench.board.name} could not be prepared", details=why)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        pytest.param("eio-write@medium", False, id="trial/eio-write@medium", marks=_TELLS),
+        pytest.param("forget-write@medium", False, id="trial/forget-write@medium"),
+        pytest.param("eio-write@medium", True, id="eio-write@medium", marks=_TELLS),
+        pytest.param("forget-write@medium", True, id="forget-write@medium"),
+    ],
+)
+def test_medium_fault(
+    bench: Bench, releases: Releases, scenario: Scenario, fault: str, kept: bool
+) -> None:
+    failing = MediumFault.parse(fault)
+    medium_fault(bench, scenario, failing, releases.old, releases.new, kept=kept)
+
+
+def update_beside(
+    bench: Bench, scenario: Scenario, fault: MediumFault, old: Release, new: Release
+) -> None:
+    """The medium fails in one place during a whole update, which must come to its end."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=str(fault))
+        bench.running(old)
+        bench.board.fail([fault.failing(old.layout)])
+        _prepared(bench, bench.install(new).ok, f"refused {new.version}")
+        boots = bench.board.boots
+        bench.client.reboot(timeout=60)
+        bench.board.wait_boots(boots + 1, timeout=judge.budget.boot_seconds)
+        line = comes_up(bench, judge, boots)
+        scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
+        bench.board.run("sync", timeout=60)
+        bench.board.power_off()
+        bench.board.fail([])
+        boots = bench.board.boots
+        bench.board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.bootloaders("grub")  # U-Boot and libubootenv write the other copy, and only that one
+@pytest.mark.parametrize("copy", [1, 2])
+@pytest.mark.parametrize("what", ["eio-write", "forget-write"])
+def test_one_copy(
+    bench: Bench, releases: Releases, scenario: Scenario, what: str, copy: int
+) -> None:
+    fault = MediumFault.parse(f"{what}@boot-selection-{copy}")
+    update_beside(bench, scenario, fault, releases.old, releases.new)
+
+
+def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
+    """The data partition needs a full check, and its medium is so slow that this takes longer than
+    any boot may that is on trial. New is committed: nothing may cut the check."""
+    judge = replace(bench.judge(old, new), budget=Budget(boots=1, boot_seconds=1800))
+    fault = MediumFault.parse("slow:1s@data")
+    with scenario:
+        scenario.fault = Fault(printed=f"destroyed:superblock, {fault}")
+        bench.running(old)
+        _prepared(bench, bench.update(new, judge).final == "new", "did not keep the new version")
+        bench.board.run("sync", timeout=60)
+        bench.board.power_off()
+        bench.board.overwrite(old.layout["data"].offset, bytes(4096))
+        bench.board.fail([fault.failing(old.layout)])
+        boots = bench.board.boots
+        began = time.monotonic()
+        bench.board.power_on()
+        line = comes_up(bench, judge, boots)
+        seconds = time.monotonic() - began
+        bench.board.fail([])
+        scenario.must("took-longer", seconds > 300, f"{seconds:.0f} s")
+        scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
+
+
+def test_long_check(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    long_check(bench, scenario, releases.old, releases.new)
