@@ -4,6 +4,7 @@ The only module that exits. With `harness.commands` and `harness.progress` the o
 prints: answers go to standard output, everything else to standard error.
 """
 
+import contextlib
 import logging
 import signal
 import sys
@@ -12,14 +13,12 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 from rich.text import Text
 
 from harness import files, progress
 from harness.commands import bench, crash, release
 from harness.commands.terminal import answering
-from harness.errors import HarnessError
+from harness.errors import HarnessError, LabError
 from harness.log import json_lines
 from harness.plain import plain
 
@@ -92,7 +91,15 @@ def main() -> None:
         if isinstance(ended.__context__, BrokenPipeError):  # Click's own end, of --help and usage
             _fail(files.trouble("standard output", ended.__context__))
         raise
+    except MemoryError:
+        _fail(
+            LabError("not enough memory", hint="run it where there is more, or end what takes it")
+        )
     except OSError as error:
+        if "No usable temporary directory" in str(error):  # tempfile's own words; it has no file
+            _fail(
+                LabError("no folder for temporary files", hint="set TMPDIR to one that is writable")
+            )
         # Files are told where they are used; a disk can be full, and a folder be closed, anywhere.
         if not error.filename and error.errno not in files.MACHINE:
             _bug()
@@ -108,15 +115,16 @@ def _fail(error: HarnessError) -> NoReturn:
 
 
 def _bug() -> NoReturn:
-    sys.stderr.write(plain(traceback.format_exc()))
+    with _nobody_there():
+        sys.stderr.write(plain(traceback.format_exc()))
     _complain("this is a bug in the harness", "please report it with the lines above")
     sys.exit(1)
 
 
 def _log_handler() -> logging.Handler:
     """Shows what modules and libraries log, which may be anybody's text."""
-    handler = RichHandler(console=Console(stderr=True), show_path=False)
-    handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(levelname)s: %(name)s: %(message)s"))
     return handler
 
 
@@ -137,4 +145,10 @@ def _show(error: HarnessError) -> None:
 def _complain(kind: str, brief: str, *more: str) -> None:
     text = Text.assemble((kind, "bold red"), ": ", brief)
     text.append("".join(f"\n{part}" for part in more if part))
-    Console(stderr=True).print(text, soft_wrap=True, highlight=False)
+    with _nobody_there():
+        progress.Screen(stderr=True).print(text, soft_wrap=True, highlight=False)
+
+
+def _nobody_there() -> contextlib.AbstractContextManager[None]:
+    """A block that tells something: where nobody can be told, the exit code still is."""
+    return contextlib.suppress(OSError, ValueError, AttributeError)

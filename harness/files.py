@@ -25,7 +25,10 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LIMIT = 64 << 20  # bytes of a file that is read as a whole, unless its reader knows better
 
 MACHINE = frozenset(  # what is no fault of the user's
-    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    [
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    ]
 )
 
 
@@ -57,6 +60,18 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether it is a folder; one that cannot even be looked at is none."""
     return stat.S_ISDIR(_mode(path))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, in order; nothing when there is none, or it is no folder. Raises where
+    nobody may look: what cannot be seen is not nothing."""
+    with told(folder):
+        try:
+            return sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            if folder.is_symlink():  # it leads to what is not there now
+                raise
+            return []
 
 
 def make_folder(path: Path, *, mode: int = 0o777, hint: str = "") -> Path:

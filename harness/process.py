@@ -12,9 +12,11 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from harness.errors import HarnessError, LabError
 
@@ -37,28 +39,31 @@ def run(
     error: type[HarnessError] = LabError,
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
     cwd: Path | None = None,
     stdin: str | Path | None = None,
+    largest: int = 0,
     check: bool = True,
 ) -> Completed:
     """Run `argv` to its end within `timeout` seconds and return what it printed.
 
     With `log`, both streams are appended to that file instead. `env` is added to the harness's
-    own environment; `stdin` is text to send or a file to read. Raises `error` (the kind says whose
-    fault a failure is) with the command in a form that can be pasted into a shell, its last lines,
-    and where the whole log is.
+    own environment, from which `without` is taken; `stdin` is text to send or a file to read.
+    `largest`: more bytes than that are a failure, for what strangers answer. Raises `error` (the
+    kind says whose fault a failure is) with the command in a form that can be pasted into a shell,
+    its last lines, and where the whole log is.
     """
     words = [str(word) for word in argv]
-    sink = log.open("ab") if log else subprocess.PIPE
+    sink = log.open("ab") if log else _gathering() if largest else None
     source = stdin.open("rb") if isinstance(stdin, Path) else None
     text = stdin.encode() if isinstance(stdin, str) else None
     try:
         process = subprocess.Popen(
             _prepared(words, error),
             stdin=source or (subprocess.DEVNULL if text is None else subprocess.PIPE),
-            stdout=sink,
+            stdout=sink or subprocess.PIPE,
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
-            env={**os.environ, **env} if env else None,
+            env={**{k: v for k, v in os.environ.items() if k not in without}, **(env or {})},
             cwd=cwd,
             start_new_session=True,
         )
@@ -69,9 +74,13 @@ def run(
             if not isinstance(interruption, subprocess.TimeoutExpired):
                 raise
             raise _failure(error, words, f"took longer than {timeout:g} s", log, "") from None
+        if sink and not log:
+            out = _printed(sink, largest)
+        if largest and len(out or b"") > largest:
+            raise _failure(error, words, f"printed more than {largest:,} bytes", log, "")
     finally:
-        if log:
-            sink.close()  # type: ignore[union-attr]
+        if sink:
+            sink.close()
         if source:
             source.close()
     done = Completed(
@@ -84,6 +93,17 @@ def run(
             error, words, f"exit code {done.returncode}", log, done.stderr or done.stdout
         )
     return done
+
+
+def _gathering() -> IO[bytes]:
+    """A file without a name: what is printed may be more than fits into memory."""
+    return tempfile.TemporaryFile()
+
+
+def _printed(sink: IO[bytes], largest: int) -> bytes:
+    """What is in the file, and a byte more than `largest` where that is more."""
+    sink.seek(0)
+    return sink.read(largest + 1)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,14 @@ from rich.text import Text
 from harness.log import Event, sink
 
 _ENVELOPE = {"time", "event", "step", "seconds", "error", "done", "total"}
+
+
+class Screen(Console):
+    """Rich's console, but that a reader who has gone is an error like any other."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process, as if there were a bug."""
+        raise  # noqa: PLE0704 - called from an except block
 
 
 @contextlib.contextmanager
@@ -32,18 +40,38 @@ def shown(console: Console | None = None) -> Iterator[None]:
         with _display(console):
             yield
         return
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream, _display(Console(file=stream)):
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # it was closed before we began
         yield
+        return
+    stream = os.fdopen(descriptor, "w")
+    try:
+        with _display(Screen(file=stream)):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 @contextlib.contextmanager
 def _display(console: Console) -> Iterator[None]:
     if console.is_terminal:
-        with _Live(console) as live, sink(live.receive):
+        with _Live(console) as live, sink(_willing(live.receive)):
             yield
     else:
-        with sink(_Lines(console).receive):
+        with sink(_willing(_Lines(console).receive)):
             yield
+
+
+def _willing(receive: Callable[[Event], None]) -> Callable[[Event], None]:
+    """The same, and nobody's work ends because there is nobody left to see it."""
+
+    def shown(event: Event) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            receive(event)
+
+    return shown
 
 
 class _Lines:

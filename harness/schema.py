@@ -102,7 +102,15 @@ def yaml_data(text: str, *, what: str | Path, hint: str = "", tags: bool = False
         # A YAML parser subclassed from SafeLoader makes plain data only.
         return yaml.load(text, _TaggedLoader if tags else _OnceLoader)  # noqa: S506
     # The others are PyYAML's own words for a tag on what it does not fit: `!!int ""`, `!!bool x`.
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+    # And ArithmeticError: a number of base 60 with too many digits, `1:1:1:...`.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise _unusable(what, "YAML", error, hint) from error
 
 

@@ -15,6 +15,7 @@ from rich.segment import Segment
 from harness import files
 from harness.errors import HarnessError
 from harness.plain import plain
+from harness.progress import Screen
 
 _LOG_COLUMNS = 160  # in a CI's log: room for two machines and whole scenario ids
 
@@ -60,12 +61,6 @@ def _told() -> Iterator[None]:
         raise
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Rich would end the process, as if there were a bug."""
-        raise  # noqa: PLE0704 - called from an except block
-
-
 def answer(as_json: bool, text: Any, **fields: Any) -> None:
     """A command's answer: `text` (anything Rich prints) for a person, `fields` for a script."""
     if as_json:  # the JSON escapes what steers a terminal
@@ -77,7 +72,7 @@ def answer(as_json: bool, text: Any, **fields: Any) -> None:
 
 def show(text: Any) -> None:
     """Print a command's answer for a person; whoever wrote the texts in it, they are plain."""
-    console = _Console(highlight=False, markup=False)
+    console = Screen(highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _LOG_COLUMNS
     with _told():
@@ -97,4 +92,5 @@ class _Plain:
 
 def tell(name: str, line: str) -> None:
     """Show a line that the process `name`, one of several, has printed; on standard error."""
-    typer.echo(plain(f"{name} | {line}"), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody left to see it
+        typer.echo(plain(f"{name} | {line}"), file=sys.stderr)

@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from harness import files
 from harness.boards.board import Board
 from harness.clients.registry import make_client
 from harness.crash import digests, probe, questions
@@ -68,6 +69,7 @@ class Proof:
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
     selected: Selected | None = None  # by the state, before it was booted
     asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
+    ended: Seconds = 0.0  # since the epoch; 0: nobody knows
 
     def save(self) -> None:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
@@ -136,8 +138,8 @@ class _Head:
 def proofs(recording: Recording) -> list[Proof]:
     """All complete proofs of a recording, in order: one that follows a cut comes after the proof of
     that cut. ConfigurationError when one is damaged, of another recording, or follows none."""
-    folders = sorted((recording.folder / PROOFS).glob("*/proof.json"))
-    found = [Proof.load(path.parent, recording) for path in folders]
+    folders = [path for path in files.entries(recording.folder / PROOFS) if files.entries(path)]
+    found = [Proof.load(path, recording) for path in folders if (path / FILE).exists()]
     states = {proof.state for proof in found}
     for proof in found:
         before = proof.state.rpartition(">")[0]
@@ -203,6 +205,7 @@ def prove(
         came_back=probe.BACK in {each.name for each in judgement.invariants},
         selected=chosen,
         asked=questions.digest(),
+        ended=time.time(),
     )
     proof.save()
     return proof

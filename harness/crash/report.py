@@ -4,8 +4,6 @@ It is self-contained: data, drawing (`strip.js`) and style are in the file, noth
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
+from harness import files
 from harness.boards.medium.model import Loss, LossKind
 from harness.crash.families import Family
 from harness.crash.results import Bad, Results, Write, load
@@ -60,6 +59,12 @@ def write(run: Path) -> Path:
     Raises ConfigurationError when there are no results, or of another schema.
     """
     results = load(run)
+    files.write_whole(run / FILE, page(results, run).encode())
+    return run / FILE
+
+
+def page(results: Results, run: Path) -> str:
+    """The page about the results of a recording in `run`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.crash", "."),
         autoescape=True,
@@ -68,7 +73,7 @@ def write(run: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["n"] = "{:,}".format
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         results=results,
         recording=results.recording,
         counts=results.counts,
@@ -84,9 +89,6 @@ def write(run: Path) -> Path:
         replay=lambda state: replay_command(run, state),
         strip=_embedded(strip(results, run)),
     )
-    file = run / FILE
-    _write_whole(file, page)
-    return file
 
 
 def summary(results: Results) -> Table:
@@ -204,12 +206,3 @@ def _embedded(data: Any) -> Markup:
     """JSON for a script element: `<` must not end it (HTML, 4.12.1.3)."""
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return Markup(text)  # noqa: S704 - nothing in it can end the element
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part."""
-    descriptor, fresh = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        os.fchmod(descriptor, 0o644)
-        stream.write(text)
-    Path(fresh).replace(file)

@@ -118,6 +118,7 @@ class Proof:
     sample: bool = False
     nested: bool = False
     carried: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # from that recording
+    ended: Seconds = 0.0  # since the epoch; 0: nobody knows
 
     @property
     def remarks(self) -> str:

@@ -247,6 +247,7 @@ def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
             sample=each.sample,
             nested=each.nested,
             carried=proof.recording if each.carried else "",
+            ended=proof.ended,
         )
 
 

@@ -28,11 +28,11 @@ def changed(root: Path) -> tuple[str, ...] | None:
     code, recipes and lab files."""
     listed = _git(root, "ls-tree", "-r", "-z", "HEAD")
     with tempfile.TemporaryDirectory() as place:
-        index = f"GIT_INDEX_FILE={place}/index"  # a fresh one, in which nothing is marked
-        _git(root, "read-tree", "HEAD", env=index)
+        index = f"{place}/index"  # a fresh one, in which nothing is marked
+        _git(root, "read-tree", "HEAD", index=index)
         words = ("ls-files", "--others", "-z")
-        more = _git(root, *words, "--exclude-per-directory=.gitignore", env=index)
-        hidden = _git(root, *words, "--", *_CODE, env=index)
+        more = _git(root, *words, "--exclude-per-directory=.gitignore", index=index)
+        hidden = _git(root, *words, "--", *_CODE, index=index)
     if listed is None or more is None or hidden is None:
         return None
     others = {name for name in f"{more}\0{hidden}".split("\0") if name}
@@ -88,14 +88,15 @@ def _target(link: Path) -> str | None:
         return None
 
 
-def _git(root: Path, *words: str, env: str = "", stdin: str = "") -> str | None:
-    """What git prints; None when it fails."""
-    strays = [f"--unset={name}" for name in os.environ if name.startswith("GIT_")]
+def _git(root: Path, *words: str, index: str = "", stdin: str = "") -> str | None:
+    """What git prints, with another file for its index where one is named; None when it fails."""
     settings = ("-c", "core.fsmonitor=false", "-c", f"safe.directory={root}")
     try:
         done = process.run(
-            ["env", *strays, *filter(None, [env]), "git", *settings, "-C", root, *words],
+            ["git", *settings, "-C", root, *words],
             timeout=_SECONDS,
+            env={"GIT_INDEX_FILE": index} if index else None,
+            without=[name for name in os.environ if name.startswith("GIT_")],
             stdin=stdin,
         )
     except HarnessError:

@@ -11,18 +11,19 @@ what the numbers of results.json come to:
 """
 
 import gzip
-import shutil
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness import paths
-from harness.crash import prove, report, results
+from harness import files, paths
+from harness.crash import report, results
 from harness.crash.recording import Recording
 from harness.crash.recount import recount
 from harness.crash.results import Results
+from harness.crash.schema import file_bytes
 from harness.crash.strip import report_command
 from harness.errors import ConfigurationError
 from harness.evidence.record import Fault, Record
@@ -48,6 +49,12 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
     """
     recording, found = Recording.load(folder), results.load(folder)
     recount(recording, found)
+    content = file_bytes(folder / results.FILE, hint="explore the recording again")
+    if sha256(content).hexdigest() != found.sha256:
+        raise ConfigurationError(
+            f"{files.shown(folder / results.FILE)}: was written while it was looked at",
+            hint="wait until the exploration has ended",
+        )
     subject, before = (_subject(each) for each in (recording.new, recording.old))
     run = store.begin(
         subject,
@@ -56,22 +63,18 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         lab=paths.told(recording.lab),
         tools=tool_versions(),
     )
-    run.add(record_of(found, folder, _last_boot(folder, found)))
-    shutil.copyfile(report.write(folder), run.folder / REPORT_FILE)
-    _pack(folder / results.FILE, run.folder / RESULTS_FILE)
+    run.add(record_of(found, folder, _oldest_boot(found)))
+    files.write_whole(run.folder / REPORT_FILE, report.page(found, folder).encode())
+    files.write_whole(run.folder / RESULTS_FILE, gzip.compress(content, mtime=0))
     stored = run.finish(signer)
     write_report(stored.evidence, stored.folder)
     return stored
 
 
-def _last_boot(folder: Path, found: Results) -> datetime:
-    """When the last of its own boots ended, in UTC: evidence is as old as what was looked at, and
-    not as the file of its numbers."""
-    proofs = [
-        folder / prove.PROOFS / each.id / prove.FILE for each in found.proofs if not each.carried
-    ]
-    times = [each.stat().st_mtime for each in proofs]
-    return datetime.fromtimestamp(max(times, default=(folder / results.FILE).stat().st_mtime), UTC)
+def _oldest_boot(found: Results) -> datetime:
+    """When the first of the boots ended, in UTC, those of other recordings among them: evidence is
+    as old as the oldest thing that it rests on. Where nobody knows: too old to count."""
+    return datetime.fromtimestamp(min((each.ended for each in found.proofs), default=0.0), UTC)
 
 
 def _subject(recorded: Release) -> Subject:
@@ -120,12 +123,6 @@ def count(record: Record, *keys: str) -> int:
     for key in keys:
         found = found.get(str(key)) if isinstance(found, dict) else None
     return found if isinstance(found, int) else 0
-
-
-def _pack(source: Path, target: Path) -> None:
-    """Compress: most of results.json is numbers that repeat."""
-    with source.open("rb") as plain, gzip.open(target, "wb") as packed:
-        shutil.copyfileobj(plain, packed)
 
 
 def _verdict(found: Results) -> Verdict | None:

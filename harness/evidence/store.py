@@ -13,9 +13,11 @@ for one. What cannot be read, or is not as it was signed with all of its files, 
 import hashlib
 import itertools
 import operator
+import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from pydantic import JsonValue
 from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defined]
 
 from harness import files, paths, schema
-from harness.errors import ConfigurationError, HarnessError
+from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.evidence import attachments, signing
 from harness.evidence.attachments import ENVELOPE_FILE, HEADER_FILE, STATEMENT_FILE
 from harness.evidence.evidence import Evidence, RunHeader
@@ -155,9 +157,10 @@ class EvidenceStore:
         return run
 
     def runs(self, machine: str, version: str) -> Iterator[Path]:
-        """Folders of all runs about a version of a machine, oldest first."""
+        """Folders of all runs about a version of a machine, oldest first; those among them that
+        nobody can look into now."""
         folder = self._folder_of(machine, version)
-        yield from sorted(path for path in folder.glob("*") if path.is_dir())
+        yield from (path for path in files.entries(folder) if _may_be_run(path))
 
     def find(self, subject: Subject, keys: Sequence[Key]) -> Found:
         """All runs about this version, checked against `keys` and sorted by content; and what the
@@ -177,7 +180,10 @@ class EvidenceStore:
 
     def _others(self, known: Sequence[Path]) -> list[Path]:
         """Folders of all runs that are not known, oldest first."""
-        found = {path for path in self.folder.glob("*/*/*") if path.is_dir()}
+        versions = [
+            each for machine in files.entries(self.folder) for each in files.entries(machine)
+        ]
+        found = {path for each in versions for path in files.entries(each) if _may_be_run(path)}
         return sorted(found.difference(known), key=lambda path: path.name)
 
     def newest(self, keys: Sequence[Key]) -> dict[str, tuple[Subject, Record]]:
@@ -215,6 +221,14 @@ class EvidenceStore:
         return self.folder / machine / version
 
 
+def _may_be_run(path: Path) -> bool:
+    """Whether it is a folder, or a link to what may be one again."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return True
+
+
 def _ended(folder: Path) -> bool:
     """Whether a run was finished: a statement that has lost its envelope counts, as broken."""
     begun, stated = (folder / HEADER_FILE).is_file(), (folder / STATEMENT_FILE).exists()
@@ -235,6 +249,7 @@ def _told_by(folder: Path, keys: Sequence[Key]) -> list[Stored | Unsigned | Unus
 def _seen_in(folder: Path, keys: Sequence[Key]) -> Iterator[Stored | Unsigned | Unusable]:
     """What a run comes to; a stranger's is unusable, and its records are unsigned ones."""
     try:
+        os.scandir(folder).close()
         if not _ended(folder):
             yield from _unfinished(folder)
             return
@@ -300,20 +315,39 @@ def _half_written(file: Path) -> bool:
     return False
 
 
-def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned]:
+def _renamed(folder: Path, subject: Subject) -> Iterator[Unsigned | Unusable]:
     """What a run about another version or machine says of the slot or the artifact of `subject`:
-    release.json can be given another version, what a device gets stays what it was. One that
-    cannot be read has nothing to say here: nobody knows whether it is about that at all."""
+    release.json can be given another version, what a device gets stays what it was. A damaged one
+    has nothing to say here: nobody knows whether it is about that at all. One that must not be
+    looked at, or is elsewhere now, may say anything."""
     wanted = {subject.digests.slot, subject.digests.artifact}
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        broken = signing.BrokenEvidenceError(f"{folder}: {error.strerror}")
+        yield Unusable(folder=folder, error=broken)
+        return
     for told in (_sealed, _stated, _begun):
         try:
             header, records = told(folder)
-        except HarnessError:
+        except LabError:
+            raise
+        except HarnessError as error:
+            if _is_kept_from_us(error):
+                yield Unusable(folder=folder, error=error)
+                return
             continue
         about = header.subject.digests
         if wanted & {about.slot, about.artifact}:
             yield _unsigned(header, records, "of another version")
         return
+
+
+def _is_kept_from_us(error: BaseException | None) -> bool:
+    """Whether it comes from a file that is there and must not be read."""
+    if error is None or isinstance(error, PermissionError):
+        return error is not None
+    return _is_kept_from_us(error.__cause__)
 
 
 _Said = tuple[RunHeader, Sequence[Record]]

@@ -26,6 +26,7 @@ _PROGRAMS = {
     "git": ("git", "--version"),
 }
 _PACKAGES = ("labgrid", "pytest", "paramiko", "pexpect", "qemu.qmp", "securesystemslib")
+UNKNOWN = "unknown"  # its version, where it is not installed as a package
 _SECONDS = 20
 _NAMED = 5  # changed files that are told by name
 
@@ -47,7 +48,7 @@ def tool_versions() -> dict[str, JsonValue]:
 
 def own_version() -> str:
     """The version of this harness."""
-    return _package("harness") or "unknown"
+    return _package("harness") or UNKNOWN
 
 
 def _harness() -> JsonValue:

@@ -83,11 +83,13 @@ def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
 
 def _against_harness(told: object, asked: RingPolicy) -> list[str]:
     told = told if isinstance(told, dict) else {}
-    known = asked.harness.versions or (tools.own_version(),)
+    known = [
+        each for each in asked.harness.versions or (tools.own_version(),) if each != tools.UNKNOWN
+    ]
     reasons = []
     if told.get("version") not in known:
         is_of = f"it is of harness {told.get('version', 'unknown')}"
-        reasons.append(f"{is_of}, not of {' or '.join(known)}")
+        reasons.append(f"{is_of}, not of {' or '.join(known) or 'one whose version is known'}")
     if told.get("dirty") is not False and not asked.harness.dirty:
         reasons.append(
             "its harness had changes that are in no commit"

@@ -10,11 +10,12 @@ import functools
 import os
 from pathlib import Path
 
-from harness import process
-from harness.errors import PromotionError
+from harness import files, process
+from harness.errors import HarnessError, LabError, PromotionError
 from harness.promotion import settings
 
 SECONDS = 120.0  # for one git command
+_LARGEST = 64 << 20  # bytes that it prints: a server and a history are somebody's
 REMOTE = "origin"
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -59,6 +60,9 @@ _HINTS = {
 }
 
 
+_MACHINE = tuple(os.strerror(number) for number in files.MACHINE)
+
+
 class Git:
     """Commands of git in `folder`, whose remote is `url`."""
 
@@ -95,11 +99,11 @@ class Git:
         told = settings.let_in(self.theirs)
         if self.url:
             told.append((f"remote.{REMOTE}.url", self.url))
-        files = {"GIT_CONFIG_GLOBAL": str(self._global), "GIT_CONFIG_NOSYSTEM": "1"}
+        instead = {"GIT_CONFIG_GLOBAL": str(self._global), "GIT_CONFIG_NOSYSTEM": "1"}
         return self._run(
             *words,
             without=(*_STRAYS, *_REPLACED),
-            env={**settings.environment(told), **files, **(env or {})},
+            env={**settings.environment(told), **instead, **(env or {})},
             stdin=stdin,
         )
 
@@ -126,27 +130,30 @@ class Git:
         env: dict[str, str],
         stdin: str | None = None,
     ) -> process.Completed:
-        unset = [f"--unset={name}" for name in without]
         return process.run(
-            ["env", *unset, "git", "-C", self.folder, *words],
+            ["git", "-C", self.folder, *words],
             timeout=self.seconds,
             error=PromotionError,
             env={**_QUIET, **env},
+            without=without,
             stdin=stdin,
+            largest=_LARGEST,
             check=False,
         )
 
 
-def failure(what: str, done: process.Completed, *, more: str = "") -> PromotionError:
+def failure(what: str, done: process.Completed, *, more: str = "") -> HarnessError:
     """The error of a command that failed, in git's own words and those of the remote."""
     told = "\n".join(part.strip() for part in (done.stderr, done.stdout) if part.strip())
     return failed(what, told, more=more)
 
 
-def failed(what: str, told: str, *, more: str = "") -> PromotionError:
-    """The same, of what was told."""
+def failed(what: str, told: str, *, more: str = "") -> HarnessError:
+    """The same, of what was told: PromotionError, or LabError for what this machine is short of."""
     hints = [more, next((hint for words, hint in _HINTS.items() if words in told), "")]
-    return PromotionError(
+    ours = "\n".join(line for line in told.splitlines() if not line.startswith("remote:"))
+    kind = LabError if any(words in ours for words in _MACHINE) else PromotionError
+    return kind(
         what,
         details="\n".join(f"  {line}" for line in told.splitlines()),
         hint="; ".join(filter(None, hints)),

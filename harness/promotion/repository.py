@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import ConfigurationError, PromotionError
+from harness.errors import ConfigurationError, HarnessError, LabError, PromotionError
 from harness.plain import without_credentials
 from harness.process import Completed
 from harness.promotion import lock, settings
@@ -84,11 +84,18 @@ class Draft:
         ids = list(dict.fromkeys(found))
         if wanted := [sha for sha in ids if sha not in self._texts]:
             self._texts |= self._contents(wanted)
-        return [self._texts[sha] for sha in ids]
+        return [self._texts[sha] for sha in ids if sha in self._texts]
 
     def _contents(self, wanted: Sequence[str]) -> dict[str, str]:
-        """The text of each content, by its id."""
-        told = self.git.ask("cat-file", "--batch", stdin="".join(f"{sha}\n" for sha in wanted))
+        """The text of each content, by its id, but of those that are too large to be read."""
+        names = "".join(f"{sha}\n" for sha in wanted)
+        listed = [
+            line.split()
+            for line in self.git.ask("cat-file", "--batch-check", stdin=names).splitlines()
+        ]
+        wanted = [sha for sha, _, size in listed if int(size) <= _LARGEST]
+        names = "".join(f"{sha}\n" for sha in wanted)
+        told = self.git.ask("cat-file", "--batch", stdin=names)
         if "\ufffd" in told:  # lengths are of bytes, and these are no longer what they were
             return {sha: self.git.ask("cat-file", "blob", sha) for sha in wanted}
         rest, found = told.encode(), {}
@@ -195,7 +202,7 @@ class Repository:
             target = f"{self._commit}:{_BRANCHES}{self.branch}"
             return self._git.attempt(*words, REMOTE, target)
 
-    def _settled(self, error: PromotionError) -> bool:
+    def _settled(self, error: HarnessError) -> bool:
         """True when the remote's branch holds our commit, as it was made; else raises `error`, with
         what is there."""
         try:
@@ -205,11 +212,11 @@ class Repository:
             if self._holds():
                 return True
             there = f"the ring was not changed: {self.branch} is at {self._tip()[:12]}"
-        except PromotionError as unknown:
+        except (PromotionError, LabError) as unknown:
             there = f"whether the ring has changed is not known ({unknown.brief}): look before you"
             there += " try again"
         hint = "; ".join(filter(None, (error.hint, there)))
-        raise PromotionError(error.brief, details=error.details, hint=hint) from error
+        raise type(error)(error.brief, details=error.details, hint=hint) from error
 
     def _holds(self) -> bool:
         """Whether what was fetched last has our commit, and that exactly what we wrote."""

@@ -181,6 +181,53 @@ def test_what_a_file_does_anywhere_is_a_line(number: str, code: int, kind: str) 
     )
 
 
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "raise FileNotFoundError(2, 'No usable temporary directory found in [...]')",
+            "no folder for temporary files\nhint: set TMPDIR to one that is writable",
+        ),
+        ("raise MemoryError", "not enough memory"),
+        ("import errno; raise OSError(errno.EFBIG, 'File too large')", "this machine: File too"),
+    ],
+)
+def test_what_a_machine_is_short_of_is_no_bug(statement: str, told: str) -> None:
+    done = failing(statement)
+    assert done.returncode == 3
+    assert f"lab error: {told}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+STREAMS = {"full": "2>/dev/full", "closed": "2>&-", "both closed": ">&- 2>&-", "gone": "2>&1 | :"}
+
+
+@pytest.mark.parametrize("streams", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("raise errors.PromotionError('no')", 5),
+        ("raise ValueError('no')", 1),
+        ("log.emit('end', step='x', seconds=1.0)", 0),
+        ("import logging; logging.getLogger().warning('x')", 0),
+    ],
+)
+def test_nobody_to_tell_changes_no_exit_code(statement: str, code: int, streams: str) -> None:
+    """What a promotion has done, above all, is not another thing because a log was full."""
+    script = WITH_COMMAND.replace("FAIL", statement)
+    shell = f'set -o pipefail; "$0" -c "$1" fail {streams}'
+    done = subprocess.run(
+        ["bash", "-c", shell, sys.executable, script],
+        timeout=60, check=False, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == code
+
+
+def test_warnings_are_one_line() -> None:
+    done = failing(f"import logging; logging.getLogger('x').warning('{'long/' * 100}')")
+    assert f"WARNING: x: {'long/' * 100}" in done.stderr.splitlines()
+
+
 def test_a_replay_without_a_terminal_is_judged(tmp_path: Path) -> None:
     run = recording(tmp_path).folder
     judged = harness("crash", "replay", run, "--at", "1")

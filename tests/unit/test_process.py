@@ -139,3 +139,17 @@ def test_killing_twice_is_fine(tmp_path: Path) -> None:
     process.kill_group(server)
     assert not alive(server.pid)
     assert os.path.lexists(tmp_path / "log")
+
+
+def test_what_strangers_print_has_an_end() -> None:
+    argv = ["sh", "-c", "head -c 5000 /dev/zero"]
+    assert len(process.run(argv, timeout=10, largest=5000).stdout) == 5000
+    with pytest.raises(BuildError, match="sh failed: printed more than 4,999 bytes"):
+        process.run(argv, timeout=10, largest=4999, error=BuildError)
+
+
+def test_variables_can_be_kept_from_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRAY", "x")
+    argv = ["sh", "-c", 'echo "$STRAY$MORE"']
+    assert process.run(argv, timeout=10, env={"MORE": "y"}).stdout == "xy\n"
+    assert process.run(argv, timeout=10, env={"MORE": "y"}, without=["STRAY"]).stdout == "y\n"

@@ -26,6 +26,7 @@ BAD_YAML = {
     "a time that is none": "!!timestamp x",
     "a date that is none": "a: 2020-99-99",
     "too many digits": "a: " + "9" * 9000,
+    "a number of base 60": "a: " + ":".join("1" * 300) + ".5",
     "a program": "!!python/object/apply:os.getcwd []",
     "a list as key": "? [a]\n: b",
     "a set": "!!set {a, b}",

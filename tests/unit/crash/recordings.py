@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -252,6 +253,7 @@ def proof(
         came_back=came_back and not verdict.failed,
         factory=found.in_factory(parse(state)[0].at),
         asked=questions.digest(),
+        ended=time.time(),
     )
     made.save()
     return made

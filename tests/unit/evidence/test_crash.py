@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +16,15 @@ import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.boards.medium.log import HEADER, LogReader
+from harness.crash import prove, tally
 from harness.crash.explore import Plan
 from harness.crash.explore import explore as explore_states
 from harness.crash.prove import Proof
 from harness.crash.recording import FILE, Recording
+from harness.crash.results import Results
 from harness.crash.results import load as read
 from harness.crash.results import recorded as recorded_as
+from harness.crash.resume import resumed
 from harness.errors import ConfigurationError
 from harness.evidence import crash
 from harness.evidence.record import Outcome, Record
@@ -79,16 +83,55 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
 
 
-def test_evidence_is_as_old_as_its_boots(
+def _ended(run: Path, when: Callable[[int], float | None]) -> None:
+    """Have each boot end at another time, as a worker would have kept it; results anew."""
+    recording = Recording.load(run)
+    for number, proof in enumerate(prove.proofs(recording)):
+        replace(proof, ended=when(number) or 0.0).save()
+    explored = resumed(recording, seed=1)
+    explored.nest()
+    tally.write(explored, run, seconds=1.0, jobs=1)
+
+
+def test_evidence_is_as_old_as_its_oldest_boot(
     run: Path, store: EvidenceStore, signer: CryptoSigner
 ) -> None:
-    """Numbers that are worked out once more make nothing younger."""
-    proofs = sorted(run.glob("proofs/*/proof.json"))
-    for number, file in enumerate(proofs):
-        os.utime(file, (NOON.timestamp() + number,) * 2)
-    (run / "results.json").touch()
+    """A copy of the folder is no younger, and one boot of today makes nothing new."""
+    _ended(run, lambda number: NOON.timestamp() - 1000 * number)
+    last = len(prove.proofs(Recording.load(run))) - 1
+    copy = run.with_name("another")
+    shutil.copytree(run, copy, copy_function=shutil.copyfile)
+    [record] = load(crash.keep(copy, store, signer).folder, [signer.public_key]).evidence.records
+    assert record.finished == NOON - timedelta(seconds=1000 * last)
+
+
+def test_boots_of_nobody_knows_when_are_of_the_beginning_of_time(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    _ended(run, lambda number: NOON.timestamp() if number else None)
     [record] = load(crash.keep(run, store, signer).folder, [signer.public_key]).evidence.records
-    assert record.finished == NOON + timedelta(seconds=len(proofs) - 1)
+    assert record.finished.year == 1970
+
+
+def test_results_that_change_while_they_are_looked_at_are_not_signed(
+    run: Path, store: EvidenceStore, signer: CryptoSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recounted(recording: Recording, found: Results) -> None:
+        file = run / "results.json"
+        file.write_text(file.read_text().replace('"timing"', ' "timing"', 1))
+
+    monkeypatch.setattr(crash, "recount", recounted)
+    with pytest.raises(ConfigurationError, match="was written while it was looked at"):
+        crash.keep(run, store, signer)
+
+
+def test_a_boot_that_nobody_may_look_at_is_not_left_out(
+    run: Path, store: EvidenceStore, signer: CryptoSigner
+) -> None:
+    folder = sorted((run / "proofs").iterdir())[-1]
+    folder.rename(run / "elsewhere")
+    folder.symlink_to(folder)  # whoever is root may look into everything but this
+    assert f"{folder}: Too many levels" in refusal(run, store, signer)
 
 
 def test_a_card_with_a_cache_is_never_the_plain_one(tmp_path: Path) -> None:

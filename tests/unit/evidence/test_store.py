@@ -1,9 +1,11 @@
 import base64
+import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +318,78 @@ def test_digest_names_the_envelope(
     stored: Stored = finished_run(store, subject, [record()], signer)
     assert len(stored.digest) == 64
     assert stored.envelope == (stored.folder / "evidence.dsse.json").read_bytes()
+
+
+@contextlib.contextmanager
+def somebody_else(store: EvidenceStore) -> Iterator[None]:
+    """Not root, who may look at everything. Pytest's folders are for their owner alone."""
+    for folder in (store.folder, *store.folder.parents[:3]):
+        folder.chmod(0o755)
+    with seteuid():
+        yield
+
+
+@contextlib.contextmanager
+def seteuid() -> Iterator[None]:
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def _closed(path: Path) -> None:
+    path.chmod(0)
+
+
+def _gone(path: Path) -> None:
+    """As a link to a disk that is not mounted now."""
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("nowhere"))
+    shutil.rmtree(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("version", ["1.1.0", "1.1.1"])
+@pytest.mark.parametrize("hide", [_closed, _gone])
+def test_a_run_that_nobody_can_look_into_is_not_left_out(
+    store: EvidenceStore,
+    subject: Subject,
+    signer: CryptoSigner,
+    hide: Callable[[Path], None],
+    version: str,
+) -> None:
+    """It may say that this very slot has bricked a device, under this version or another."""
+    about = dataclasses.replace(subject, version=version)
+    bad = finished_run(store, about, [record(verdict=Verdict.BRICKED)], signer)
+    hide(bad.folder)
+    with somebody_else(store):
+        found = store.find(subject, [signer.public_key])
+    [unusable] = found.unusable
+    assert unusable.folder == bad.folder
+    assert str(bad.folder) in str(unusable.error)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_folder_of_runs_that_nobody_can_look_into_is_told(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner, level: int
+) -> None:
+    other = dataclasses.replace(subject, version="1.1.1")
+    bad = finished_run(store, other, [record(verdict=Verdict.BRICKED)], signer)
+    closed = [bad.folder.parent, bad.folder.parents[1], store.folder][level]
+    with somebody_else(store):
+        pass
+    closed.chmod(0)
+    with seteuid(), pytest.raises(ConfigurationError, match="Permission denied") as refused:
+        store.find(subject, [signer.public_key])
+    assert str(closed) in str(refused.value)
+
+
+def test_a_file_that_nobody_may_read_is_not_left_out(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    other = dataclasses.replace(subject, version="1.1.1")
+    bad = finished_run(store, other, [record(verdict=Verdict.BRICKED)], signer)
+    _closed(bad.folder / "evidence.dsse.json")
+    with somebody_else(store):
+        [unusable] = store.find(subject, [signer.public_key]).unusable
+    assert "Permission denied" in str(unusable.error)

@@ -1,7 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import ConfigurationError
 from harness.evidence import signing
@@ -143,3 +146,13 @@ def test_order_of_versions(version: str, than: str, expected: bool) -> None:
 def test_a_ring_file_is_read_strictly() -> None:
     with pytest.raises(ConfigurationError, match=r"rings/lab\.yaml: 2 problems"):
         RingState.parse("machines: {m: {version: '1'}}", what="rings/lab.yaml")
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_patterns_mean_what_they_are_written_as(pattern: str, scenario: str) -> None:
+    meant = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), scenario) is not None
+    assert matches(pattern, scenario) is meant
+
+
+def test_a_pattern_takes_no_longer_than_its_text() -> None:
+    assert not matches("*a" * 200 + "*b", "a" * 20_000)

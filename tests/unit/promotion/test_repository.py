@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from harness import log
-from harness.errors import ConfigurationError, PromotionError
+from harness.errors import ConfigurationError, HarnessError, LabError, PromotionError
 from harness.promotion import lock
+from harness.promotion.git import failed
 from harness.promotion.promote import promote
 from harness.promotion.repository import cloned
 from tests.unit.promotion.conftest import Bench, commit, git
@@ -239,3 +240,41 @@ def test_promotions_go_on_top_of_each_other(bench: Bench) -> None:
     )
     promotion = promote(bench.good(), ring="canary", repo=str(bench.repository), store=bench.store)
     assert promotion.commit == git(bench.repository, "rev-parse", "main~1").strip()
+
+
+def test_a_ring_that_once_was_huge_is_in_nobody_s_way(bench: Bench) -> None:
+    """Zeros take no room in a history, and all of memory when they are read."""
+    release, ring = bench.good(), bench.init("work", bare=False) / "rings/canary.yaml"
+    text = ring.read_text()
+    ring.write_bytes(bytes(80 << 20))
+    commit(ring.parents[1], "huge")
+    ring.write_text(text)
+    commit(ring.parents[1], "as it was")
+    bench.repository = ring.parents[1]
+    bench.promote(release)
+    assert held(bench) == {"legacy-gateway": "1.1.0"}
+
+
+def test_a_ring_that_once_was_no_yaml_is_in_nobody_s_way(bench: Bench) -> None:
+    release, ring = bench.good(), bench.init("work", bare=False) / "rings/canary.yaml"
+    text = ring.read_text()
+    ring.write_text("machines: " + ":".join("1" * 300) + ".5\n")
+    commit(ring.parents[1], "odd")
+    ring.write_text(text)
+    commit(ring.parents[1], "as it was")
+    bench.repository = ring.parents[1]
+    bench.promote(release)
+    assert held(bench) == {"legacy-gateway": "1.1.0"}
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ("fatal: write error: No space left on device", LabError),
+        ("error: unable to create temporary file: Read-only file system", LabError),
+        ("remote: fatal: No space left on device\nerror: failed to push", PromotionError),
+        ("fatal: couldn't find remote ref", PromotionError),
+    ],
+)
+def test_what_this_machine_is_short_of_is_no_refusal(told: str, kind: type[HarnessError]) -> None:
+    assert type(failed("git fetch failed", told)) is kind
