@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 
 from harness.errors import ConfigurationError, LabError
 from harness.faults.loop import LoopServer
@@ -100,4 +102,18 @@ class UpdateServer(LoopServer):
         path = self._files.get(request.match_info["name"])
         if path is None:
             return web.Response(status=404, text="no such file\n")
-        return web.FileResponse(path)
+        return _File(path)
+
+
+class _File(web.FileResponse):
+    """A file, of which a range is sent to who has the rest of this very one (RFC 9110, 13.1.5).
+
+    aiohttp sends the range to whoever asks with an ETag, even of another file.
+    """
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        asked, seen = request.headers.get("If-Range", ""), self._path.stat()
+        if asked.endswith('"') and asked != f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"':
+            kept = [(name, each) for name, each in request.headers.items() if name != "Range"]
+            request = request.clone(headers=CIMultiDict(kept))
+        return await super().prepare(request)

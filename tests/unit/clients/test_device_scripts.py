@@ -3,7 +3,10 @@
 Their absolute paths are moved below a folder, programs that need a real device are fakes.
 """
 
+import contextlib
 import random
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,3 +147,116 @@ def test_an_impossible_download_keeps_what_it_got(gateway: Gateway) -> None:
     assert not gateway.install_under("reset@1000x2").ok
     assert gateway.client.install(gateway.url, timeout=60).ok
     assert [r.range for r in gateway.proxy.requests] == ["", "bytes=1000-", "bytes=1000-"]
+
+
+def _other(gateway: Gateway) -> bytes:
+    """Another artifact of the same length, under the same name."""
+    other = random.Random(4).randbytes(len(BUNDLE))
+    file = gateway.board.root / "bundle"
+    file.with_name("new").write_bytes(other)
+    file.with_name("new").replace(file)
+    return other
+
+
+@pytest.mark.parametrize("fault", ["reset@1500000", "reset@2999999"])
+def test_another_file_of_the_same_name_is_not_made_of_two(gateway: Gateway, fault: str) -> None:
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
+    assert not gateway.install_under(fault).ok
+    _other(gateway)
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "3"
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [r.status for r in gateway.proxy.requests] == [200, 200, 200]
+
+
+def test_a_whole_file_of_the_same_name_is_not_taken_for_another(gateway: Gateway) -> None:
+    """All of it is there, from a call that was cut before it installed."""
+    part = _interrupted(gateway, BUNDLE)
+    assert part.stat().st_size == len(BUNDLE)
+    _other(gateway)
+    assert gateway.client.install(gateway.url, timeout=60).ok
+
+
+def _interrupted(gateway: Gateway, content: bytes) -> Path:
+    """A download that the power went out in, when `content` was there."""
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
+    assert not gateway.install_under(f"reset@{len(BUNDLE) - 1}").ok
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "3"
+    [part] = (gateway.board.root / "data/updates").glob("*.part")
+    part.write_bytes(content)
+    return part
+
+
+def test_a_whole_file_is_known_by_what_the_server_says(gateway: Gateway) -> None:
+    _interrupted(gateway, BUNDLE)
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [(r.method, r.status) for r in gateway.proxy.requests][1:] == [("GET", 416)]
+
+
+def test_a_file_that_is_too_long_is_begun_anew(gateway: Gateway) -> None:
+    _interrupted(gateway, BUNDLE + b"more")
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [r.status for r in gateway.proxy.requests][1:] == [416, 200]
+
+
+PORTAL = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>login\n"
+
+
+@pytest.mark.parametrize("etag", ["", 'ETag: "portal"\r\n'])
+def test_a_portal_s_page_costs_nothing(gateway: Gateway, etag: str) -> None:
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
+    assert not gateway.install_under("reset@2400000").ok
+    page = PORTAL.replace("Content-L", f"{etag}Content-L")
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "4"
+    with _first_answers(gateway, page, times=2):
+        assert gateway.client.install(gateway.url, timeout=60).ok
+    assert [r.range for r in gateway.proxy.requests] == ["", "bytes=2400000-"]
+
+
+def test_a_portal_s_page_is_no_artifact(gateway: Gateway) -> None:
+    with _first_answers(gateway, PORTAL, times=1):
+        assert gateway.client.install(gateway.url, timeout=60).ok
+
+
+def test_nothing_is_kept_for_a_server_that_has_become_another(gateway: Gateway) -> None:
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
+    assert not gateway.install_under("reset@2400000").ok
+    with _first_answers(gateway, PORTAL, times=9):
+        assert not gateway.client.install(gateway.url, timeout=60).ok
+    assert list((gateway.board.root / "data/updates").iterdir()) == []
+
+
+@contextlib.contextmanager
+def _first_answers(gateway: Gateway, answer: str, *, times: int) -> Iterator[None]:
+    """Somebody else answers `times` requests of curl: a `curl` that asks another port first."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_answer, args=(listening, answer), daemon=True).start()
+        port = listening.getsockname()[1]
+        gateway.board.program(
+            "curl",
+            f"""#!/bin/sh
+n=$(cat $DEVICE/asked 2>/dev/null || echo 0)
+echo $((n + 1)) >$DEVICE/asked
+[ $n -lt {times} ] || exec /usr/bin/curl "$@"
+exec /usr/bin/curl --connect-to ::127.0.0.1:{port} "$@"
+""",
+        )
+        yield
+
+
+def _answer(listening: socket.socket, answer: str) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer.encode())
+
+
+def test_a_full_data_partition_is_not_left_full(gateway: Gateway) -> None:
+    gateway.board.program(
+        "curl", "#!/bin/sh\necho x >$(find $DEVICE/data/updates)/x.part; exit 23\n"
+    )
+    result = gateway.client.install(gateway.url, timeout=60)
+    assert (result.ok, "no room" in result.output) == (False, True)
+    gateway.board.program("curl", '#!/bin/sh\nexec /usr/bin/curl "$@"\n')
+    assert gateway.client.install(gateway.url, timeout=60).ok
