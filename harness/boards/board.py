@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.boards.medium.model import Cut, Failing, Loss, Trigger
+from harness.boards.share import Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,10 @@ class Board(Protocol):
     def restore(self, state: SavedState) -> None:
         """Put the board back into a saved state: running, or dead where it was saved after
         `freeze` (only `cut` leads on from there); drops what it did since."""
+
+    def share(self) -> Share:
+        """What the host gave the running boot of a board that it plays: what did not happen in time
+        on one that was `starved` is no failure of the device."""
 
     def host_address(self) -> str:
         """The address under which the board reaches servers on this host's loopback."""

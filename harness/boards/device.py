@@ -22,6 +22,7 @@ from harness.boards.lock import BoardLock
 from harness.boards.medium.client import Medium
 from harness.boards.medium.model import Cut, Loss, LossKind, Trigger
 from harness.boards.power import PowerPeriod
+from harness.boards.share import Share
 from harness.boards.vm import Hardware, Vm
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
@@ -82,6 +83,13 @@ class QemuDevice:
             return False
         self._power.check()
         return self._power.on
+
+    def share(self) -> Share:
+        """What the host gave the running boot; nothing when there is none."""
+        try:
+            return self._vm().share()
+        except LabError:
+            return Share()
 
     @property
     def ssh_port(self) -> int:

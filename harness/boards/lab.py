@@ -24,6 +24,7 @@ from harness.boards.device import QemuDevice
 from harness.boards.lab_file import BoardOptions
 from harness.boards.medium.model import Cut, Failing, Loss, Trigger
 from harness.boards.qemu import HarnessQemuDriver
+from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
@@ -31,6 +32,11 @@ from harness.log import step
 
 _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
 _LOGIN = 30.0  # seconds on the console of a board that runs
+# A board that has brought up no network of its own has failed, whatever the lab's is like.
+_ASK_ITSELF = (
+    "ip -4 -o address show scope global | grep -q inet && "
+    "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3'"
+)
 _NETWORK_RESET = 90.0  # seconds
 FLASHED = "flashed.json"
 PIN = "ssh_host_key"
@@ -56,6 +62,7 @@ class QemuBoard:
             prepare=options.get("ssh_prepare", ""),
             patience=options.get("ssh_patience", 0),
             revive=self._reset_network if options.get("network_reset") else None,
+            answers_itself=self._answers_itself if options.get("network_reset") else None,
         )
         self._network_reset = options.get("network_reset", "")
 
@@ -229,6 +236,10 @@ class QemuBoard:
                 if (state.folder / file).exists():
                     shutil.copy2(state.folder / file, self._device.folder / file)
 
+    def share(self) -> Share:
+        """What the host gave the running boot."""
+        return self._device.share()
+
     def host_address(self) -> str:
         """Where the board finds servers on this host's loopback."""
         return _HOST
@@ -254,6 +265,17 @@ class QemuBoard:
                 raise self._silent("no end of network_reset", _NETWORK_RESET) from error
             finally:
                 self._leave_shell()
+
+    def _answers_itself(self) -> bool:
+        """Whether it has an address, and its SSH server answers there: asked over the console."""
+        told: list[str] = []
+        with contextlib.suppress(DeviceError, pexpect.TIMEOUT), step("ask itself", board=self.name):
+            self.login(_LOGIN)
+            try:
+                told, _, _ = self._shell.run(_ASK_ITSELF, timeout=_NETWORK_RESET)
+            finally:
+                self._leave_shell()
+        return any(line.startswith("SSH-") for line in told)
 
     def _forget_sessions(self) -> None:
         self._ssh.close()

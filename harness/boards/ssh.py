@@ -40,7 +40,9 @@ class SshLink:
     `address` is asked before each connection: a QEMU board's port changes from boot to boot.
     `pin` is the file that holds the host key of the first contact. `prepare` is a command that is
     run first on every connection; its return code 75 (sysexits.h, EX_TEMPFAIL) means: the network
-    is about to change, connect again.
+    is about to change, connect again. Of a lab whose network hangs now and then, `revive` sets it
+    up again, once, and `answers_itself` says whether the board's server answers on the board: then
+    it is not the board that has failed.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class SshLink:
         prepare: str = "",
         patience: float = 0.0,
         revive: Callable[[], None] | None = None,
+        answers_itself: Callable[[], bool] | None = None,
     ) -> None:
         self._patience = patience
         self._revive = revive
+        self._answers_itself = answers_itself
         self._address = address
         self._prepare = prepare
         self._user = user
@@ -135,14 +139,18 @@ class SshLink:
                 patience = _CHANGING
             except (paramiko.SSHException, OSError, EOFError) as error:
                 if deadline.over:
-                    raise DeviceError(
-                        f"ssh: no connection within {deadline.seconds:g} s", details=str(error)
-                    ) from error
+                    raise self._unreachable(deadline, error) from error
                 patience = min(2 * patience, _ATTEMPT)
             if revive and deadline.left() < self._patience / 2:
                 revive()
                 revive = None
             pause.wait(min(_PAUSE, deadline.left()))
+
+    def _unreachable(self, deadline: Deadline, error: Exception) -> DeviceError | LabError:
+        told = f"ssh: no connection within {deadline.seconds:g} s"
+        if self._answers_itself and self._answers_itself():
+            return LabError(f"{told}, but the board answers itself: it is the lab's network")
+        return DeviceError(told, details=str(error))
 
     def _prepared(self, transport: paramiko.Transport, deadline: Deadline) -> bool:
         """Run `prepare`; False when the connection is not going to last."""

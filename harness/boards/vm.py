@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.boards import adapter
 from harness.boards.qmp import Event, Monitor
+from harness.boards.share import Clock, Share, given
 from harness.deadline import Deadline
 from harness.errors import LabError
 from harness.process import kill_group, start
@@ -71,6 +72,7 @@ class Vm:
         self._monitor = Monitor(events=_EVENTS)
         self._adapter: adapter.Adapter | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._since = Clock.now()
         self.ssh_port = 0  # on this host's loopback; 0: no network
 
     def start(self, messages: Path, *, incoming: bool = False) -> None:
@@ -82,6 +84,7 @@ class Vm:
         argv = [*self._command(), "-chardev", f"socket,id=qmp,fd={fd}"]
         argv += ["-mon", "chardev=qmp,mode=control", "-S"]
         argv += ["-incoming", "defer"] if incoming else []
+        self._since = Clock.now()
         self._process = start(argv, log=messages, pass_fds=[fd])
         try:
             self._monitor.connect()
@@ -93,6 +96,10 @@ class Vm:
             raise LabError(
                 f"{self._hardware.program} did not start", details="\n".join(text)
             ) from error
+
+    def share(self) -> Share:
+        """What the host gave this boot so far; nothing when it has ended."""
+        return given(self.pid, self._since) if self.pid else Share()
 
     @property
     def pid(self) -> int:

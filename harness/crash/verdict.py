@@ -6,7 +6,7 @@ read from the medium, behind the back of the software under test, and both must 
 
 import hashlib
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from harness.boards.board import Board
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot, SlotState
@@ -227,12 +227,25 @@ class Judge:
                 return name
         return ""
 
+    def require_fed(self, problem: str) -> None:
+        """LabError when what did not happen in time may be the bench's fault."""
+        share = self.board.share()
+        emit("share", board=self.board.name, **asdict(share))
+        if share.starved:
+            raise LabError(
+                f"{self.board.name}: the bench is too busy to tell: {share}",
+                details=problem,
+                hint="repeat it when less runs on this host, or with fewer boards at a time",
+            )
+
     def _bricked(self, problem: str, boots: int) -> Judgement:
+        self.require_fed(problem)
         self.board.mark("bricked")  # a LabError when it is the medium that has failed
         invariant = _invariant("healthy", False, problem)
         return self._judged(Verdict.BRICKED, "", boots, (invariant,))
 
     def _unreachable(self, name: str, problem: str, boots: int) -> Judgement:
+        self.require_fed(problem)
         invariant = _invariant(name, False, problem)
         return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,))
 

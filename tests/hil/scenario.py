@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -52,11 +52,21 @@ class Scenario:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, DeviceError):
+            error = self._starved(error) or error
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(error)
         if error is None and self.record and not self.record.passed and not self.control:
             raise AssertionError(self.summary())
+
+    def _starved(self, error: DeviceError) -> LabError | None:
+        """What became of it is the bench's fault, if the board got too little of its host."""
+        share = self.bench.board.share()
+        log.emit("share", board=self.bench.board.name, **asdict(share))
+        if isinstance(error, IdentityChanged) or not share.starved:
+            return None
+        return LabError(f"the bench is too busy to tell: {share}", details=str(error))
 
     def summary(self) -> str:
         """Why it did not pass, and the command that repeats it."""

@@ -189,6 +189,23 @@ def test_the_network_of_an_unreliable_lab_is_given_time_and_reset_once(
     assert resets == ["reset"]
 
 
+@pytest.mark.parametrize(("answers", "kind"), [(True, LabError), (False, DeviceError)])
+def test_a_board_that_answers_itself_has_not_failed(
+    tmp_path: Path, server: Server, answers: bool, kind: type[Exception]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = gone.getsockname()
+    link = SshLink(
+        lambda: address,
+        user="x",
+        key=tmp_path / "user",
+        pin=tmp_path / "pin",
+        answers_itself=lambda: answers,
+    )
+    with pytest.raises(kind, match="no connection within 1 s"):
+        link.run("true", timeout=1)
+
+
 def test_another_host_key_is_a_failure_of_the_board(server: Server, link: SshLink) -> None:
     link.run("true", timeout=20)
     pin = server.folder / "pin"

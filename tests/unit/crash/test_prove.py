@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board, CommandResult
+from harness.boards.share import Share
 from harness.crash.identity import Identity
 from harness.crash.phases import Phase
 from harness.crash.probe import serving
@@ -143,6 +144,9 @@ class Device:
         return "10.0.2.2"
 
     def mark(self, name: str) -> None: ...
+
+    def share(self) -> Share:
+        return Share()
 
 
 def sums() -> str:

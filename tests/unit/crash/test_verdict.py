@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board, CommandResult
+from harness.boards.share import Share
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
@@ -64,6 +65,7 @@ class FakeBoard:
     resets_when_asked: int = 0
     key: str = "ssh-ed25519 AAAA"
     pinned: str = ""  # by an earlier connection
+    got: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:
         self.medium = bytearray(4096)
@@ -105,6 +107,9 @@ class FakeBoard:
         return self.key
 
     def mark(self, name: str) -> None: ...
+
+    def share(self) -> Share:
+        return self.got
 
 
 @dataclass
@@ -278,3 +283,28 @@ def test_each_invariant_fails_alone(damage: str) -> None:
     do(board, client)
     found = judged(board, client)
     assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, expected)
+
+
+STARVED = Share(ran=100, waited=110)
+
+
+@pytest.mark.parametrize(("share", "told"), [(STARVED, False), (Share(ran=100, waited=20), True)])
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_board_that_got_no_time_has_not_failed(share: Share, told: bool, silent: bool) -> None:
+    """Neither one that says nothing nor one that does not answer: that may be the host's fault."""
+    board = FakeBoard(says=["gateway-health: slot B: ok"] if silent else ["nothing"] * 9, got=share)
+    client = FakeClient(board, silent=silent)
+    if told:
+        assert judged(board, client).verdict.failed
+        return
+    with pytest.raises(
+        LabError, match="too busy to tell: it had a CPU for 100 s, and waited 110 s"
+    ):
+        judged(board, client)
+
+
+def test_what_a_starved_board_holds_is_held_against_it() -> None:
+    """Control: what is on its medium does not get there by being slow."""
+    board = FakeBoard(says=["gateway-health: slot B: ok"], got=STARVED)
+    board.write("slot-B", b"neither version!")
+    assert judged(board).verdict is Verdict.INCONSISTENT

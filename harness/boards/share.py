@@ -1,0 +1,62 @@
+"""What a host gave a board that it plays: a board that got no time has not failed.
+
+Linux counts, for each thread, how long it ran and how long it was ready to run and had no CPU
+(Documentation/scheduler/sched-stats.rst, /proc/<pid>/schedstat), and of a virtual machine what its
+own host took from it (proc(5), /proc/stat, steal). A guest that waits for something wants no time,
+so a hang on a quiet host is told apart from a boot on one that has no time for it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_LEAST = 10.0  # seconds of wanting a CPU, below which nothing can be said
+_TOO_MUCH = 1 / 2  # of the time that it wanted, or that the host had
+_NS = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Seconds that a board's process ran, and in which it waited for a CPU; and which share of its
+    time the host itself was not given. All zero: nobody plays this board."""
+
+    ran: float = 0.0
+    waited: float = 0.0
+    stolen: float = 0.0
+
+    @property
+    def starved(self) -> bool:
+        """Whether what did not happen in time may be the host's fault."""
+        wanted = self.ran + self.waited
+        return wanted > _LEAST and (self.waited > wanted * _TOO_MUCH or self.stolen > _TOO_MUCH)
+
+    def __str__(self) -> str:
+        told = f"it had a CPU for {self.ran:.0f} s, and waited {self.waited:.0f} s for one"
+        return f"{told}; {self.stolen:.0%} of the host's time was taken" if self.stolen else told
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The host's CPU time so far, in ticks: all of it, and what was stolen."""
+
+    total: int
+    stolen: int
+
+    @classmethod
+    def now(cls) -> "Clock":
+        """As /proc/stat has it: user, nice, system, idle, iowait, irq, softirq, steal."""
+        ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return cls(total=sum(ticks), stolen=ticks[7])
+
+
+def given(pid: int, since: Clock) -> Share:
+    """What the threads of a process got that began at `since`; nothing when it has ended."""
+    ran = waited = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            on_cpu, ready, _ = file.read_text().split()
+        except (OSError, ValueError):  # that thread has ended
+            continue
+        ran, waited = ran + int(on_cpu), waited + int(ready)
+    now = Clock.now()
+    stolen = (now.stolen - since.stolen) / max(1, now.total - since.total)
+    return Share(ran=ran / _NS, waited=waited / _NS, stolen=round(stolen, 3))
