@@ -16,6 +16,7 @@ from harness.crash import identity
 from harness.crash.identity import Identity
 from harness.deadline import Deadline
 from harness.errors import DeviceError, IdentityChanged, LabError
+from harness.faults.server import HEALTHY
 from harness.images.release import Release
 from harness.log import emit, step
 from harness.verdict import Invariant, Verdict
@@ -186,10 +187,11 @@ class Judge:
         if not self.asks_server:
             return ()
         result = self.board.run(
-            'curl -sS -m 20 -o /dev/null "$(cat /data/config/update-server)/health"', timeout=40
+            'curl -sS --fail -m 20 "$(cat /data/config/update-server)/health"', timeout=40
         )
-        told = result.stderr.strip()
-        return (_invariant("update-server-reachable", result.returncode == 0, told),)
+        told = f"{result.stderr.strip()} {result.stdout[:200]!r}"
+        answered = result.returncode == 0 and result.stdout == HEALTHY
+        return (_invariant("update-server-reachable", answered, told),)
 
     def _stayed_up(self, boots: int) -> Invariant:
         """A system that resets itself once it has reported health is not healthy."""

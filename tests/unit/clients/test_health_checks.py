@@ -20,7 +20,7 @@ def board(tmp_path: Path) -> LocalBoard:
     (tmp_path / "data/config/update-server").write_text("http://server\n")
     found.program("systemctl", "#!/bin/sh\ntest $1 = is-active\n")
     found.program("mountpoint", "#!/bin/sh\n")
-    found.program("curl", '#!/bin/sh\necho "curl $*" >>"$DEVICE/calls"\n')
+    found.program("curl", '#!/bin/sh\necho "curl $*" >>"$DEVICE/calls"\necho ok\n')
     found.program("health-checks", found.moved(SCRIPT.read_text()))
     found.environment |= {"SERVICES": "agent", "trial": "yes"}
     return found
@@ -72,3 +72,12 @@ def test_only_a_version_on_trial_must_reach_its_server(board: LocalBoard) -> Non
 def test_a_service_that_systemd_gave_up_is_final(board: LocalBoard) -> None:
     board.program("systemctl", "#!/bin/sh\ntest $1 = is-failed\n")
     assert checked(board) == (2, "service agent has failed")
+
+
+@pytest.mark.parametrize(
+    "says", ["echo '<p>log in</p>'", "echo okay", "echo ok; exit 22", "exit 7"]
+)
+def test_only_the_word_of_the_server_is_an_answer(board: LocalBoard, says: str) -> None:
+    """A portal answers in the name of any server, and with a status that is good."""
+    board.program("curl", f"#!/bin/sh\n{says}\n")
+    assert checked(board) == (1, "update server http://server does not answer")

@@ -65,6 +65,7 @@ class FakeBoard:
     resets_when_asked: int = 0
     key: str = "ssh-ed25519 AAAA"
     pinned: str = ""  # by an earlier connection
+    server: str = "ok\n"
     got: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:
@@ -97,7 +98,9 @@ class FakeBoard:
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
         if "curl" in command:
-            return CommandResult(stdout="", stderr="", returncode=0 if self.reachable else 7)
+            return CommandResult(
+                stdout=self.server, stderr="", returncode=0 if self.reachable else 7
+            )
         self.boots += self.resets_when_asked
         return CommandResult(stdout=self.kept, stderr="", returncode=0)
 
@@ -308,3 +311,10 @@ def test_what_a_starved_board_holds_is_held_against_it() -> None:
     board = FakeBoard(says=["gateway-health: slot B: ok"], got=STARVED)
     board.write("slot-B", b"neither version!")
     assert judged(board).verdict is Verdict.INCONSISTENT
+
+
+def test_a_portal_is_no_update_server() -> None:
+    board = FakeBoard(says=["gateway-health: slot B: ok"], server="<html>please log in</html>")
+    [broken] = [each for each in judged(board).invariants if not each.holds]
+    assert broken.name == "update-server-reachable"
+    assert "please log in" in broken.detail
