@@ -22,7 +22,13 @@ import paramiko
 
 from harness.boards.board import CommandResult
 from harness.deadline import Deadline
-from harness.errors import ConfigurationError, DeviceError, IdentityChanged, LabError
+from harness.errors import (
+    ConfigurationError,
+    DeviceError,
+    HarnessError,
+    IdentityChanged,
+    LabError,
+)
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # we raise what matters
 
@@ -41,8 +47,8 @@ class SshLink:
     `pin` is the file that holds the host key of the first contact. `prepare` is a command that is
     run first on every connection; its return code 75 (sysexits.h, EX_TEMPFAIL) means: the network
     is about to change, connect again. Of a lab whose network hangs now and then, `revive` sets it
-    up again, once, and `answers_itself` says whether the board's server answers on the board: then
-    it is not the board that has failed.
+    up again, once. When such a change has cut the board off, and its server answers on the board
+    itself (`answers_itself`), it is not the board that has failed.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class SshLink:
         self._key = key
         self._pin = pin
         self._transport: paramiko.Transport | None = None
+        self._changing: tuple[str, int] | None = None  # address of the boot whose network changes
 
     def run(
         self, command: str, *, timeout: float, connect: float | None = None, stdin: bytes = b""
@@ -148,9 +155,15 @@ class SshLink:
 
     def _unreachable(self, deadline: Deadline, error: Exception) -> DeviceError | LabError:
         told = f"ssh: no connection within {deadline.seconds:g} s"
-        if self._answers_itself and self._answers_itself():
-            return LabError(f"{told}, but the board answers itself: it is the lab's network")
+        if self._cut_off() and self._answers_itself and self._answers_itself():
+            return LabError(f"{told} since the lab changed its network; the board answers itself")
         return DeviceError(told, details=str(error))
+
+    def _cut_off(self) -> bool:
+        """Whether it could be reached in this boot, until the lab changed its network."""
+        with contextlib.suppress(HarnessError):
+            return self._changing is not None and self._changing == self._address()
+        return False
 
     def _prepared(self, transport: paramiko.Transport, deadline: Deadline) -> bool:
         """Run `prepare`; False when the connection is not going to last."""
@@ -165,6 +178,7 @@ class SshLink:
         if code not in (0, _AGAIN):
             transport.close()
             raise LabError(f"ssh_prepare of the lab file failed with exit code {code}")
+        self._changing = self._address() if code else None
         return code == 0
 
     def _connect(self, key: paramiko.PKey, deadline: Deadline) -> paramiko.Transport:

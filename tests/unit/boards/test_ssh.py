@@ -34,6 +34,8 @@ class Server:
         config.write_text(
             f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\n"
             "PidFile none\nUsePAM no\n"
+            # A login shell's own files are anybody's, and may wait for anything.
+            f"SetEnv HOME={folder}\n"
         )
         # Inetd mode on a socket of ours: the port is known and there is nothing to wait for.
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -189,21 +191,26 @@ def test_the_network_of_an_unreliable_lab_is_given_time_and_reset_once(
     assert resets == ["reset"]
 
 
-@pytest.mark.parametrize(("answers", "kind"), [(True, LabError), (False, DeviceError)])
-def test_a_board_that_answers_itself_has_not_failed(
-    tmp_path: Path, server: Server, answers: bool, kind: type[Exception]
+@pytest.mark.parametrize(
+    ("changes", "answers", "kind"),
+    [(True, True, LabError), (True, False, DeviceError), (False, True, DeviceError)],
+)
+def test_a_board_that_the_lab_has_cut_off_has_not_failed(
+    server: Server, changes: bool, answers: bool, kind: type[Exception]
 ) -> None:
+    """Only if it could be reached before, and is well: a board without a network has failed."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = gone.getsockname()
+        nobody = gone.getsockname()
     link = SshLink(
-        lambda: address,
-        user="x",
-        key=tmp_path / "user",
-        pin=tmp_path / "pin",
+        lambda: ("127.0.0.1", server.port) if changes else nobody,
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        key=server.folder / "user",
+        pin=server.folder / "pin",
+        prepare="exit 75",  # for ever: the change does not end
         answers_itself=lambda: answers,
     )
-    with pytest.raises(kind, match="no connection within 1 s"):
-        link.run("true", timeout=1)
+    with pytest.raises(kind, match="no connection within 3 s"):
+        link.run("true", timeout=3)
 
 
 def test_another_host_key_is_a_failure_of_the_board(server: Server, link: SshLink) -> None:
