@@ -109,6 +109,8 @@ class Device:
         elif ".code" in command:
             code = "1" if self.fault == "refuses the update" else "0"
             return _done(f"{code}\n")
+        elif "/health" in command:
+            return _done("ok\n")
         elif "sha256sum" in command:
             return _done(sums())
         elif "gateway-update status" in command:
