@@ -34,7 +34,7 @@ def _files() -> set[Path]:
     for folder in _FOLDERS:
         there = (path for path in (_ROOT / folder).rglob("*") if path.suffix != ".pyc")
         found.update(path for path in there if path.is_file())
-    todo = [*(path for path in found if path.suffix == ".py")]
+    todo = [path for path in found if path.suffix == ".py"]
     todo += [path for name in _ASKING for path in _modules(f"{_PACKAGE}.{name}")]
     seen: set[Path] = set()
     while todo:

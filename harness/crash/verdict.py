@@ -231,14 +231,8 @@ class Judge:
 
     def require_fed(self, problem: str) -> None:
         """LabError when what did not happen in time may be the bench's fault."""
-        share = self.board.share()
-        emit("share", board=self.board.name, **asdict(share))
-        if share.starved:
-            raise LabError(
-                f"{self.board.name}: the bench is too busy to tell: {share}",
-                details=problem,
-                hint="repeat it when less runs on this host, or with fewer boards at a time",
-            )
+        if trouble := starved(self.board, problem):
+            raise trouble
 
     def _bricked(self, problem: str, boots: int) -> Judgement:
         self.require_fed(problem)
@@ -260,6 +254,19 @@ class Judge:
     ) -> Judgement:
         emit("verdict", board=self.board.name, verdict=verdict, final=final, boots=boots)
         return Judgement(verdict=verdict, final=final, boots=boots, invariants=invariants)
+
+
+def starved(board: Board, problem: str) -> LabError | None:
+    """What to say instead of `problem` when the running boot got too little of its host."""
+    share = board.share()
+    emit("share", board=board.name, **asdict(share))
+    if not share.starved:
+        return None
+    return LabError(
+        f"{board.name}: the bench is too busy to tell: {share}",
+        details=problem,
+        hint="repeat it when less runs on this host, or with fewer boards at a time",
+    )
 
 
 def sentinel() -> dict[str, bytes]:

@@ -107,6 +107,18 @@ class Bench:
             )
         return self.reboot(judge)
 
+    def must(self, done: bool, why: str) -> None:
+        """DeviceError unless what a scenario begins with was done."""
+        if not done:
+            raise DeviceError(f"{self.board.name} could not be prepared", details=why)
+
+    def bring(self, new: Release, judge: Judge, *, kept: bool) -> None:
+        """Install `new`; with `kept`, boot and commit it, too."""
+        if kept:
+            self.must(self.update(new, judge).final == "new", "did not keep the new version")
+        else:
+            self.must(self.install(new).ok, f"refused {new.version}")
+
     def reboot(self, judge: Judge) -> Judgement:
         """Ask the board to reboot and judge what comes up."""
         boots = self.board.boots

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from harness import log
 from harness.crash import identity
-from harness.crash.verdict import Judge, Judgement
+from harness.crash.verdict import Judge, Judgement, starved
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Fault, Record
 from harness.verdict import Invariant, Verdict
@@ -52,21 +52,13 @@ class Scenario:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, DeviceError):
-            error = self._starved(error) or error
+        if isinstance(error, DeviceError) and not isinstance(error, IdentityChanged):
+            error = starved(self.bench.board, str(error)) or error
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(error)
         if error is None and self.record and not self.record.passed and not self.control:
             raise AssertionError(self.summary())
-
-    def _starved(self, error: DeviceError) -> LabError | None:
-        """What became of it is the bench's fault, if the board got too little of its host."""
-        share = self.bench.board.share()
-        log.emit("share", board=self.bench.board.name, **asdict(share))
-        if isinstance(error, IdentityChanged) or not share.starved:
-            return None
-        return LabError(f"the bench is too busy to tell: {share}", details=str(error))
 
     def summary(self) -> str:
         """Why it did not pass, and the command that repeats it."""

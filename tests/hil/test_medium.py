@@ -35,12 +35,7 @@ def medium_fault(
     with scenario:
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
-        if kept:
-            _prepared(
-                bench, bench.update(new, judge).final == "new", "did not keep the new version"
-            )
-        else:
-            _prepared(bench, bench.install(new).ok, f"refused {new.version}")
+        bench.bring(new, judge, kept=kept)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
         good = judge.medium_selection()
@@ -81,11 +76,6 @@ def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
     return ""
 
 
-def _prepared(bench: Bench, done: bool, why: str) -> None:
-    if not done:
-        raise DeviceError(f"{bench.board.name} could not be prepared", details=why)
-
-
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
@@ -111,7 +101,7 @@ def update_beside(
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
         bench.board.fail([fault.failing(old.layout)])
-        _prepared(bench, bench.install(new).ok, f"refused {new.version}")
+        bench.bring(new, judge, kept=False)
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
         bench.board.wait_boots(boots + 1, timeout=judge.budget.boot_seconds)
@@ -145,7 +135,7 @@ def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> 
     with scenario:
         scenario.fault = Fault(printed=f"destroyed:superblock, {fault}")
         bench.running(old)
-        _prepared(bench, bench.update(new, judge).final == "new", "did not keep the new version")
+        bench.bring(new, judge, kept=True)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
         bench.board.overwrite(old.layout["data"].offset, bytes(4096))

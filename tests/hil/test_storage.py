@@ -14,7 +14,6 @@ from harness.crash import filesystem, provision
 from harness.crash.contents import SECTOR
 from harness.crash.verdict import Judge, Judgement
 from harness.deadline import Deadline
-from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
 from harness.images.release import Release
@@ -41,11 +40,11 @@ def torn_selection(
         scenario.fault = Fault(printed=str(torn))
         bench.running(old)
         if kept:
-            _must(bench, bench.update(new, judge).final == "new", "did not keep the new version")
+            bench.must(bench.update(new, judge).final == "new", "did not keep the new version")
         filled = bench.board.run(judge.format.FILL, timeout=60)
-        _must(bench, filled.returncode == 0, filled.stderr)
+        bench.must(filled.returncode == 0, filled.stderr)
         if not kept:
-            _must(bench, bench.install(new).ok, f"refused {new.version}")
+            bench.must(bench.install(new).ok, f"refused {new.version}")
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
         before = judge.medium_selection()
@@ -62,11 +61,6 @@ def torn_selection(
         judgement = judge.judge(boots_before=boots)
         scenario.conclude(judgement, expected={Verdict(final)}, final=final)
         scenario.second_update(judge, judgement)
-
-
-def _must(bench: Bench, done: bool, why: str) -> None:
-    if not done:
-        raise DeviceError(f"{bench.board.name} could not be prepared", details=why)
 
 
 @pytest.mark.parametrize(
@@ -97,10 +91,7 @@ def data_fault(
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
         identity = bench.client.status(timeout=60).device_id
-        if kept:
-            _must(bench, bench.update(new, judge).final == "new", "did not keep the new version")
-        else:
-            _must(bench, bench.install(new).ok, f"refused {new.version}")
+        bench.bring(new, judge, kept=kept)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
         fault.strike(bench.board, filesystem.find(old.disk_image, old.layout["data"]))

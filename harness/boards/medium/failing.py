@@ -22,8 +22,9 @@ class Failings:
     """The failings of one medium: from now on, or from when a trigger strikes."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._all: tuple[Failing, ...] = ()
-        self._since: Watch | None = None  # not yet
+        self._now: tuple[Failing, ...] = ()
+        self._then: tuple[Failing, ...] = ()  # when the trigger has struck
+        self._since: Watch | None = None
         self._sleep = sleep
 
     def set(self, failings: Sequence[Failing], since: Trigger | None, model: Model) -> None:
@@ -33,7 +34,8 @@ class Failings:
         """
         if model is Model.SD and (hidden := [each for each in failings if each.what in HIDDEN]):
             raise ValueError(f"{hidden[0].what}: QEMU's SD card tells its guest of no failure")
-        self._all = tuple(failings)
+        self._then = tuple(failings)
+        self._now = () if since else self._then
         self._since = Watch(since) if since else None
 
     def delay(self, offset: int, length: int) -> None:
@@ -50,7 +52,7 @@ class Failings:
         self._refuse(Misdeed.WRITE_ERROR, offset, length)
         kept = not any(self._touched(Misdeed.FORGOTTEN_WRITE, offset, length))
         if self._since and self._since.written(offset, length):
-            self._since = None  # the request that strikes the trigger is the last good one
+            self._now, self._since = self._then, None  # this request is the last good one
         return kept
 
     def flushed(self) -> bool:
@@ -62,8 +64,4 @@ class Failings:
             raise OSError(errno.EIO, f"{what}: {length} bytes at {offset}")
 
     def _touched(self, what: Misdeed, offset: int, length: int) -> Iterable[Failing]:
-        return (
-            ()
-            if self._since
-            else (each for each in self._all if each.touched(what, offset, length))
-        )
+        return (each for each in self._now if each.touched(what, offset, length))

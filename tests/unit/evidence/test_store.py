@@ -321,18 +321,19 @@ def test_digest_names_the_envelope(
     assert stored.envelope == (stored.folder / "evidence.dsse.json").read_bytes()
 
 
-@contextlib.contextmanager
-def somebody_else(store: EvidenceStore) -> Iterator[None]:
-    """Not root, who may look at everything. Pytest's folders are for their owner alone."""
+@pytest.fixture
+def common(store: EvidenceStore) -> EvidenceStore:
+    """Where anybody gets to. Pytest's folders are for their owner alone."""
     own = (each for each in store.folder.parents if Path(tempfile.gettempdir()) in each.parents)
+    store.folder.mkdir()
     for folder in (store.folder, *own):
         folder.chmod(0o755)
-    with seteuid():
-        yield
+    return store
 
 
 @contextlib.contextmanager
-def seteuid() -> Iterator[None]:
+def somebody_else() -> Iterator[None]:
+    """Not root, who may look at everything."""
     root = os.geteuid()
     if root == 0:
         os.seteuid(65534)
@@ -356,7 +357,7 @@ def _gone(path: Path) -> None:
 @pytest.mark.parametrize("version", ["1.1.0", "1.1.1"])
 @pytest.mark.parametrize("hide", [_closed, _gone])
 def test_a_run_that_nobody_can_look_into_is_not_left_out(
-    store: EvidenceStore,
+    common: EvidenceStore,
     subject: Subject,
     signer: CryptoSigner,
     hide: Callable[[Path], None],
@@ -364,10 +365,10 @@ def test_a_run_that_nobody_can_look_into_is_not_left_out(
 ) -> None:
     """It may say that this very slot has bricked a device, under this version or another."""
     about = dataclasses.replace(subject, version=version)
-    bad = finished_run(store, about, [record(verdict=Verdict.BRICKED)], signer)
+    bad = finished_run(common, about, [record(verdict=Verdict.BRICKED)], signer)
     hide(bad.folder)
-    with somebody_else(store):
-        found = store.find(subject, [signer.public_key])
+    with somebody_else():
+        found = common.find(subject, [signer.public_key])
     [unusable] = found.unusable
     assert unusable.folder == bad.folder
     assert str(bad.folder) in str(unusable.error)
@@ -375,25 +376,23 @@ def test_a_run_that_nobody_can_look_into_is_not_left_out(
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_folder_of_runs_that_nobody_can_look_into_is_told(
-    store: EvidenceStore, subject: Subject, signer: CryptoSigner, level: int
+    common: EvidenceStore, subject: Subject, signer: CryptoSigner, level: int
 ) -> None:
     other = dataclasses.replace(subject, version="1.1.1")
-    bad = finished_run(store, other, [record(verdict=Verdict.BRICKED)], signer)
-    closed = [bad.folder.parent, bad.folder.parents[1], store.folder][level]
-    with somebody_else(store):
-        pass
+    bad = finished_run(common, other, [record(verdict=Verdict.BRICKED)], signer)
+    closed = [bad.folder.parent, bad.folder.parents[1], common.folder][level]
     closed.chmod(0)
-    with seteuid(), pytest.raises(ConfigurationError, match="Permission denied") as refused:
-        store.find(subject, [signer.public_key])
+    with somebody_else(), pytest.raises(ConfigurationError, match="Permission denied") as refused:
+        common.find(subject, [signer.public_key])
     assert str(closed) in str(refused.value)
 
 
 def test_a_file_that_nobody_may_read_is_not_left_out(
-    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+    common: EvidenceStore, subject: Subject, signer: CryptoSigner
 ) -> None:
     other = dataclasses.replace(subject, version="1.1.1")
-    bad = finished_run(store, other, [record(verdict=Verdict.BRICKED)], signer)
+    bad = finished_run(common, other, [record(verdict=Verdict.BRICKED)], signer)
     _closed(bad.folder / "evidence.dsse.json")
-    with somebody_else(store):
-        [unusable] = store.find(subject, [signer.public_key]).unusable
+    with somebody_else():
+        [unusable] = common.find(subject, [signer.public_key]).unusable
     assert "Permission denied" in str(unusable.error)

@@ -242,27 +242,17 @@ def test_promotions_go_on_top_of_each_other(bench: Bench) -> None:
     assert promotion.commit == git(bench.repository, "rev-parse", "main~1").strip()
 
 
-def test_a_ring_that_once_was_huge_is_in_nobody_s_way(bench: Bench) -> None:
-    """Zeros take no room in a history, and all of memory when they are read."""
-    release, ring = bench.good(), bench.init("work", bare=False) / "rings/canary.yaml"
-    text = ring.read_text()
-    ring.write_bytes(bytes(80 << 20))
-    commit(ring.parents[1], "huge")
-    ring.write_text(text)
-    commit(ring.parents[1], "as it was")
-    bench.repository = ring.parents[1]
-    bench.promote(release)
-    assert held(bench) == {"legacy-gateway": "1.1.0"}
+# Zeros take no room in a history, and all of memory when they are read; the other is no YAML.
+ODD_RINGS = {"huge": bytes(80 << 20), "odd": b"machines: " + b":".join([b"1"] * 300) + b".5\n"}
 
 
-def test_a_ring_that_once_was_no_yaml_is_in_nobody_s_way(bench: Bench) -> None:
+@pytest.mark.parametrize("odd", ODD_RINGS)
+def test_what_a_ring_once_was_is_in_nobody_s_way(bench: Bench, odd: str) -> None:
     release, ring = bench.good(), bench.init("work", bare=False) / "rings/canary.yaml"
-    text = ring.read_text()
-    ring.write_text("machines: " + ":".join("1" * 300) + ".5\n")
-    commit(ring.parents[1], "odd")
-    ring.write_text(text)
-    commit(ring.parents[1], "as it was")
     bench.repository = ring.parents[1]
+    for content in (ODD_RINGS[odd], ring.read_bytes()):
+        ring.write_bytes(content)
+        commit(bench.repository, "another ring")
     bench.promote(release)
     assert held(bench) == {"legacy-gateway": "1.1.0"}
 
