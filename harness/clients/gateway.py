@@ -25,7 +25,12 @@ _INSTALL = (
     f'gateway-update install "$1" >{_RUN}.log 2>&1; '
     f"echo $? >{_RUN}.code.new; mv {_RUN}.code.new {_RUN}.code"
 )
-_START = f"rm -f {_RUN}.*; systemd-run --quiet --collect --unit={_UNIT} sh -c {{script}} sh {{url}}"
+# One that runs keeps its log: systemd would refuse the second one all the same.
+_BUSY = '{{ echo "an installation is running" >&2; exit 1; }}'
+_START = (
+    f"! systemctl --quiet is-active {_UNIT} || {_BUSY}; rm -f {_RUN}.*; "
+    f"systemd-run --quiet --collect --unit={_UNIT} sh -c {{script}} sh {{url}}"
+)
 # Gives the unit ten seconds to appear. Ends with the installation, also with one that was killed:
 # then there is no code, and `cat` fails.
 _WAIT = (

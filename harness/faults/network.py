@@ -69,8 +69,11 @@ class NetworkFault:
         return text if self.times == 1 else f"{text}x{self.times}"
 
     @classmethod
-    def parse(cls, text: str) -> "NetworkFault":
-        """Read the printed form back; raises ValueError."""
+    def parse(cls, text: str, *, size: int = 0) -> "NetworkFault":
+        """Read the printed form back; raises ValueError. Where the `size` of the artifact is given,
+        N may be a percentage of it (`reset@50%`)."""
+        if size:
+            text = re.sub(r"(?<=@)(\d+)%", lambda found: str(size * int(found[1]) // 100), text)
         found = _FORM.fullmatch(text)
         if not found or found["kind"] not in list(NetworkFaultKind):
             raise ValueError(f"{text!r} is not a network fault such as reset@4194304")

@@ -41,8 +41,8 @@ class Strike:
 class Proxy(LoopServer):
     """Passes everything between the board and `upstream` for the length of a `with` block.
 
-    One fault is armed at a time; it strikes GET requests for anything but /health. When it has
-    struck as often as it says, everything passes again.
+    Faults strike GET requests for anything but /health, one after the other: when one has struck
+    as often as it says, the next one is there, and after the last everything passes again.
     """
 
     def __init__(self, upstream: tuple[str, int], *, link: Link | None = None) -> None:
@@ -54,6 +54,7 @@ class Proxy(LoopServer):
         self._link = link
         self._numbers = itertools.count(1)
         self._fault: NetworkFault | None = None
+        self._next: tuple[NetworkFault, ...] = ()
         self._left = 0  # times that the armed fault still strikes
         self._struck = threading.Event()
         self._plugged = threading.Event()
@@ -80,20 +81,24 @@ class Proxy(LoopServer):
         """The URL of a file through the proxy; `host` is `Board.host_address()` for a board."""
         return f"http://{host}:{self.port}/{name}".rstrip("/")
 
-    def arm(self, fault: NetworkFault) -> None:
-        """Let `fault` strike, in place of what was armed."""
-        if fault.kind == "link-down" and self._link is None:
+    def arm(self, *faults: NetworkFault) -> None:
+        """Let `faults` strike in that order, in place of what was armed. One that has no end
+        (`delay`, `rate`) can only be the last."""
+        if any(each.kind == "link-down" for each in faults) and self._link is None:
             raise ValueError("a proxy without a link cannot pull it")
+        if any(each.lasting for each in faults[:-1]):
+            raise ValueError("what comes after a fault without an end would never strike")
         self._struck.clear()
-        self._fault, self._left = fault, fault.times
+        first, *later = faults
+        self._fault, self._left, self._next = first, first.times, tuple(later)
 
     def disarm(self) -> None:
         """Pass everything from now on; a link that is down comes up when its time is over."""
-        self._fault, self._left = None, 0
+        self._fault, self._left, self._next = None, 0, ()
 
     @property
     def struck(self) -> bool:
-        """Whether the fault that was armed last has struck; a scenario must check it."""
+        """Whether each fault that was armed last has struck; a scenario must check it."""
         return self._struck.is_set()
 
     def wait_strike(self, timeout: float) -> Strike:
@@ -127,6 +132,10 @@ class Proxy(LoopServer):
         """Record that `fault` strikes now."""
         if not fault.lasting:
             self._left -= 1
+        last = not self._next
+        if self._left < 1 and self._next:
+            self._fault, *later = self._next
+            self._left, self._next = self._fault.times, tuple(later)
         self.strikes.append(
             Strike(
                 time=time.time(),
@@ -136,7 +145,8 @@ class Proxy(LoopServer):
                 unacknowledged=unacknowledged,
             )
         )
-        self._struck.set()
+        if last:
+            self._struck.set()
 
     async def pull_link(self, milliseconds: int) -> None:
         """Pull the cable now, and plug it again after that time; returns when it is out."""

@@ -13,7 +13,10 @@ from multidict import CIMultiDict
 
 from harness.errors import ConfigurationError, LabError
 from harness.faults.loop import LoopServer
+from harness.faults.manners import Manner, ServerFault
 
+_ELSEWHERE = "elsewhere/"
+_PIECE = 64 << 10  # bytes
 HEALTH, HEALTHY = "/health", "ok\n"  # what is asked, and what is said: a portal says something else
 
 
@@ -35,12 +38,15 @@ class UpdateServer(LoopServer):
     `port` 0 is any free one. A port that is named may be shared (SO_REUSEPORT, socket(7)): several
     processes serve it at once, and each request is answered by any of them, so all must offer the
     same files. LabError when somebody has it alone. `log` holds every request to this process in
-    the order of the answers.
+    the order of the answers; `health` is what it says of itself: anything but HEALTHY is wrong.
     """
 
     def __init__(self, port: int = 0) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
+        self.health = HEALTHY
+        self._fault: ServerFault | None = None
+        self._pages = 0  # of a portal, still to come
         self.port = port
         self._files: dict[str, Path] = {}
         self._runner: web.AppRunner | None = None
@@ -58,6 +64,10 @@ class UpdateServer(LoopServer):
             )
         self._files[name] = path
         return self.url(name)
+
+    def behave(self, fault: ServerFault | None) -> None:
+        """Answer so from now on; None: as usual."""
+        self._fault, self._pages = fault, fault.times if fault else 0
 
     def url(self, name: str = "") -> str:
         """The URL of the file called `name` on the server itself, not through a proxy."""
@@ -85,6 +95,8 @@ class UpdateServer(LoopServer):
             await self._runner.cleanup()
 
     async def _record(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self._manner is Manner.NO_ETAG:
+            response.headers.popall("ETag", None)
         self.log.append(
             Served(
                 time=time.time(),
@@ -98,22 +110,61 @@ class UpdateServer(LoopServer):
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == HEALTH:
-            return web.Response(text=HEALTHY)
-        path = self._files.get(request.match_info["name"])
+            return web.Response(text=self.health)
+        name, manner = request.match_info["name"], self._manner
+        if instead := self._instead(request, name):
+            return instead
+        path = self._files.get(name.removeprefix(_ELSEWHERE))
         if path is None:
             return web.Response(status=404, text="no such file\n")
-        return _File(path)
+        if manner is Manner.CHUNKED:
+            return await _chunked(request, path)
+        return _File(path, ranges=manner is not Manner.NO_RANGES)
+
+    def _instead(self, request: web.Request, name: str) -> web.Response | None:
+        """The answer of a server that has no file to give in its manner."""
+        if self._manner is Manner.PORTAL and self._pages > 0:
+            self._pages -= 1
+            return web.Response(text="<html>Welcome!</html>", content_type="text/html")
+        if self._manner is Manner.NO_HEAD and request.method == "HEAD":
+            return web.Response(status=405)
+        if self._manner is Manner.REDIRECT and not name.startswith(_ELSEWHERE):
+            return web.Response(status=302, headers={"Location": f"/{_ELSEWHERE}{name}"})
+        return None
+
+    @property
+    def _manner(self) -> Manner | None:
+        return self._fault.manner if self._fault else None
+
+
+async def _chunked(request: web.Request, path: Path) -> web.StreamResponse:
+    """A file of which nobody is told how long it is."""
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    response.force_close()
+    await response.prepare(request)
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 class _File(web.FileResponse):
     """A file, of which a range is sent to who has the rest of this very one (RFC 9110, 13.1.5).
 
-    aiohttp sends the range to whoever asks with an ETag, even of another file.
+    aiohttp sends the range to whoever asks with an ETag, even of another file. Without `ranges` it
+    is always the whole file.
     """
+
+    def __init__(self, path: Path, *, ranges: bool) -> None:
+        super().__init__(path)
+        self._ranges = ranges
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         asked, seen = request.headers.get("If-Range", ""), self._path.stat()
-        if asked.endswith('"') and asked != f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"':
+        other = asked.endswith('"') and asked != f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
+        if other or not self._ranges:
             kept = [(name, each) for name, each in request.headers.items() if name != "Range"]
             request = request.clone(headers=CIMultiDict(kept))
         return await super().prepare(request)

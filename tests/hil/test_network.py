@@ -12,6 +12,7 @@ import pytest
 from harness.clients.client import InstallResult
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
+from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
 from harness.verdict import Verdict
@@ -22,14 +23,6 @@ from tests.hil.scenario import Scenario
 # After these the transfer cannot go on where it was: it must be asked for again. (A link that is
 # back in time may go on with the same connection.)
 BREAKING = {NetworkFaultKind.RESET, NetworkFaultKind.CLOSE, NetworkFaultKind.STALL}
-
-
-def at_percent(template: str, release: Release) -> NetworkFault:
-    """`reset@50%` with the percentage turned into a byte of the release's update artifact."""
-    size = release.artifact.stat().st_size
-    return NetworkFault.parse(
-        re.sub(r"(\d+)%", lambda found: str(size * int(found[1]) // 100), template)
-    )
 
 
 def download_under(
@@ -64,7 +57,7 @@ def download_under(
 def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: Release) -> None:
     """One fault during the download of `new`, then: verdict, invariants, a second update."""
     judge = bench.judge(old, new)
-    fault = at_percent(template, new)
+    fault = NetworkFault.parse(template, size=new.artifact.stat().st_size)
     with scenario:
         bench.running(old)
         before = judge.medium_selection()
@@ -82,6 +75,58 @@ def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: 
         judgement = bench.reboot(judge)
         scenario.conclude(judgement, expected={Verdict.OLD if falsified else Verdict.NEW})
         scenario.second_update(judge, judgement)
+
+
+def interrupted_updates(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
+    """Five downloads of different files end at 80 %, one after the other, each given up; what they
+    leave must be in nobody's way."""
+    judge = bench.judge(old, new)
+    fault = NetworkFault.parse("close@80%x99", size=new.artifact.stat().st_size)
+    with scenario:
+        scenario.fault = Fault(printed=f"{fault} of five")
+        bench.running(old)
+        for number in range(5):
+            name = f"{number}-{new.artifact.name}"
+            bench.server.add(name, new.artifact)
+            bench.proxy.arm(fault)
+            url = bench.proxy.url(name, host=bench.board.host_address())
+            result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+            bench.must(not result.ok and bench.proxy.struck, result.output[-1000:])
+        bench.proxy.disarm()
+        scenario.conclude(bench.update(new, judge), expected={Verdict.NEW}, final="new")
+
+
+def test_interrupted_updates(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    interrupted_updates(bench, scenario, releases.old, releases.new)
+
+
+def another_server(
+    bench: Bench, scenario: Scenario, fault: ServerFault, old: Release, new: Release
+) -> None:
+    """The server answers in another manner, and the connection is reset at 50 %, so that the rest
+    must be asked for."""
+    judge = bench.judge(old, new)
+    with scenario:
+        bench.running(old)
+        bench.server.behave(fault)
+        bench.proxy.arm(NetworkFault.parse("reset@50%", size=new.artifact.stat().st_size))
+        try:
+            result = bench.client.install(bench.offer(new), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+        finally:
+            bench.server.behave(None)
+            bench.proxy.disarm()
+        scenario.fault = Fault(printed=str(fault), parameters={"client": result.output[-1000:]})
+        scenario.must("fault-struck", bench.proxy.struck, "the download never got to the reset")
+        scenario.must("installed", result.ok, result.output[-500:])
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.NEW})
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.parametrize("manner", [*Manner, "portalx3"])
+def test_server(bench: Bench, releases: Releases, scenario: Scenario, manner: str) -> None:
+    fault = ServerFault.parse(f"server:{manner}")
+    another_server(bench, scenario, fault, releases.old, releases.new)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,18 @@ def test_start_returns_at_once_and_wait_waits(board: LocalBoard, client: RaucCli
     assert client.wait_install(timeout=10).ok
 
 
+def test_a_second_start_leaves_the_first_one_alone(board: LocalBoard, client: RaucClient) -> None:
+    installs(board, first="until [ -e $DEVICE/go ]; do sleep 0.05; done")
+    client.start_install(URL)
+    board.until((board.root / "run/harness-install.log").exists)
+    board.program("systemctl", '#!/bin/sh\n[ "$*" = "--quiet is-active harness-install" ]\n')
+    with pytest.raises(DeviceError, match="command failed") as error:
+        client.start_install(URL)
+    assert "an installation is running" in error.value.details
+    (board.root / "go").touch()
+    assert client.wait_install(timeout=10).ok
+
+
 def test_the_result_of_an_earlier_install_is_not_taken(
     board: LocalBoard, client: RaucClient
 ) -> None:

@@ -120,6 +120,27 @@ def test_reset_as_often_as_asked(proxy: Proxy, tmp_path: Path) -> None:
     assert (tmp_path / "got").read_bytes() == CONTENT
 
 
+def test_faults_strike_one_after_the_other(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.arm(*map(NetworkFault.parse, ["reset@1000x2", "status:503", f"flip@{SIZE - 1}"]))
+    got = tmp_path / "got"
+    codes = []
+    for left in range(4, 0, -1):
+        assert not proxy.struck, left
+        codes.append(curl(proxy.url(NAME), got).returncode)
+    assert codes == [RESET, RESET, HTTP_ERROR, 0]
+    assert proxy.struck
+    assert [each.fault for each in proxy.strikes][2:] == ["status:503", f"flip@{SIZE - 1}"]
+    assert got.read_bytes()[:-1] == CONTENT[:-1]
+    assert got.read_bytes()[-1] != CONTENT[-1]
+    assert curl(proxy.url(NAME), tmp_path / "again").returncode == 0
+    assert (tmp_path / "again").read_bytes() == CONTENT
+
+
+def test_nothing_comes_after_a_fault_without_an_end(proxy: Proxy) -> None:
+    with pytest.raises(ValueError, match="never strike"):
+        proxy.arm(*map(NetworkFault.parse, ["rate:2M", "reset@10"]))
+
+
 @pytest.mark.parametrize("at", [0, 65535, 65536, 2_000_000, SIZE - 1])
 @pytest.mark.parametrize("resumed_from", [0, 65000])
 def test_flip_changes_exactly_one_byte_of_the_artifact(

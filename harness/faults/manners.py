@@ -1,0 +1,42 @@
+"""How an update server may answer, within HTTP or in its name, and not as the one that was tested.
+
+RFC 9110 lets a server ignore Range (14.2), refuse HEAD, send elsewhere, and not say how long its
+answer is; a captive portal answers whatever was asked with a page of its own.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Manner(StrEnum):
+    """What the server does to requests for files."""
+
+    NO_RANGES = "no-ranges"  # the whole file, whatever range was asked for
+    NO_ETAG = "no-etag"  # nothing says which file it is
+    CHUNKED = "chunked"  # nor how long; and no ranges
+    NO_HEAD = "no-head"  # HEAD is refused
+    REDIRECT = "redirect"  # the file is elsewhere
+    PORTAL = "portal"  # a page instead of the file, a few times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFault:
+    """Prints as `server:no-ranges`, `server:portalx2`; `times` of a portal's pages."""
+
+    manner: Manner
+    times: int = 1
+
+    def __str__(self) -> str:
+        times = f"x{self.times}" if self.manner is Manner.PORTAL and self.times > 1 else ""
+        return f"server:{self.manner}{times}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ServerFault":
+        """Read the printed form back; raises ValueError."""
+        found = re.fullmatch(r"server:([a-z-]+?)(?:x([1-9]\d{0,3}))?", text)
+        if not found or found[1] not in list(Manner):
+            raise ValueError(f"{text!r} is none of {', '.join(f'server:{m}' for m in Manner)}")
+        if found[2] and found[1] != Manner.PORTAL:
+            raise ValueError(f"{text!r}: only a portal comes so many times")
+        return cls(manner=Manner(found[1]), times=int(found[2] or 1))
