@@ -137,6 +137,11 @@ class Board(Protocol):
         the board is on or off; with no failing it is well again, as after `flash` and `restore`.
         LabError where the board's kind of medium cannot do that."""
 
+    def set_clock(self, at: datetime | None) -> None:
+        """A clock fault: the real-time clock shows this (with a time zone) at the beginning of each
+        boot from now on, as one whose battery is dead; None: the host's time, as after `flash` and
+        `restore`."""
+
     def save(self, name: str) -> SavedState:
         """Stop time, keep machine state and medium (volatile cache included), go on.
 

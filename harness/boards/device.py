@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import paths
@@ -45,6 +45,7 @@ class QemuDevice:
         self._frozen = False
         self._link_up = True
         self._alike: Alike | None = None  # after load_state
+        self.clock: datetime | None = None  # at the beginning of each boot; none: the host's
 
     def open(self) -> None:
         """Lock the board and serve its medium; LabError when somebody else has it."""
@@ -100,7 +101,7 @@ class QemuDevice:
         """Write an image to the medium, power being off; boots and logs begin anew."""
         self.off()
         self.medium.load(image)
-        self._alike = None
+        self._alike = self.clock = None
         self.console.clear()
 
     def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
@@ -198,7 +199,7 @@ class QemuDevice:
         """Go on from a saved instant; what happened since is gone, its console logs too."""
         self._end_power()
         self.medium.restore(folder / "medium")
-        self._alike = None  # a crash state cannot be saved
+        self._alike = self.clock = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
         if (folder / "machine").exists():
@@ -247,6 +248,8 @@ class QemuDevice:
 
     def _new_vm(self, log: Path) -> Vm:
         arguments = self._alike.arguments if self._alike else []
+        if self.clock:
+            arguments += ["-rtc", f"base={self.clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":
             arguments += self._firmware()
         return Vm(

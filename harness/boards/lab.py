@@ -212,6 +212,10 @@ class QemuBoard:
         """The medium fails in these ways."""
         self._device.medium.fail(failings, since=since)
 
+    def set_clock(self, at: datetime | None) -> None:
+        """What its real-time clock shows at the beginning of a boot."""
+        self._device.clock = at
+
     def save(self, name: str) -> SavedState:
         """Keep this instant: machine, medium, logs; goes on. Open SSH sessions are closed."""
         self._ssh.close()

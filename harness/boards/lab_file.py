@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -33,6 +33,7 @@ class BoardOptions(TypedDict, total=False):
     ssh_prepare: str
     ssh_patience: Annotated[int | float, Field(ge=0, le=3600)]  # seconds
     network_reset: str
+    lacks: list[Literal["clock", "watchdog"]]  # parts of its machine that the board has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

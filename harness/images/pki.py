@@ -2,7 +2,7 @@
 
 For the bench and CI only: a product names its own signer in the recipe (`signing`) and keeps its
 key in an HSM. The stranger is a signer that no device trusts, for tests. Certificates are valid
-from 2020 so that a gateway with a reset clock can still be updated on the bench.
+from the day before they were made, as a product's are: a gateway with a reset clock must cope.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from harness import files, paths
 from harness.images.recipe import Signing
 
-_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+_BEFORE = datetime.timedelta(days=1)  # for hosts whose clocks are a little late
 _UNTIL = datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)
 _SSH = "ssh_ed25519"
 
@@ -118,7 +118,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_FROM)
+        .not_valid_before(datetime.datetime.now(datetime.UTC) - _BEFORE)
         .not_valid_after(_UNTIL)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
