@@ -219,6 +219,7 @@ def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
         client=make_client(recording.old.client, board),
         old=recording.old,
         new=recording.new,
+        flashed=recording.old,
         # The probe comes from the device's update server: to ask for that as well costs a second.
         asks_server=False,
         provisioned=not factory,

@@ -131,7 +131,9 @@ class Session:
     ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = make_client(old.client, self.board)
-        judge = Judge(board=self.board, client=client, old=old, new=new, identity=self.identity)
+        judge = Judge(
+            board=self.board, client=client, old=old, new=new, flashed=old, identity=self.identity
+        )
         try:
             if self.again:
                 self.again.put_on(self.board)

@@ -4,6 +4,7 @@ What the device says of itself is only half of a verdict: slot contents and boot
 read from the medium, behind the back of the software under test, and both must agree.
 """
 
+import contextlib
 import hashlib
 import random
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +15,7 @@ from harness.clients.client import Client, Status
 from harness.clients.selection_format import SelectionFormat, selection_format
 from harness.crash import identity
 from harness.crash.identity import Identity
+from harness.crash.services import Services
 from harness.deadline import Deadline
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.faults.server import HEALTHY
@@ -25,6 +27,9 @@ from harness.verdict import Invariant, Verdict
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 SENTINEL = "/data/sentinel"
 _REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
+# How long a version is watched after it was well: longer than a watchdog's 60 s, and than systemd
+# takes to see a service crash again and again.
+DWELL_SECONDS = 75.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +63,15 @@ class Judge:
     `asks_server` False leaves out whether the device reaches its update server: for who lets it
     install an update from there afterwards, and so sees more. `provisioned` False: a device that
     its site has given nothing yet, so that there is no sentinel to lose. `identity` is learned at
-    the first look unless it is known.
+    the first look unless it is known. `flashed` is the release whose disk image the board was
+    flashed with: where things are on its medium is that one's to say, whatever was installed since.
     """
 
     board: Board
     client: Client
     old: Release
     new: Release
+    flashed: Release
     budget: Budget = Budget()
     asks_server: bool = True
     provisioned: bool = True
@@ -173,8 +180,30 @@ class Judge:
             ),
             *self._keeps_data(),
             _invariant("healthy", status.health == "ok", status.health),
+            self._no_failed_units(),
             *self._reaches_server(),
         )
+
+    def stays_well(self) -> Invariant:
+        """Look again at a board that was well, a dwell later: what its health check saw was one
+        instant. Returns at once when it resets; DeviceError when it cannot be reached any more."""
+        boots = self.board.boots
+        before = Services.look(self.board, timeout=_REACH_SECONDS)
+        with step("dwell", board=self.board.name):
+            # Nothing comes: that is what is waited for.
+            with contextlib.suppress(DeviceError):
+                self.board.wait_boots(boots + 1, timeout=DWELL_SECONDS)
+            if self.board.boots != boots:
+                return _invariant("stays-well", False, "it has reset itself")
+            status = self.client.status(timeout=_REACH_SECONDS)
+            after = Services.look(self.board, timeout=_REACH_SECONDS)
+        told = before.gone(after) + [f"{unit} has failed" for unit in after.failed]
+        told += [] if status.health == "ok" else [status.health]
+        return _invariant("stays-well", not told, "; ".join(told))
+
+    def _no_failed_units(self) -> Invariant:
+        failed = Services.look(self.board, timeout=_REACH_SECONDS).failed
+        return _invariant("no-failed-units", not failed, ", ".join(failed))
 
     def _keeps_data(self) -> tuple[Invariant, ...]:
         if not self.provisioned:
@@ -201,12 +230,12 @@ class Judge:
     @property
     def format(self) -> SelectionFormat:
         """How the board's bootloader keeps the boot selection."""
-        return selection_format(self.old.bootloader)
+        return selection_format(self.flashed.bootloader)
 
     def copies(self) -> Copies:
         """Both copies of the boot selection on the medium; None for a torn one."""
         first, second = (
-            self.format.parse(self.board.read(*self.old.layout[f"boot-selection-{number}"]))
+            self.format.parse(self.board.read(*self.flashed.layout[f"boot-selection-{number}"]))
             for number in (1, 2)
         )
         return first, second
@@ -217,7 +246,7 @@ class Judge:
 
     def slot_content(self, slot: Slot) -> str:
         """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""
-        offset, _ = self.old.layout[slot.region]
+        offset, _ = self.flashed.layout[slot.region]
         for name, release in (("old", self.old), ("new", self.new)):
             if self.board.read_hash(offset, release.slot.size) == release.slot.sha256:
                 return name

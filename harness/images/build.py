@@ -201,6 +201,7 @@ def _make_release(work: Path, job: _Job) -> None:
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         artifact_name=maker.FILE,
+        downgrades=recipe.promised(chosen),
         layout=BOOTLOADERS[recipe.bootloader].regions(recipe),
         files={name: releases.digest(work / name) for name in (*releases.FILES, maker.FILE)},
     ).write()
@@ -220,6 +221,7 @@ def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, b
         root.Identity(version=job.version, variants=job.variants, key=job.key, signing=job.signing),
     )
     root.add_initramfs(tree, recipe, chosen, modules)
+    root.take_out(tree, chosen)
     archive = image.with_name("root.tar")
     tree.write(archive)
     slot.make(

@@ -16,6 +16,7 @@ FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
 EPOCH = 1700000000
 DEVELOPMENT = "development"
+DOWNGRADES = ("allowed", "refused")
 _DAY = 86_400  # seconds
 
 
@@ -100,6 +101,7 @@ class Variant:
     initramfs: Path | None = None
     u_boot: Path | None = None
     remove: tuple[str, ...] = ()
+    downgrades: str = ""  # what it promises instead of its recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ class Recipe:
     signing: Signing | None = None
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
+    downgrades: str = "allowed"  # allowed | refused: an update to an older version
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
     @property
@@ -138,6 +141,10 @@ class Recipe:
         named += [self.state_scripts] if self.state_scripts else []
         inside = self.folder.resolve()
         return [folder for folder in named if not folder.resolve().is_relative_to(inside)]
+
+    def promised(self, variants: Sequence[Variant]) -> str:
+        """What becomes of an update to an older version: one of DOWNGRADES."""
+        return [self.downgrades, *(each.downgrades for each in variants if each.downgrades)][-1]
 
     def chosen(self, names: Sequence[str]) -> list[Variant]:
         """The variants called `names`, in that order; ConfigurationError names unknown ones."""
@@ -192,6 +199,7 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         state_scripts=keys.folder("state_scripts") if keys.peek("state_scripts") else None,
         enable=keys.texts("enable", pattern=_UNIT),
         mask=keys.texts("mask", pattern=_UNIT),
+        downgrades=_downgrades(keys),
         variants={
             name: _variant(section) for name, section in keys.sections("variants", of=NAME).items()
         },
@@ -285,6 +293,10 @@ def _signing(keys: Keys) -> Signing | None:
     return signing
 
 
+def _downgrades(keys: Keys) -> str:
+    return keys.text("downgrades", default="allowed", allowed=DOWNGRADES)
+
+
 def _variant(keys: Keys) -> Variant:
     variant = Variant(
         overlay=keys.folder("overlay") if keys.peek("overlay") else None,
@@ -292,6 +304,7 @@ def _variant(keys: Keys) -> Variant:
         initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
         u_boot=keys.folder("u-boot") if keys.peek("u-boot") else None,
         remove=keys.texts("remove", pattern=_PATH),
+        downgrades=_downgrades(keys) if keys.peek("downgrades") else "",
     )
     keys.finish()
     return variant

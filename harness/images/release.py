@@ -52,6 +52,7 @@ class Release:
     source_date_epoch: int
     slot: Digest
     artifact_name: str  # one of `files`
+    downgrades: str = "allowed"  # or `refused`: what its product says to an older version
     layout: Mapping[str, Region]
     files: Mapping[str, Digest]
 
@@ -118,6 +119,7 @@ class Release:
             "source_date_epoch": self.source_date_epoch,
             "slot": _digest_json(self.slot),
             "artifact": self.artifact_name,
+            "downgrades": self.downgrades,
             "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
             "files": {name: _digest_json(d) for name, d in sorted(self.files.items())},
         }
@@ -164,6 +166,7 @@ def _parse(folder: Path, keys: Keys) -> Release:
         source_date_epoch=keys.number("source_date_epoch"),
         slot=_digest(keys.section("slot")),
         artifact_name=keys.text("artifact", pattern=FILE_NAME),
+        downgrades=keys.text("downgrades", default="allowed", allowed=recipes.DOWNGRADES),
         layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
         files={name: _digest(section) for name, section in keys.sections("files").items()},
     )

@@ -78,8 +78,6 @@ def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Id
     for variant in variants:
         if variant.overlay:
             tree.lay_over(variant.overlay, marks)
-        for path in variant.remove:
-            tree.remove(path)
 
 
 def add_initramfs(
@@ -89,6 +87,13 @@ def add_initramfs(
     folders = [*recipe.initramfs, *(v.initramfs for v in variants if v.initramfs)]
     image = initramfs.make(tree, modules, recipe.kernel.initramfs, folders)
     tree.file("/boot/initrd.img", image)
+
+
+def take_out(tree: Tree, variants: Sequence[Variant]) -> None:
+    """Remove what variants lack: last, of all that a slot holds."""
+    for variant in variants:
+        for path in variant.remove:
+            tree.remove(path)
 
 
 def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:

@@ -77,10 +77,17 @@ class Bench:
                 self.board.power_on()
                 self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
 
-    def judge(self, old: Release, new: Release) -> Judge:
+    def judge(self, old: Release, new: Release, *, flashed: Release | None = None) -> Judge:
         """Judges an update from one version to another, of whatever device is on the bench: who it
-        is has been known since it was provisioned."""
-        return Judge(board=self.board, client=self.client, old=old, new=new, identity=self.identity)
+        is has been known since it was provisioned. `flashed`: with what; none: with `old`."""
+        return Judge(
+            board=self.board,
+            client=self.client,
+            old=old,
+            new=new,
+            flashed=flashed or old,
+            identity=self.identity,
+        )
 
     @property
     def server_url(self) -> str:

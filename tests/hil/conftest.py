@@ -4,6 +4,7 @@ One pytest-xdist worker drives one board: worker gw0 the first `--board`, gw1 th
 """
 
 import os
+import re
 import shlex
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -13,18 +14,20 @@ from typing import Any
 import pytest
 
 from harness.boards.lab import board_options, open_board
+from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
-from harness.errors import ConfigurationError
 from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
-from harness.images.build import build
 from harness.images.release import Release, load
 from harness.log import json_lines
+from tests.hil import products
 from tests.hil.bench import Bench
 from tests.hil.scenario import Scenario, printable
 
 TIERS = ("ci", "all")
+WALKS = [f"seed:{number}" for number in range(1, 7)]  # of a night
+_NAMED = re.compile(r"(walk|faults)\[(.+)\]")
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -45,6 +48,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
     )
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
+    config.addinivalue_line("markers", "promised: only for products that refuse older versions")
+    config.addinivalue_line("markers", "goes_back: not for those")
+    config.addinivalue_line(
+        "markers", "needs(*parts): not on boards whose lab file says they lack one"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Walks and ad hoc faults are named by what happens in them: those that were asked for, or some
+    walks by their seeds."""
+    for name, prefix, otherwise in (("walked", "walk", WALKS), ("asked", "faults", [])):
+        if name in metafunc.fixturenames:
+            found = [_NAMED.fullmatch(each) for each in metafunc.config.getoption("--scenario")]
+            cases = [each[2] for each in found if each and each[1] == prefix]
+            metafunc.parametrize(name, cases or otherwise)
 
 
 def scenario_id(item: pytest.Item) -> str:
@@ -57,12 +75,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Keep the tier, or exactly the scenarios named; of those what the release's machine has."""
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
-    bootloader = load(folder).bootloader if folder else ""
-    slow = _any_slow(config.getoption("--lab"), config.getoption("--board"))
+    release = load(folder) if folder else None
+    options = _options(config.getoption("--lab"), config.getoption("--board"))
+    slow = any(each.get("slow", False) for each in options)
+    lacking = {part for each in options for part in each.get("lacks", ())}
 
     def chosen(item: pytest.Item) -> bool:
+        if item.name == "test_faults[NOTSET]":  # none was asked for
+            return False
         marker = item.get_closest_marker("bootloaders")
-        if bootloader and marker and marker.args and bootloader not in marker.args:
+        if release and marker and marker.args and release.bootloader not in marker.args:
+            return False
+        refuses = release is not None and release.downgrades == "refused"
+        if release and item.get_closest_marker("goes_back" if refuses else "promised"):
+            return False
+        if (marker := item.get_closest_marker("needs")) and lacking.intersection(marker.args):
             return False
         if wanted:
             return scenario_id(item) in wanted
@@ -78,12 +105,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"no such scenario: {', '.join(sorted(unknown))}")
 
 
-def _any_slow(lab: Path | None, boards: list[str]) -> bool:
-    """Whether a board's option `slow` in the lab file says that CI cannot afford much on it."""
+def _options(lab: Path | None, boards: list[str]) -> list[BoardOptions]:
+    """What the lab file says of the boards."""
     if lab is None or not boards:
-        return False
+        return []
     options = board_options(lab)
-    return any(options.get(board, {}).get("slow", False) for board in boards)
+    return [options[board] for board in boards if board in options]
 
 
 @dataclass(frozen=True)
@@ -94,23 +121,9 @@ class Releases:
     new: Release
 
     def variant_of(self, release: Release, *variants: str) -> Release:
-        """The same product with a deliberate fault built in, from the same cached base.
-
-        Refuses when the recipe has changed since `release` was built: its bad variants would
-        carry another product's protections, and prove nothing about this one.
-        """
-        recipe = release.recipe_folder
-        again = build(recipe, version=release.version, variants=release.variants)
-        if again.slot.sha256 != release.slot.sha256:
-            raise ConfigurationError(
-                f"{recipe} does not build {release.version} as it was tested any more",
-                hint="test from the checkout that the release was built from, or build it again",
-            )
-        return build(
-            recipe,
-            version=f"{release.version}+{'+'.join(variants)}",
-            variants=[*release.variants, *variants],
-        )
+        """The same product with a deliberate fault built in."""
+        version = f"{release.version}+{'+'.join(variants)}"
+        return products.alike(release, version=version, variants=variants)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from harness.crash.verdict import Judge, Judgement, starved
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Fault, Record
 from harness.verdict import Invariant, Verdict
+from tests.hil import products
 from tests.hil.bench import Bench, Judged
 
 
@@ -60,6 +61,19 @@ class Scenario:
         if error is None and self.record and not self.record.passed and not self.control:
             raise AssertionError(self.summary())
 
+    def afresh(self) -> "Scenario":
+        """The same scenario once more from its beginning, whose record is not kept."""
+        return replace(
+            self,
+            control=True,
+            fault=None,
+            expected=frozenset(),
+            record=None,
+            _timeline=[],
+            _invariants=[],
+            _judgement=None,
+        )
+
     def summary(self) -> str:
         """Why it did not pass, and the command that repeats it."""
         why = self.record.why if self.record else "no record"
@@ -95,12 +109,23 @@ class Scenario:
         """Add an invariant of this scenario's own."""
         self._invariants.append(Invariant(name=name, holds=holds, detail="" if holds else detail))
 
+    def dwell(self, judge: Judge, judgement: Judgement) -> None:
+        """What was well at its health check must be so a while later."""
+        if judgement.verdict.failed:
+            return
+        try:
+            self._invariants.append(judge.stays_well())
+        except DeviceError as error:
+            judge.require_fed(str(error))
+            self.must("stays-well", False, str(error))
+
     def second_update(self, judge: Judge, judgement: Judgement) -> None:
-        """The board must still be able to update: to the new version, or back from it."""
+        """The board must still be able to update: to the new version, or on from it."""
         if judgement.verdict.failed:
             return
         if judgement.final == "new":
-            judge = self.bench.judge(judge.new, judge.old)
+            onward = products.onward(judge.new, judge.old)
+            judge = self.bench.judge(judge.new, onward, flashed=judge.flashed)
         try:
             second = self.bench.update(judge.new, judge)
         except DeviceError as error:
@@ -140,7 +165,8 @@ class Scenario:
             timeline=tuple(self._timeline),
             console_logs=tuple(self._keep_logs()),
             started=self._started,
-            finished=datetime.now(UTC),
+            # A host's clock that is set meanwhile must not cost the record.
+            finished=self._started + timedelta(seconds=time.monotonic() - self._clock),
             replay=self.replay,
             error=str(error) if lab_trouble else "",
         )

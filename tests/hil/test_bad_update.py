@@ -14,6 +14,7 @@ from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
 from harness.verdict import Verdict
+from tests.hil import products
 from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
@@ -23,6 +24,10 @@ SIGNS = {
     "kernel-panic": r"Kernel panic - not syncing: Attempted to kill init",
     "init-missing": r"initramfs: slot has no /sbin/init",
     "failing-service": r"gateway-health: slot B: rolled back: service \S+ ",
+    "no-kernel": r"boot selection: slot B does not load",
+    "no-initramfs": r"boot selection: slot B does not load",
+    "hang": r"initramfs: this version hangs",
+    "hang-late": r"gateway-agent: this version hangs",
     "no-network": r"gateway-health: slot B: rolled back: update server \S+ does not answer",
 }
 
@@ -41,7 +46,7 @@ def bad_update(
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
         shown = re.search(SIGNS[variant], bench.console_text())
         scenario.must("bad-version-ran", bool(shown), f"not on the console: {SIGNS[variant]}")
-        good = bench.judge(candidate, releases.old)
+        good = bench.judge(candidate, products.onward(candidate, releases.old))
         scenario.second_update(good, judgement)
 
 
@@ -49,13 +54,43 @@ def bad_update(
     "variant",
     [
         pytest.param("kernel-panic", marks=pytest.mark.ci(slow=True)),
+        pytest.param("no-kernel", marks=pytest.mark.ci),
+        pytest.param("no-initramfs"),
         pytest.param("init-missing"),
+        pytest.param("hang", marks=pytest.mark.needs("watchdog")),
+        pytest.param("hang-late", marks=pytest.mark.needs("watchdog")),
         pytest.param("failing-service"),  # ./run test cuts the power in its rollback
         pytest.param("no-network", marks=pytest.mark.ci),
     ],
 )
 def test_bad_update(bench: Bench, releases: Releases, scenario: Scenario, variant: str) -> None:
     bad_update(bench, releases, scenario, releases.new, variant)
+
+
+def bad_updates_in_a_row(
+    bench: Bench, releases: Releases, scenario: Scenario, candidate: Release
+) -> None:
+    """A version that cannot boot, and, when that one was left, one that is not well: both must be
+    left, and a good one still be taken."""
+    bad = [releases.variant_of(candidate, each) for each in ("kernel-panic", "failing-service")]
+    with scenario:
+        scenario.fault = Fault(printed="kernel-panic, failing-service")
+        bench.running(candidate)
+        judgement = bench.update(bad[0], bench.judge(candidate, bad[0]))
+        scenario.must("first-left", judgement.final == "old", str(judgement))
+        if not judgement.verdict.failed:
+            judgement = bench.update(bad[1], bench.judge(candidate, bad[1]))
+        scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
+        console = bench.console_text()
+        for variant in ("kernel-panic", "failing-service"):
+            shown = re.search(SIGNS[variant], console)
+            scenario.must(f"ran-{variant}", bool(shown), f"not on the console: {SIGNS[variant]}")
+        good = bench.judge(candidate, products.onward(candidate, releases.old))
+        scenario.second_update(good, judgement)
+
+
+def test_bad_updates_in_a_row(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    bad_updates_in_a_row(bench, releases, scenario, releases.new)
 
 
 def _truncated(release: Release, folder: Path) -> Path:
@@ -66,33 +101,44 @@ def _truncated(release: Release, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("signed-by-stranger", marks=pytest.mark.ci),
-        pytest.param("truncated", marks=pytest.mark.ci),
-    ],
-)
-def test_refused_update(
-    bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
+def _offered(kind: str, release: Release, folder: Path) -> Path:
+    """What must be refused: the release's update artifact, or what somebody made of it."""
+    if kind == "signed-by-stranger":
+        return sign_as_stranger(release, folder / "strange-artifact")
+    return _truncated(release, folder) if kind == "truncated" else release.artifact
+
+
+def refused_update(
+    bench: Bench, scenario: Scenario, offered: Path, candidate: Release, old: Release
 ) -> None:
-    judge = bench.judge(releases.new, releases.old)
+    """A board that runs `candidate` is offered what it must not install."""
+    judge = bench.judge(candidate, old)
     with scenario:
-        scenario.fault = Fault(printed=kind)
-        bench.running(releases.new)
+        scenario.fault = Fault(printed=offered.name)
+        bench.running(candidate)
         before = judge.medium_selection()
-        artifact = (
-            sign_as_stranger(releases.old, tmp_path / "strange-artifact")
-            if kind == "signed-by-stranger"
-            else _truncated(releases.old, tmp_path)
-        )
-        result = bench.client.install(
-            bench.offer(releases.old, artifact), timeout=DOWNLOAD_AND_INSTALL_SECONDS
-        )
+        url = bench.offer(old, offered)
+        result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         scenario.must("refused", not result.ok, result.output[-500:])
         after = judge.medium_selection()
         untouched = before is not None and before == after
         scenario.must("boot-selection-untouched", untouched, f"{before} -> {after}")
         judgement = bench.reboot(judge)
         scenario.conclude(judgement, expected={Verdict.OLD})
-        scenario.second_update(judge, judgement)
+        onward = bench.judge(candidate, products.onward(candidate, old))
+        scenario.second_update(onward, judgement)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("signed-by-stranger", marks=pytest.mark.ci),
+        pytest.param("truncated", marks=pytest.mark.ci),
+        pytest.param("older", marks=pytest.mark.promised),
+    ],
+)
+def test_refused_update(
+    bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
+) -> None:
+    offered = _offered(kind, releases.old, tmp_path)
+    refused_update(bench, scenario, offered, releases.new, releases.old)

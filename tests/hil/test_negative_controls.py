@@ -8,6 +8,7 @@ import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,12 @@ from harness.verdict import Verdict
 from tests.hil.bench import Bench
 from tests.hil.conftest import Releases
 from tests.hil.scenario import Scenario
-from tests.hil.test_bad_update import bad_update
-from tests.hil.test_network import network
+from tests.hil.test_bad_update import bad_update, bad_updates_in_a_row, refused_update
+from tests.hil.test_clock import clock
+from tests.hil.test_network import interrupted_updates, network
 from tests.hil.test_power_cut import power_cut
 from tests.hil.test_storage import data_fault, lost_copies, torn_selection
+from tests.hil.test_update import update
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -43,6 +46,7 @@ class Control:
     flow: Flow
     expected: Verdict
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
+    needs: tuple[str, ...] = ()  # what the board must have
     because: str = ""  # a pattern that must be among the reasons, where others are possible
     slow: bool = False  # whether ./run test can afford it on slow boards, too
     ci: bool = True  # whether ./run test can afford it at all
@@ -50,6 +54,40 @@ class Control:
 
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     bad_update(bench, releases, scenario, broken, "kernel-panic")
+
+
+def _without_kernel(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "no-kernel")
+
+
+def _hangs(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "hang")
+
+
+def _two_bad(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_updates_in_a_row(bench, releases, scenario, broken)
+
+
+def _in_1970(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    clock(bench, scenario, datetime(1970, 1, 2, tzinfo=UTC), broken, releases.old)
+
+
+def _interrupted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    interrupted_updates(bench, scenario, broken, releases.old)
+
+
+def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    refused_update(bench, scenario, releases.old.artifact, broken, releases.old)
+
+
+def _watched(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    """A reboot, and then it is watched for a while."""
+    judge = bench.judge(broken, releases.old)
+    with scenario:
+        bench.running(broken)
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
+        scenario.dwell(judge, judgement)
 
 
 def _without_network(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -109,6 +147,64 @@ CONTROLS = {
     "no-boot-counter": Control(
         variants=("no-boot-counter",), flow=_panics, expected=Verdict.BRICKED
     ),
+    "counter-late": Control(
+        variants=("counter-late",),
+        flow=_without_kernel,
+        expected=Verdict.BRICKED,
+        bootloaders=("grub",),
+    ),
+    "watchdog-unarmed": Control(
+        variants=("watchdog-unarmed",),
+        flow=_hangs,
+        expected=Verdict.BRICKED,
+        needs=("watchdog",),
+        ci=False,
+    ),
+    "rolls-back-once": Control(
+        variants=("rolls-back-once",),
+        flow=_two_bad,
+        because="final-version does not hold: ended in new",
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        ci=False,
+    ),
+    "part-files-kept": Control(
+        variants=("part-files-kept",),
+        flow=_interrupted,
+        because="no room for the download",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
+    "service-dies": Control(
+        variants=("service-dies",),
+        flow=_watched,
+        because="stays-well does not hold: gateway-agent.service does not run any more",
+        expected=Verdict.INCONSISTENT,
+    ),
+    "service-crashes": Control(
+        variants=("service-crashes",),
+        flow=_watched,
+        because="stays-well does not hold: gateway-agent.service (was restarted|does not run)",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
+    "clock-trusted": Control(
+        variants=("clock-trusted",),
+        flow=_in_1970,
+        because="refused",
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        needs=("clock",),
+        ci=False,
+    ),
+    "newer-only-said": Control(
+        variants=("newer-only-said",),
+        flow=_older,
+        because="refused does not hold",
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        ci=False,
+    ),
     "health-always-yes": Control(
         variants=("health-always-yes",), flow=_without_network, expected=Verdict.INCONSISTENT
     ),
@@ -119,12 +215,14 @@ CONTROLS = {
         variants=("careless-client", "no-boot-counter"),
         flow=_cut_while_writing,
         expected=Verdict.BRICKED,
+        ci=False,
     ),
     "host-key-each-boot": Control(
         variants=("host-key-each-boot",),
         flow=_rebooted,
         because="identity does not hold",
         expected=Verdict.INCONSISTENT,
+        ci=False,
     ),
     "data-unrepaired": Control(
         variants=("data-unrepaired",),
@@ -164,6 +262,7 @@ def _cases() -> list[ParameterSet]:
             marks=[
                 *([pytest.mark.ci(slow=control.slow)] if control.ci else []),
                 pytest.mark.bootloaders(*control.bootloaders),
+                pytest.mark.needs(*control.needs),
             ],
         )
         for name, control in CONTROLS.items()
@@ -198,3 +297,18 @@ def test_negative_control(
     with pytest.raises(PromotionError) as refusal:
         promote(broken.folder, ring="canary", repo=str(tmp_path / "releases"), store=store)
     assert f"failed: {record.scenario}" in refusal.value.details
+
+
+@pytest.mark.bootloaders("grub")
+@pytest.mark.parametrize("variant", ["newer-only"])
+def test_correct_product(
+    bench: Bench, releases: Releases, scenario: Scenario, variant: str
+) -> None:
+    """The other way round: a product that is right in another way than ours must pass."""
+    correct = releases.variant_of(releases.new, variant)
+    scenario.control = True
+    update(bench, scenario, releases.old, correct)
+    assert scenario.record and scenario.record.passed, scenario.summary()
+    again = scenario.afresh()
+    refused_update(bench, again, releases.old.artifact, correct, releases.old)
+    assert again.record and again.record.passed, again.summary()

@@ -29,30 +29,42 @@ MUST_END_OLD = {*(phase for phase in Phase if phase.percent is not None), Phase.
 
 def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
     """Bring the board to the cut's phase and take the power; leaves it off, nothing lost yet."""
-    board, client = bench.board, bench.client
+    board = bench.board
     bench.running(old)
-    target = client.status(timeout=60).other_slot
     next_boot = board.boots + 1
     judge = bench.judge(old, new)
-    changes = Changes(change=judge.format.CHANGE, half=judge.format.HALF, idle=client.idle_changes)
-    strikes = trigger(
-        fault.phase, old.layout, target, new.slot.size, changes=changes, next_boot=next_boot
-    )
-    if fault.phase.during_install:
-        board.arm(strikes)
-        client.start_install(bench.offer(new))
-        board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
-    else:
-        if not bench.install(new).ok:
-            raise DeviceError(f"{board.name} refused {new.version} before the cut")
-        board.arm(strikes)
-        client.reboot(timeout=60)
-        board.wait_cut(BOOT_SECONDS)
+    if not fault.phase.during_install and not bench.install(new).ok:
+        raise DeviceError(f"{board.name} refused {new.version} before the cut")
+    target = reach(bench, judge, fault.phase, new)
     _require_phase(judge, fault.phase, target)
     if not fault.phase.during_install and board.boots != next_boot:
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")
     name = f"cut-{fault.phase}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
     return Instant(state=board.save(name), target=target)
+
+
+def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
+    """Take the power in a phase of the update to `new` (which is installed, where the phase lies
+    after that); nothing is lost yet. Returns the slot that is updated."""
+    board, client = bench.board, bench.client
+    target = client.status(timeout=60).other_slot
+    changes = Changes(change=judge.format.CHANGE, half=judge.format.HALF, idle=client.idle_changes)
+    strikes = trigger(
+        phase,
+        judge.flashed.layout,
+        target,
+        new.slot.size,
+        changes=changes,
+        next_boot=board.boots + 1,
+    )
+    board.arm(strikes)
+    if phase.during_install:
+        client.start_install(bench.offer(new))
+        board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
+    else:
+        client.reboot(timeout=60)
+        board.wait_cut(BOOT_SECONDS)
+    return target
 
 
 # State and attempts left of the target slot before and after the change that the cut meets in its

@@ -16,6 +16,7 @@ def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None
         bench.boot_fresh(old)
         judgement = bench.update(new, judge)
         scenario.conclude(judgement, expected={Verdict.NEW})
+        scenario.dwell(judge, judgement)
         scenario.second_update(judge, judgement)
 
 

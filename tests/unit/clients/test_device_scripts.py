@@ -17,6 +17,7 @@ from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.clients.rauc import RaucClient
+from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
@@ -48,6 +49,7 @@ class Gateway:
     board: LocalBoard
     client: RaucClient
     proxy: Proxy
+    server: UpdateServer
     url: str
 
     def copies(self) -> list[bytes]:
@@ -66,7 +68,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     (tmp_path / "bundle").write_bytes(BUNDLE)
     with UpdateServer() as server, Proxy(server.address) as proxy:
         server.add("update.raucb", tmp_path / "bundle")
-        yield Gateway(board, RaucClient(board), proxy, proxy.url("update.raucb"))
+        yield Gateway(board, RaucClient(board), proxy, server, proxy.url("update.raucb"))
 
 
 def ship(board: LocalBoard) -> None:
@@ -100,6 +102,14 @@ def test_the_medium_and_the_device_say_the_same(gateway: Gateway) -> None:
         assert [parse_environment_block(copy) for copy in gateway.copies()] == [said, said]
     assert said.primary is Slot.A
     assert said.generation == 5
+
+
+@pytest.mark.parametrize("manner", Manner)
+def test_a_server_of_another_manner(gateway: Gateway, manner: Manner) -> None:
+    gateway.server.behave(ServerFault(manner=manner))
+    result = gateway.install_under("reset@1000000")
+    assert result.ok, result.output
+    assert gateway.proxy.struck
 
 
 def test_status_of_the_shipped_program(gateway: Gateway) -> None:
@@ -260,3 +270,20 @@ def test_a_full_data_partition_is_not_left_full(gateway: Gateway) -> None:
     assert (result.ok, "no room" in result.output) == (False, True)
     gateway.board.program("curl", '#!/bin/sh\nexec /usr/bin/curl "$@"\n')
     assert gateway.client.install(gateway.url, timeout=60).ok
+
+
+def test_the_client_that_rolls_back_once_differs_in_nothing_else() -> None:
+    folder = Path("images/legacy-gateway")
+    product = (folder / "overlay/usr/lib/gateway/client").read_text().splitlines()
+    once = (folder / "variants/rolls-back-once/overlay/usr/lib/gateway/client").read_text()
+    gone = set(product) - set(once.splitlines())
+    assert gone == {'reject) exec boot-selection reject "$slot" ;;'}
+
+
+def test_the_client_that_keeps_part_files_differs_in_nothing_else() -> None:
+    product = Path("images/common/overlay/usr/sbin/gateway-update").read_text()
+    folder = Path("images/common/variants/part-files-kept/overlay")
+    kept = (folder / "usr/sbin/gateway-update").read_text().splitlines()
+    gone = [line for line in product.splitlines() if line not in kept]
+    assert [line.split()[0] for line in gone] == ["#", "find"]
+    assert [line for line in product.splitlines() if line not in gone] == kept

@@ -76,6 +76,8 @@ class Device:
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
         self.sent.append(command)
+        if "list-units" in command:
+            return self._done("")
         if "sha256sum" in command:
             return self._done(sums() if self.data == "kept" else "")
         if "systemctl reboot" in command:

@@ -33,7 +33,13 @@ def read(folder: Path, first: bytes, second: bytes, slot_b: bytes) -> Selected |
     ):
         offset = LAYOUT[region].offset
         board.medium[offset : offset + len(content)] = content
-    judge = Judge(board=cast(Board, board), client=cast(Client, None), old=found.old, new=found.new)
+    judge = Judge(
+        board=cast(Board, board),
+        client=cast(Client, None),
+        old=found.old,
+        new=found.new,
+        flashed=found.old,
+    )
     return selected(found, judge)
 
 

@@ -3,9 +3,9 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -52,6 +52,22 @@ def release(version: str, content: bytes) -> Release:
     )
 
 
+UNITS = """\
+dev-sda.device loaded active plugged QEMU_HARDDISK
+ssh.service loaded active running OpenBSD Secure Shell server
+gateway-data.service loaded active exited Data partition
+
+Id=ssh.service
+NRestarts=0
+
+NRestarts=7
+Id=serial-getty@ttyS0.service
+"""
+FAILED = UNITS.replace(
+    "gateway-data.service loaded active exited", "keep.path loaded failed failed"
+)
+
+
 @dataclass
 class FakeBoard:
     """Every boot says one line on its console; `says[n]` is what boot n + 1 says, or silence."""
@@ -67,6 +83,9 @@ class FakeBoard:
     pinned: str = ""  # by an earlier connection
     server: str = "ok\n"
     got: Share = field(default_factory=Share)
+    units: str = UNITS
+    after_a_while: str = UNITS  # what systemd says once it was waited for
+    resets_meanwhile: int = 0
 
     def __post_init__(self) -> None:
         self.medium = bytearray(4096)
@@ -97,12 +116,20 @@ class FakeBoard:
         return hashlib.sha256(self.read(offset, length)).hexdigest()
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
+        if "list-units" in command:
+            return CommandResult(stdout=self.units, stderr="", returncode=0)
         if "curl" in command:
             return CommandResult(
                 stdout=self.server, stderr="", returncode=0 if self.reachable else 7
             )
         self.boots += self.resets_when_asked
         return CommandResult(stdout=self.kept, stderr="", returncode=0)
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        self.units = self.after_a_while
+        self.boots += self.resets_meanwhile
+        if self.boots < count:
+            raise DeviceError("no boot")
 
     def host_key(self, *, timeout: float) -> str:
         if self.pinned and self.pinned != self.key:
@@ -140,16 +167,20 @@ class FakeClient:
         )
 
 
-def judged(board: FakeBoard, client: FakeClient | None = None, *, before: int = 0) -> Judgement:
-    judge = Judge(
+def judge_of(board: FakeBoard, client: FakeClient | None = None) -> Judge:
+    return Judge(
         board=cast(Board, board),
         client=cast(Client, client or FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
+        flashed=release("1", OLD),
         budget=Budget(boots=3, boot_seconds=0.0),
         identity=Identity(host_key="ssh-ed25519 AAAA", device_id="gw-1"),
     )
-    return judge.judge(boots_before=before)
+
+
+def judged(board: FakeBoard, client: FakeClient | None = None, *, before: int = 0) -> Judgement:
+    return judge_of(board, client).judge(boots_before=before)
 
 
 def broken(judgement: Judgement) -> set[str]:
@@ -244,6 +275,10 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     ),
     "another device id": (lambda board, client: setattr(client, "device_id", "gw-2"), {"identity"}),
     "no device id any more": (lambda board, client: setattr(client, "device_id", ""), {"identity"}),
+    "a unit that has failed": (
+        lambda board, client: setattr(board, "units", FAILED),
+        {"no-failed-units"},
+    ),
     "resets after its health": (
         lambda board, client: setattr(board, "resets_when_asked", 1),
         {"stayed-up"},
@@ -258,6 +293,7 @@ def test_who_installs_an_update_afterwards_need_not_ask_for_the_server() -> None
         client=cast(Client, FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
+        flashed=release("1", OLD),
         asks_server=False,
     ).judge(boots_before=0)
     assert (found.verdict, broken(found)) == ("new", set())
@@ -271,6 +307,7 @@ def test_an_identity_that_is_not_known_is_learned_at_the_first_look() -> None:
         client=cast(Client, FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
+        flashed=release("1", OLD),
     )
     assert broken(judge.judge(boots_before=0)) == set()
     assert judge.identity == Identity(host_key="ssh-ed25519 AAAA", device_id="gw-1")
@@ -286,6 +323,40 @@ def test_each_invariant_fails_alone(damage: str) -> None:
     do(board, client)
     found = judged(board, client)
     assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"after_a_while": UNITS.replace("Id=ssh.", "Id=cron.")}, "ssh.service does not run any"),
+        ({"after_a_while": UNITS.replace("NRestarts=0", "NRestarts=2")}, "restarted 2 times"),
+        ({"after_a_while": UNITS.replace("NRestarts=7", "NRestarts=8")}, ""),  # a login's end
+        ({"after_a_while": FAILED}, "keep.path has failed"),
+        ({"resets_meanwhile": 1}, "it has reset itself"),
+    ],
+)
+def test_a_version_that_was_well_is_watched_for_a_while(changes: dict[str, Any], told: str) -> None:
+    found = judge_of(FakeBoard(HEALTHY, **changes)).stays_well()
+    assert found.holds == (not told)
+    assert told in found.detail
+
+
+def test_health_that_is_lost_meanwhile_is_told() -> None:
+    board = FakeBoard(HEALTHY)
+    found = judge_of(board, FakeClient(board, health="degraded: why")).stays_well()
+    assert (found.holds, found.detail) == (False, "degraded: why")
+
+
+def test_where_things_are_is_said_by_what_was_flashed() -> None:
+    """A later version may have been built with other slots; the disk has those it was made with."""
+    board = FakeBoard(HEALTHY)
+    moved = {name: Region(at + 4096, size) for name, (at, size) in LAYOUT.items()}
+    judge = judge_of(board)
+    other = replace(judge, new=replace(judge.new, layout=moved), old=judge.new)
+    assert other.slot_content(Slot.B) == "old"
+    again = replace(judge, old=replace(judge.old, layout=moved))
+    assert again.slot_content(Slot.B) == "new"
 
 
 STARVED = Share(ran=100, waited=110)

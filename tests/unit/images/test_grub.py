@@ -191,3 +191,15 @@ def test_negative_control_never_counts(tmp_path: Path) -> None:
     for _ in range(3):
         assert "slot A, good, 3 attempts left" in machine.boot()
     assert machine.copies() == (environment_block(), environment_block())
+
+
+def test_the_late_counter_differs_in_nothing_else() -> None:
+    """A copy of the whole configuration: it must not fall behind the product's."""
+    product = Path("images/legacy-gateway/boot/grub.cfg").read_text().splitlines()
+    late = Path("images/legacy-gateway/variants/counter-late/boot/grub.cfg").read_text()
+    comment, *lines = late.splitlines()
+    assert comment.startswith("# Negative control")
+    assert sorted(map(str.strip, lines)) == sorted(map(str.strip, product))
+    [counted] = [n for n, line in enumerate(lines) if line.strip() == "count_down"]
+    [loaded] = [n for n, line in enumerate(lines) if line.strip().startswith("if initrd ")]
+    assert counted > loaded

@@ -1,0 +1,32 @@
+"""Other versions of the product under test, built from the recipe that it was built from."""
+
+from collections.abc import Sequence
+
+from harness.errors import ConfigurationError
+from harness.images.build import build
+from harness.images.release import Release
+from harness.version import is_newer
+
+
+def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+    """Another version of `release`, with more variants, from the same cached base.
+
+    Refuses when the recipe has changed since `release` was built: what is built now would carry
+    another product's protections, and prove nothing about this one.
+    """
+    recipe = release.recipe_folder
+    again = build(recipe, version=release.version, variants=release.variants)
+    if again.slot.sha256 != release.slot.sha256:
+        raise ConfigurationError(
+            f"{recipe} does not build {release.version} as it was tested any more",
+            hint="test from the checkout that the release was built from, or build it again",
+        )
+    return build(recipe, version=version, variants=[*release.variants, *variants])
+
+
+def onward(running: Release, before: Release) -> Release:
+    """What a device that runs `running` can be updated to: the version that it had before, or,
+    where its product refuses to go back, a newer one."""
+    if running.downgrades == "allowed" or is_newer(before.version, running.version):
+        return before
+    return alike(running, version=f"{running.version}+next")
