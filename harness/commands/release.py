@@ -83,6 +83,10 @@ def test(
     keyword: Annotated[
         str, typer.Option("-k", metavar="EXPRESSION", help="Only scenarios that match.")
     ] = "",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="An update with this fault, and those given with more --fault."),
+    ] = None,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Exactly this scenario; may be given again.")
     ] = None,
@@ -106,7 +110,7 @@ def test(
         lab=lab,
         tier=str(Tier.ALL if every else tier),
         keyword=keyword,
-        scenarios=tuple(scenario or ()),
+        scenarios=(*(scenario or ()), *([f"faults[{'+'.join(fault)}]"] if fault else [])),
     )
     if len(release) > 1 or len(from_release) > 1:
         _test_matrix(release, from_release, selection, store, as_json=as_json)

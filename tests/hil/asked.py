@@ -1,0 +1,48 @@
+"""Faults as they are asked for on a command line: which printed form is which."""
+
+from dataclasses import dataclass
+
+from harness.faults.manners import ServerFault
+from harness.faults.network import NetworkFault
+from harness.faults.power import PowerFault
+from harness.faults.storage import MediumFault
+from harness.images.release import Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What was asked for, by where it strikes; `printed` as it was asked for."""
+
+    printed: str
+    network: tuple[NetworkFault, ...]
+    medium: tuple[MediumFault, ...]
+    server: ServerFault | None
+    power: PowerFault | None
+
+    @classmethod
+    def parse(cls, printed: str, new: Release) -> "Faults":
+        """Of printed forms (docs/faults.md) with `+` between them; a `%` is one of the artifact of
+        `new`. ValueError for what is none of them, and for a second power cut."""
+        texts = printed.split("+")
+        media = [MediumFault.parse(each) for each in texts if _is_medium(each)]
+        power = [PowerFault.parse(each) for each in texts if "/" in each]
+        servers = [ServerFault.parse(each) for each in texts if each.startswith("server:")]
+        size = new.artifact.stat().st_size
+        known = {*map(str, servers)}
+        rest = [e for e in texts if "/" not in e and not _is_medium(e) and e not in known]
+        network = [NetworkFault.parse(each, size=size) for each in rest]
+        if len(power) > 1 or len(servers) > 1:
+            raise ValueError("one update has one power cut and one server")
+        return cls(
+            printed=printed,
+            network=tuple(network),
+            medium=tuple(media),
+            server=servers[0] if servers else None,
+            power=power[0] if power else None,
+        )
+
+
+def _is_medium(text: str) -> bool:
+    """`KIND@REGION`: network faults have a number there."""
+    place = text.partition("@")[2]
+    return bool(place) and not place[0].isdigit()

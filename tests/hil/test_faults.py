@@ -1,0 +1,65 @@
+"""Any faults around one update, as they are asked for: `harness test --fault ... --fault ...`.
+
+Network faults strike the download one after the other; the server, too, answers in another manner;
+the medium fails from before the install
+until it has ended; one power cut ends it or comes in the boot after it. Afterwards all is well
+again, and the board must be so, too: in the old version or in the new one, and it must update.
+"""
+
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.evidence.record import Fault
+from harness.images.release import Release
+from harness.verdict import Verdict
+from tests.hil.asked import Faults
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+from tests.hil.test_power_cut import reach
+
+
+def under_faults(
+    bench: Bench, scenario: Scenario, faults: Faults, old: Release, new: Release
+) -> None:
+    """One update with all of them."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=faults.printed)
+        bench.running(old)
+        bench.board.fail([each.failing(old.layout) for each in faults.medium])
+        bench.server.behave(faults.server)
+        if faults.network:
+            bench.proxy.arm(*faults.network)
+        output, boots = "", bench.board.boots
+        try:
+            if faults.power is None or not faults.power.phase.during_install:
+                result = bench.client.install(
+                    bench.offer(new), timeout=DOWNLOAD_AND_INSTALL_SECONDS
+                )
+                output = result.output[-1000:]
+            if faults.power:
+                reach(bench, judge, faults.power.phase, new)
+                boots = bench.board.boots
+                bench.board.cut(faults.power.loss)
+        finally:
+            bench.server.behave(None)
+            bench.proxy.disarm()
+            bench.proxy.wait_link_up(60)
+        bench.board.fail([])
+        told = {"client": output, "strikes": [each.fault for each in bench.proxy.strikes]}
+        scenario.fault = Fault(printed=faults.printed, parameters=told)
+        if faults.network:
+            scenario.must(
+                "fault-struck", bench.proxy.struck, "the download never got to each fault"
+            )
+        if faults.power:
+            bench.board.power_on()
+            judgement = judge.judge(boots_before=boots)
+        else:
+            judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.OLD, Verdict.NEW, Verdict.RECOVERED})
+        scenario.second_update(judge, judgement)
+
+
+def test_faults(bench: Bench, releases: Releases, scenario: Scenario, asked: str) -> None:
+    faults = Faults.parse(asked, releases.new)
+    under_faults(bench, scenario, faults, releases.old, releases.new)

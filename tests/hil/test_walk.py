@@ -1,0 +1,187 @@
+"""Scenario 9: updates, bad versions, power cuts, network faults one after the other, in any order.
+
+Whatever the order, each boot must end in a version that the device was told to run or had before,
+healthy, with its data and identity; and in the end it must still take an update.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from harness.clients.client import InstallResult
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.crash.verdict import Judge, Judgement
+from harness.errors import DeviceError
+from harness.evidence.record import Fault
+from harness.faults.network import NetworkFault
+from harness.faults.power import Phase
+from harness.faults.server import HEALTHY
+from harness.images.release import Release
+from harness.log import step
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+from tests.hil.test_power_cut import reach
+from tests.hil.walk import BAD, CUTS, NOTHING, Device, Event, Kind, parse, shorter
+
+_NETWORK = {
+    Kind.RESET: "reset@40%x2",
+    Kind.REFUSED: "status:503x99",
+    Kind.FLIP: "flip@60%",
+}
+_PHASES = {
+    Kind.CUT_WRITING: Phase.WRITE_50,
+    Kind.CUT_SWITCHING: Phase.SWITCH,
+    Kind.CUT_COUNTING: Phase.BOOTLOADER,
+}
+_MUST_FAIL = (Kind.REFUSED, Kind.FLIP)
+_SHRINK_SECONDS = 1800.0  # to look for a shorter walk that fails
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """A device on its way, with what the model knows of it."""
+
+    bench: Bench
+    judge: Judge
+    versions: dict[str, Release]  # old, new
+    bad: dict[Kind, Release]
+    device: Device = field(default_factory=Device)
+    last: Judgement | None = None
+
+    def go(self, event: Event) -> None:
+        """One event; DeviceError when the device ends where it must not."""
+        with step("walk", what=str(event), runs=self.device.runs):
+            if event.kind in (Kind.REBOOT, Kind.PORTAL):
+                self._boot(event, lambda: self.bench.client.reboot(timeout=60))
+            elif event.kind in CUTS:
+                self._cut(event)
+            else:
+                self._install(event.kind)
+
+    def _release(self, kind: Kind) -> Release:
+        version = self.device.target(kind)
+        return self.bad[kind] if version == BAD else self.versions[version]
+
+    def _install(self, kind: Kind) -> None:
+        release = self._release(kind)
+        result = self._under(_NETWORK.get(kind, ""), release)
+        if result.ok is (kind in _MUST_FAIL):
+            raise DeviceError(
+                f"{kind}: {'not ' if result.ok else ''}refused", details=result.output
+            )
+        self.device = self.device.installed(kind, ok=result.ok)
+
+    def _under(self, fault: str, release: Release) -> InstallResult:
+        proxy = self.bench.proxy
+        if fault:
+            proxy.arm(NetworkFault.parse(fault, size=release.artifact.stat().st_size))
+        try:
+            url = self.bench.offer(release)
+            return self.bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+        finally:
+            proxy.disarm()
+
+    def _cut(self, event: Event) -> None:
+        board = self.bench.board
+        if event.kind is Kind.CUT_COUNTING and NOTHING in self.device.waits:
+            event = replace(event, kind=Kind.CUT)  # it may be that nothing is counted
+        if event.kind is Kind.CUT:
+            board.freeze()
+        else:
+            kind = event.kind
+            release = self._release(kind)
+            if kind is Kind.CUT_COUNTING:
+                release = next(iter(self.versions.values()))  # its size is not asked
+            reach(self.bench, self.judge, _PHASES[kind], release)
+            if kind is not Kind.CUT_COUNTING:
+                self.device = self.device.cut(kind)
+        assert event.loss
+        board.cut(event.loss)
+        self._boot(event, board.power_on)
+
+    def _boot(self, event: Event, begin: Callable[[], object]) -> None:
+        portal = event.kind is Kind.PORTAL
+        judge = replace(self.judge, asks_server=not portal)
+        self.bench.server.health = "<html>" if portal else HEALTHY
+        try:
+            boots = self.bench.board.boots
+            begin()
+            found = judge.judge(boots_before=boots)
+        finally:
+            self.bench.server.health = HEALTHY
+        may = self.device.may_run(portal=portal)
+        if found.verdict.failed or found.final not in may:
+            broken = [f"{each.name}: {each.detail}" for each in found.invariants if not each.holds]
+            told = f"after {event}: {found.verdict}, runs {found.final or 'nothing known'}"
+            raise DeviceError(
+                f"{told}, may run {' or '.join(sorted(may))}", details="; ".join(broken)
+            )
+        self.last = found
+        self.device = self.device.booted(found.final)
+
+
+def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[Event]) -> None:
+    """All events, one more reboot, and a last update."""
+    judge = bench.judge(releases.old, releases.new)
+    bad = {
+        Kind.PANICS: releases.variant_of(releases.new, "kernel-panic"),
+        Kind.FAILS: releases.variant_of(releases.new, "failing-service"),
+    }
+    with scenario:
+        scenario.fault = Fault(printed=",".join(map(str, events)))
+        bench.running(releases.old)
+        under_way = Walk(
+            bench=bench,
+            judge=judge,
+            versions={"old": releases.old, "new": releases.new},
+            bad=bad,
+        )
+        room = _room(bench)
+        for event in (*events, Event(kind=Kind.REBOOT)):
+            under_way.go(event)
+        assert under_way.last
+        ended = under_way.last
+        verdict = Verdict(ended.final) if not ended.verdict.failed else ended.verdict
+        scenario.conclude(replace(ended, verdict=verdict), expected={Verdict.OLD, Verdict.NEW})
+        lost = room - _room(bench)
+        most = max(releases.old.artifact.stat().st_size, releases.new.artifact.stat().st_size)
+        scenario.must("room-kept", lost <= most, f"{lost} bytes of /data are used up")
+        scenario.second_update(judge, ended)
+
+
+def _room(bench: Bench) -> int:
+    """Free bytes of the data partition."""
+    answer = bench.board.run("df --output=avail -B1 /data | tail -n 1", timeout=60).stdout
+    return int(answer)
+
+
+def _attempt(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[Event]) -> str:
+    """Why a walk fails, empty when it does not; its record is not kept."""
+    trial = scenario.afresh()
+    with contextlib.suppress(DeviceError):
+        walk(bench, releases, trial, events)
+    return "" if trial.record is None or trial.record.passed else trial.record.why
+
+
+@pytest.mark.goes_back
+def test_walk(bench: Bench, releases: Releases, scenario: Scenario, walked: str) -> None:
+    events = parse(walked)
+    try:
+        walk(bench, releases, scenario, events)
+    except (AssertionError, DeviceError) as error:
+        shortest, end = events, time.monotonic() + _SHRINK_SECONDS
+        while time.monotonic() < end:
+            fails = (each for each in shorter(shortest) if each and time.monotonic() < end)
+            found = next(
+                (each for each in fails if _attempt(bench, releases, scenario, each)), None
+            )
+            if found is None:
+                break
+            shortest = found
+        name = ",".join(map(str, shortest))
+        pytest.fail(f"{error}\nthe shortest walk that fails: --scenario 'walk[{name}]'")

@@ -1,0 +1,124 @@
+"""What may become of a device that is updated, cut and disturbed in any order: the model of a walk.
+
+A walk is a list of events with a printed form (`update,cut:all,reboot`). The model knows which
+version runs, and what may be waiting on trial; after each boot one of its answers must be what the
+board shows, and which one it was is what the model goes on with.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.boards.medium.model import Loss
+
+BAD = "bad"  # a version that cannot stay
+NOTHING = ""
+
+
+class Kind(StrEnum):
+    """What happens. Those of INSTALLS ask the device for an update."""
+
+    UPDATE = "update"  # the version that does not run is installed
+    SAME = "same"  # the one that runs is installed once more
+    PANICS = "panics"  # a version that panics is installed
+    FAILS = "fails"  # one whose service fails is
+    RESET = "reset"  # as update; the connection is reset twice
+    REFUSED = "refused"  # as update; every answer of the server is an error
+    FLIP = "flip"  # as update; a byte arrives falsified
+    CUT_WRITING = "cut-writing"  # as update; the power goes with half of the slot
+    CUT_SWITCHING = "cut-switching"  # as update; in the middle of the switch
+    REBOOT = "reboot"
+    CUT = "cut"  # the power goes, whatever the device does
+    CUT_COUNTING = "cut-counting"  # it reboots; in the bootloader's change
+    PORTAL = "portal"  # it reboots, and somebody else answers in its server's name
+
+
+INSTALLS = (
+    *(Kind.UPDATE, Kind.SAME, Kind.PANICS, Kind.FAILS, Kind.RESET, Kind.REFUSED, Kind.FLIP),
+    *(Kind.CUT_WRITING, Kind.CUT_SWITCHING),
+)
+CUTS = (Kind.CUT, Kind.CUT_WRITING, Kind.CUT_SWITCHING, Kind.CUT_COUNTING)
+_LOSSES = ("none", "all", "some:1", "torn:2")
+_FORM = re.compile(r"([a-z-]+)(?:/(.+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One step; `loss` of a power cut."""
+
+    kind: Kind
+    loss: Loss | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.loss}" if self.loss else str(self.kind)
+
+    @classmethod
+    def parse(cls, text: str) -> "Event":
+        """Read the printed form back; raises ValueError."""
+        found = _FORM.fullmatch(text)
+        if not found or found[1] not in list(Kind):
+            raise ValueError(f"{text!r} is no event: one of {', '.join(Kind)}")
+        kind = Kind(found[1])
+        if (found[2] is not None) != (kind in CUTS):
+            raise ValueError(f"{text!r}: power cuts have a loss (cut/all), nothing else has")
+        return cls(kind=kind, loss=Loss.parse(found[2]) if found[2] else None)
+
+
+def parse(text: str) -> tuple[Event, ...]:
+    """A walk's printed form, or `seed:N` or `seed:NxLENGTH` for one of them; raises ValueError."""
+    if found := re.fullmatch(r"seed:(\d+)(?:x(\d+))?", text):
+        return generate(int(found[1]), length=int(found[2] or 8))
+    return tuple(map(Event.parse, text.split(",")))
+
+
+def generate(seed: int, *, length: int) -> tuple[Event, ...]:
+    """A walk of `length` events. Half of them are boots, or nothing would ever be tried."""
+    coin = random.Random(seed)
+    boots = (Kind.REBOOT, Kind.REBOOT, Kind.CUT, Kind.CUT_COUNTING, Kind.PORTAL)
+    kinds = [coin.choice(coin.choice((INSTALLS, boots))) for _ in range(length)]
+    return tuple(
+        Event(kind=kind, loss=Loss.parse(coin.choice(_LOSSES)) if kind in CUTS else None)
+        for kind in kinds
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """`runs`: the committed version, `old` or `new`. `waits`: what may be installed for the next
+    boot to try; more than one where a power cut came in between."""
+
+    runs: str = "old"
+    waits: frozenset[str] = frozenset({NOTHING})
+
+    def target(self, kind: Kind) -> str:
+        """The version that an event installs."""
+        if kind in (Kind.PANICS, Kind.FAILS):
+            return BAD
+        other = "new" if self.runs == "old" else "old"
+        return self.runs if kind is Kind.SAME else other
+
+    def installed(self, kind: Kind, *, ok: bool) -> "Device":
+        """After an install that has ended. One that failed may have cost what was waiting."""
+        waits = {self.target(kind)} if ok else {*self.waits, NOTHING}
+        return Device(runs=self.runs, waits=frozenset(waits))
+
+    def cut(self, kind: Kind) -> "Device":
+        """After an install that the power ended."""
+        waits = {*self.waits, NOTHING, self.target(kind)}
+        return Device(runs=self.runs, waits=frozenset(waits))
+
+    def may_run(self, *, portal: bool = False) -> frozenset[str]:
+        """What may run, committed, when the next boot has come to its end."""
+        stay = {NOTHING, BAD}
+        return frozenset(self.runs if portal or each in stay else each for each in self.waits)
+
+    def booted(self, version: str) -> "Device":
+        """After a boot that ended in `version`."""
+        return Device(runs=version)
+
+
+def shorter(events: Sequence[Event]) -> list[tuple[Event, ...]]:
+    """The walk with one event left out, for each of them: from the last on."""
+    return [(*events[:n], *events[n + 1 :]) for n in reversed(range(len(events)))]

@@ -1,0 +1,49 @@
+"""Faults as they are asked for: which form is which."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from harness.images.release import Digest, Release
+from tests.hil.asked import Faults
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    (tmp_path / "update").write_bytes(bytes(1000))
+    return Release(
+        folder=tmp_path,
+        machine="fake",
+        version="1",
+        variants=(),
+        client="fake",
+        bootloader="grub",
+        compatible="fake",
+        inputs="",
+        base="",
+        suites=(),
+        recipe="",
+        source_date_epoch=0,
+        slot=Digest(sha256=hashlib.sha256(b"").hexdigest(), size=0),
+        artifact_name="update",
+        layout={},
+        files={},
+    )
+
+
+def test_each_form_is_known_by_itself(release: Release) -> None:
+    asked = "reset@10%x5+eio-write@slot-B+server:portalx2+status:503x2+switch/some:1"
+    found = Faults.parse(asked, release)
+    assert list(map(str, found.network)) == ["reset@100x5", "status:503x2"]
+    assert list(map(str, found.medium)) == ["eio-write@slot-B"]
+    assert str(found.server) == "server:portalx2"
+    assert str(found.power) == "switch/some:1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "reset", "what@ever", "switch/none+commit/all", "switch/half", "server:gone"]
+)
+def test_what_is_no_fault_is_refused(text: str, release: Release) -> None:
+    with pytest.raises(ValueError):
+        Faults.parse(text, release)

@@ -1,0 +1,70 @@
+"""The model of a walk: its printed form, and what it lets a device run."""
+
+import pytest
+
+from harness.boards.medium.model import Loss
+from tests.hil.walk import BAD, NOTHING, Device, Event, Kind, generate, parse, shorter
+
+
+def device(*waits: str, runs: str = "old") -> Device:
+    return Device(runs=runs, waits=frozenset(waits))
+
+
+def test_the_printed_form_is_read_back() -> None:
+    text = "update,cut/some:1,reboot,cut-writing/none,portal"
+    events = parse(text)
+    assert ",".join(map(str, events)) == text
+    assert events[1] == Event(kind=Kind.CUT, loss=Loss.parse("some:1"))
+
+
+def test_a_seed_is_one_walk() -> None:
+    assert parse("seed:7") == generate(7, length=8) == parse("seed:7x8")
+    assert len(parse("seed:7x20")) == 20
+    assert parse("seed:7") != parse("seed:8")
+    assert {event.kind for seed in range(200) for event in generate(seed, length=8)} == set(Kind)
+    text = ",".join(map(str, parse("seed:3x30")))
+    assert parse(text) == parse("seed:3x30")
+
+
+@pytest.mark.parametrize("text", ["", "up", "update/all", "cut", "cut/half", "update,,cut/all"])
+def test_what_is_no_walk_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"event|loss"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "ok", "after"),
+    [
+        (device(NOTHING), Kind.UPDATE, True, device("new")),
+        (device(NOTHING, runs="new"), Kind.UPDATE, True, device("old", runs="new")),
+        (device(NOTHING), Kind.SAME, True, device("old")),
+        (device("new"), Kind.PANICS, True, device(BAD)),
+        (device("new"), Kind.FLIP, False, device("new", NOTHING)),
+    ],
+)
+def test_what_waits_after_an_install(before: Device, kind: Kind, ok: bool, after: Device) -> None:
+    assert before.installed(kind, ok=ok) == after
+
+
+def test_a_cut_install_may_have_come_to_its_end() -> None:
+    assert device(BAD).cut(Kind.CUT_WRITING) == device(BAD, NOTHING, "new")
+
+
+@pytest.mark.parametrize(
+    ("before", "portal", "may"),
+    [
+        (device(NOTHING), False, {"old"}),
+        (device("new"), False, {"new"}),
+        (device("new"), True, {"old"}),
+        (device(BAD, runs="new"), False, {"new"}),
+        (device("new", NOTHING), False, {"old", "new"}),
+    ],
+)
+def test_what_may_run_after_a_boot(before: Device, portal: bool, may: set[str]) -> None:
+    assert before.may_run(portal=portal) == may
+
+
+def test_a_shorter_walk_lacks_one_event() -> None:
+    events = parse("update,reboot,cut/all")
+    told = [",".join(map(str, each)) for each in shorter(events)]
+    assert told == ["update,reboot", "update,cut/all", "reboot,cut/all"]
