@@ -133,7 +133,7 @@ def refused_update(
     "kind",
     [
         pytest.param("signed-by-stranger", marks=pytest.mark.ci),
-        pytest.param("truncated", marks=pytest.mark.ci),
+        pytest.param("truncated"),
         pytest.param("older", marks=pytest.mark.promised),
     ],
 )

@@ -229,6 +229,7 @@ CONTROLS = {
         flow=_torn_superblock,
         because="identity does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
+        ci=False,
     ),
     "copies-once": Control(
         variants=("copies-once",),
