@@ -73,7 +73,7 @@ def install(recording: Recording, board: Board, judge: Judge) -> Invariant:
             problem = _problem(recording, board, judge)
         except DeviceError as error:
             problem = f"{error}\n{error.details}".strip()
-            judge.require_fed(problem)
+            judge.require_lab(problem)
     return Invariant(name=NAME, holds=not problem, detail=problem)
 
 
@@ -86,7 +86,7 @@ def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
             judge.client.reboot(timeout=_SHORT)
             after = judge.judge(boots_before=boots)
         except DeviceError as error:
-            judge.require_fed(str(error))
+            judge.require_lab(str(error))
             return Invariant(name=BACK, holds=False, detail=str(error)), Verdict.INCONSISTENT
     broken = [f"{each.name}: {each.detail}" for each in after.invariants if not each.holds]
     if (after.final, after.slot) != (before.final, before.slot):

@@ -258,19 +258,18 @@ class Judge:
                 return name
         return ""
 
-    def require_fed(self, problem: str) -> None:
-        """LabError when what did not happen in time may be the bench's fault."""
-        if trouble := starved(self.board, problem):
+    def require_lab(self, problem: str) -> None:
+        """LabError when `problem` may be the bench's fault."""
+        if trouble := lab_trouble(self.board, problem):
             raise trouble
 
     def _bricked(self, problem: str, boots: int) -> Judgement:
-        self.require_fed(problem)
-        self.board.mark("bricked")  # a LabError when it is the medium that has failed
+        self.require_lab(problem)
         invariant = _invariant("healthy", False, problem)
         return self._judged(Verdict.BRICKED, "", boots, (invariant,))
 
     def _unreachable(self, name: str, problem: str, boots: int) -> Judgement:
-        self.require_fed(problem)
+        self.require_lab(problem)
         invariant = _invariant(name, False, problem)
         return self._judged(Verdict.INCONSISTENT, "", boots, (invariant,))
 
@@ -285,8 +284,13 @@ class Judge:
         return Judgement(verdict=verdict, final=final, boots=boots, invariants=invariants)
 
 
-def starved(board: Board, problem: str) -> LabError | None:
-    """What to say instead of `problem` when the running boot got too little of its host."""
+def lab_trouble(board: Board, problem: str) -> LabError | None:
+    """What to say instead of `problem` when the bench may be at fault: a medium that its host could
+    not serve, a boot that got too little of its host."""
+    try:
+        board.mark("problem")
+    except LabError as error:
+        return LabError(error.brief, details=f"{error.details}\n{problem}".strip(), hint=error.hint)
     share = board.share()
     emit("share", board=board.name, **asdict(share))
     if not share.starved:

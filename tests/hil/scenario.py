@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from harness import log
 from harness.crash import identity
-from harness.crash.verdict import Judge, Judgement, starved
+from harness.crash.verdict import Judge, Judgement, lab_trouble
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Fault, Record
 from harness.verdict import Invariant, Verdict
@@ -54,7 +54,7 @@ class Scenario:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, DeviceError) and not isinstance(error, IdentityChanged):
-            error = starved(self.bench.board, str(error)) or error
+            error = lab_trouble(self.bench.board, str(error)) or error
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(error)
@@ -116,7 +116,7 @@ class Scenario:
         try:
             self._invariants.append(judge.stays_well())
         except DeviceError as error:
-            judge.require_fed(str(error))
+            judge.require_lab(str(error))
             self.must("stays-well", False, str(error))
 
     def second_update(self, judge: Judge, judgement: Judgement) -> None:

@@ -26,6 +26,11 @@ class FakeBoard:
     machine: str = "fake"
     console_logs: list[Path] = field(default_factory=list)
     got: Share = field(default_factory=Share)
+    medium_fails: bool = False
+
+    def mark(self, name: str) -> None:
+        if self.medium_fails:
+            raise LabError("the host cannot read the medium")
 
     def share(self) -> Share:
         return self.got
@@ -94,6 +99,16 @@ def test_a_device_that_got_no_time_has_none_either(
     with pytest.raises(DeviceError), scenario:
         raise DeviceError("it hangs")
     assert kept[0].verdict is None
+
+
+def test_a_device_whose_medium_could_not_be_served_has_none_either(
+    scenario: Scenario, kept: list[Record], board: FakeBoard
+) -> None:
+    board.medium_fails = True
+    with pytest.raises(DeviceError), scenario:
+        raise DeviceError("it hangs")
+    assert kept[0].verdict is None
+    assert "cannot read the medium" in kept[0].why
 
 
 def test_a_clock_that_is_set_back_meanwhile_costs_no_record(

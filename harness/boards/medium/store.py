@@ -94,7 +94,11 @@ class Store:
         self._failings.delay(offset, len(buffer))
         self._failings.read(offset, len(buffer))
         self._damage.check(offset, len(buffer))
-        medium.read_into(buffer, offset)
+        try:
+            medium.read_into(buffer, offset)
+        except Exception as error:
+            self._give_up("read", error)
+            raise
 
     def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
         """A write request; stable when answered with `fua`."""
@@ -112,8 +116,13 @@ class Store:
         """All completed writes are stable."""
         with self._change:
             medium = self._admit(era)
-            if self._failings.flushed():
+            if not self._failings.flushed():
+                return
+            try:
                 medium.flush()
+            except Exception as error:
+                self._give_up("flush", error)
+                raise
 
     def _modify(
         self,
@@ -140,13 +149,19 @@ class Store:
                 self._admit(era)
             try:
                 medium.change(kind, offset, length, data=data, fua=fua, struck=struck)
-            except OSError as error:  # the host's disk is full or failing: no longer honest
-                self._problem = f"the host cannot store the medium: {error}"
+            except Exception as error:
+                self._give_up("store", error)
                 raise
             self._damage.heal(offset, length)
             if struck:
                 self._strike(medium)
                 self._admit(era)
+
+    def _give_up(self, what: str, error: Exception) -> None:
+        """The host's disk is full or failing, or we are wrong: the medium is no longer honest, and
+        what the board makes of that says nothing about the board."""
+        with self._change:
+            self._problem = f"the host cannot {what} the medium: {error!r}"
 
     def _admit(self, era: int) -> Recorder:
         """Let a request pass, or hold it for as long as the medium is frozen and then fail it."""

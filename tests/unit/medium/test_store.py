@@ -1,13 +1,14 @@
 """Whatever is written, a cut leaves exactly what the definition says."""
 
 import errno
+import os
 import random
 import threading
 from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Loss, LossKind, Model
+from harness.boards.medium.model import Failing, Loss, LossKind, Misdeed, Model
 from harness.boards.medium.replay import replay
 from harness.boards.medium.store import PowerLost, Refused, Store
 
@@ -319,3 +320,27 @@ def test_qemu_hides_what_an_sd_card_cannot_read(folder: Path, image: Path) -> No
     store.load(image)
     with pytest.raises(Refused, match="SD card"):
         store.harm(0, 512)
+
+
+def test_a_read_that_the_host_fails_is_no_fault_of_the_medium(store: Store, folder: Path) -> None:
+    """The board is told of an error, and whoever asks the medium next that it is not honest."""
+    era = store.attach()
+    for file in folder.iterdir():
+        if file.stat().st_size >= SIZE:
+            os.truncate(file, SIZE // 2)
+    buffer = bytearray(4096)
+    store.read_into(era, buffer, 0)
+    assert store.position == 0
+    with pytest.raises(OSError, match="ends before"):
+        store.read_into(era, buffer, SIZE - 4096)
+    for ask in (lambda: store.position, lambda: store.mark("bricked"), store.freeze):
+        with pytest.raises(Refused, match="the host cannot read the medium: OSError"):
+            ask()
+
+
+def test_a_medium_that_fails_as_it_was_told_is_honest(store: Store) -> None:
+    era = store.attach()
+    store.fail([Failing(what=Misdeed.READ_ERROR, offset=0, length=4096)])
+    with pytest.raises(OSError, match="eio-read"):
+        store.read_into(era, bytearray(512), 0)
+    assert store.position == 0
