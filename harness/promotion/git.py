@@ -54,6 +54,8 @@ _HINTS = {
     "does not exist": _NO_REPOSITORY,
     "not found": _NO_REPOSITORY,
     "hook declined": "the server's rules refuse it: is the branch protected?",
+    "would be overwritten by": "the checkout has files of these names that are in no commit: move "
+    "them away (the same evidence comes back with the promotion)",
     "dubious ownership": "the folder belongs to somebody else: see safe.directory, git-config(1)",
     "appears as both a file and as a directory": "what stands in its place is a submodule or a "
     "file, where the release repository has a folder",

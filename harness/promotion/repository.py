@@ -31,6 +31,7 @@ _LOST = (
     "incorrect old value",
     "reference already exists",
 )
+_STANDING = 3  # pushes in a row that lost against a branch that has not moved
 _LARGEST = 1 << 20  # bytes of a file that is read
 _BRANCHES = "refs/heads/"
 _SHA256 = 64  # digits of an id, where a repository has that format
@@ -129,6 +130,7 @@ class Repository:
         self._draft = Draft(git)
         self._checkout = _checkout_of(git)
         self._commit = ""
+        self._lost: list[HarnessError] = []  # what was said of pushes, since the branch has moved
         self.branch, form = self._look()
         git.initialise(form=form)
 
@@ -138,7 +140,11 @@ class Repository:
         return without_credentials(self._git.url)
 
     def refresh(self) -> None:
-        """Make the clone what the remote is now, dropping everything of ours."""
+        """Make the clone what the remote is now, dropping everything of ours.
+
+        Raises PromotionError, with git's words, when nobody's pushes came first, and ours are lost
+        all the same.
+        """
         done = self._fetch()
         if done.returncode:
             raise failure(f"cannot fetch from {self.url}", done)
@@ -147,7 +153,11 @@ class Repository:
                 f"{self.url}: gives no history: it is a shallow clone",
                 hint="git fetch --unshallow there, or name the repository that it was made from",
             )
-        self._draft.start(self._tip())
+        tip = self._tip()
+        self._lost = self._lost if tip == self._draft.base else []
+        if len(self._lost) >= _STANDING:
+            raise self._lost[-1]
+        self._draft.start(tip)
 
     def read(self, path: str) -> str | None:
         """A file's text as the remote has it, or None; ConfigurationError when it is no file."""
@@ -186,6 +196,7 @@ class Repository:
                 return False
             return self._settled(failed(f"{self.url}: took the push, and does not hold it", ""))
         if any(word in line for line in refused for word in _LOST):
+            self._lost.append(failure(f"cannot push to {self.url}", done, more=self._standing()))
             return False
         return self._settled(failure(f"cannot push to {self.url}", done))
 
@@ -195,7 +206,7 @@ class Repository:
             if self._checkout:
                 place = self._checkout.ask("rev-parse", "--absolute-git-dir").strip()
                 stack.enter_context(lock.held(Path(place), seconds=self._git.seconds))
-                _refuse_dirty(self._checkout)
+                _refuse_dirty(self._checkout, Path(place))
                 told = settings.receiving(self._checkout.theirs)
                 receiver = ["env", *(f"{name}={value}" for name, value in told.items())]
                 words.append(f"--receive-pack={shlex.join([*receiver, 'git', 'receive-pack'])}")
@@ -217,6 +228,14 @@ class Repository:
             there += " try again"
         hint = "; ".join(filter(None, (error.hint, there)))
         raise type(error)(error.brief, details=error.details, hint=hint) from error
+
+    def _standing(self) -> str:
+        """What to do about a push that is lost though nobody else has pushed."""
+        ref = f"{_BRANCHES}{self.branch}"
+        return (
+            f"{self.branch} has not moved: where no git is at work there, one that was killed has "
+            f"left {ref}.lock in the repository's git folder: delete it. The ring was not changed"
+        )
 
     def _holds(self) -> bool:
         """Whether what was fetched last has our commit, and that exactly what we wrote."""
@@ -293,7 +312,8 @@ def author(git: Git) -> dict[str, str]:
 
 
 def _checkout_of(git: Git) -> Git | None:
-    """A repository on this host that has a work tree, else None."""
+    """A repository on this host that has a work tree, else None. ConfigurationError for a folder
+    that is within its .git: its work tree is another."""
     path = Path(git.url.removeprefix("file://"))
     try:
         if not path.is_dir():
@@ -301,11 +321,24 @@ def _checkout_of(git: Git) -> Git | None:
     except OSError:
         return None
     there = Git(path)
-    bare = there.attempt("rev-parse", "--is-bare-repository").stdout.strip()
-    return there if bare == "false" else None
+    asked = ("--is-bare-repository", "--is-inside-git-dir")
+    told = there.attempt("rev-parse", *asked).stdout.split()
+    if told == ["false", "true"]:
+        place = path.parent if path.name == ".git" else "its folder"
+        raise ConfigurationError(
+            f"--repo: {path}: is the git folder of a checkout",
+            hint=f"name the checkout itself: {place}",
+        )
+    return there if told == ["false", "false"] else None
 
 
-def _refuse_dirty(checkout: Git) -> None:
+def _refuse_dirty(checkout: Git, place: Path) -> None:
+    """PromotionError for what keeps git from updating a checkout, whose git folder is `place`."""
+    if (stale := place / "index.lock").exists():
+        raise PromotionError(
+            f"{stale}: a git is at work in the checkout, or one that was killed has left it",
+            hint="wait for the git there; where there is none, delete the file",
+        )
     # In a submodule git would run git, with that one's own configuration.
     words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all")
     changes = checkout.ask("status", *words)

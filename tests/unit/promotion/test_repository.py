@@ -1,8 +1,10 @@
 """The release repository and what stands around it: hooks, filters, links, locks, late answers."""
 
 import fcntl
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -228,6 +230,64 @@ def test_credentials_are_on_no_disk_while_it_works(
         assert any(path.name == "FETCH_HEAD" for path in files)
         config = [path for path in files if path.name == "config"]
         assert config and not any("url" in path.read_text() for path in config)
+
+
+def test_a_push_that_nobody_else_has_won_is_told_in_git_s_words(bench: Bench) -> None:
+    """A lock that a killed git has left is no race."""
+    release, place = bench.good(), bench.repository / "refs/heads/main.lock"
+    place.touch()
+    pushes = bench.folder / "pushes"
+    script(bench.repository / "hooks/pre-receive", f"echo x >> {pushes}")
+    with pytest.raises(PromotionError, match="cannot push to") as refused:
+        bench.promote(release)
+    assert "cannot lock ref" in refused.value.details
+    assert "main has not moved" in refused.value.hint
+    assert "delete it" in refused.value.hint
+    assert len(pushes.read_text().split()) == 3
+    place.unlink()
+    assert bench.promote(release).commit
+
+
+def test_a_lock_that_goes_away_is_a_race(bench: Bench) -> None:
+    """Another push may be at work for a while: ours is lost once, and made again."""
+    lock_of_another = bench.repository / "refs/heads/main.lock"
+    seen = bench.folder / "seen"
+    script(
+        bench.repository / "hooks/pre-receive",
+        f"[ -e {seen} ] && rm -f {lock_of_another}; touch {seen}",
+    )
+    lock_of_another.touch()
+    assert bench.promote(bench.good()).attempts == 2
+
+
+def test_the_git_folder_of_a_checkout_is_told_from_the_checkout(bench: Bench) -> None:
+    checkout = bench.init("checkout", bare=False)
+    bench.repository = checkout / ".git"
+    with pytest.raises(ConfigurationError, match=r"\.git: is the git folder") as refused:
+        bench.promote(bench.good())
+    assert refused.value.hint == f"name the checkout itself: {checkout}"
+
+
+def test_a_lock_of_git_in_a_checkout_is_named(bench: Bench) -> None:
+    bench.repository = bench.init("checkout", bare=False)
+    stale, release = bench.repository / ".git/index.lock", bench.good()
+    stale.touch()
+    with pytest.raises(PromotionError, match=r"\.git/index\.lock: a git is at work"):
+        bench.promote(release)
+    stale.unlink()
+    assert bench.promote(release).commit
+
+
+def test_evidence_that_lies_in_a_checkout_is_told(bench: Bench) -> None:
+    bench.repository = bench.init("checkout", bare=False)
+    release = bench.good()
+    for file in bench.store.folder.glob("*/*/*/evidence.dsse.json"):
+        name = hashlib.sha256(file.read_bytes()).hexdigest()
+        (bench.repository / "evidence").mkdir(exist_ok=True)
+        shutil.copy(file, bench.repository / f"evidence/{name}.json")
+    with pytest.raises(PromotionError, match="cannot push") as refused:
+        bench.promote(release)
+    assert "move them away" in refused.value.hint
 
 
 def test_promotions_go_on_top_of_each_other(bench: Bench) -> None:
