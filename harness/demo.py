@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+
 from harness import children, paths, runner
 from harness.children import Job, Tell
 from harness.errors import HarnessError, PromotionError
@@ -90,18 +92,19 @@ def demo(lab: Path, folder: Path, *, show: Callable[[Sequence[Stored]], None], t
     each line that a machine prints. Raises DeviceError when a good release fails, and HarnessError
     when the gate lets the broken one through.
     """
+    signer = signing.load_signer()  # before anything is built that nobody could sign for
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     store = EvidenceStore(folder / "evidence")
     good = [generation.new for generation in GENERATIONS.values()]
     bad = next(each.bad for each in GENERATIONS.values() if each.broken)
 
-    proven, disproven = _both(lab, store, tell)
+    proven, disproven = _both(lab, store, signer, tell)
     for runs in (proven, disproven):
         show(runs)
     for run in proven:
         runner.require_passed(run)
-    repository = _repository(folder / "releases.git", good, lab)
+    repository = _repository(folder / "releases.git", good, lab, signer)
     folders = [release.folder for release in good]
     promotion = promote(*folders, ring="canary", repo=str(repository), store=store)
     try:
@@ -142,9 +145,10 @@ def one_machine(machine: str, lab: Path, store: EvidenceStore) -> list[Stored]:
     return runs
 
 
-def _both(lab: Path, store: EvidenceStore, tell: Tell) -> tuple[list[Stored], list[Stored]]:
+def _both(
+    lab: Path, store: EvidenceStore, signer: CryptoSigner, tell: Tell
+) -> tuple[list[Stored], list[Stored]]:
     """Every generation in a process of its own: the runs of good releases, those of broken ones."""
-    keys = [signing.load_signer().public_key]  # made here, before two children need it at once
     words = ("demo", "--lab", lab.resolve(), "--store", store.folder.resolve(), "--machine")
     jobs = [Job(name=machine, words=(*words, machine)) for machine in GENERATIONS]
     with step("scenarios", machines=list(GENERATIONS)):
@@ -153,16 +157,18 @@ def _both(lab: Path, store: EvidenceStore, tell: Tell) -> tuple[list[Stored], li
     if errors:
         raise children.worst(errors)
     runs = [
-        load_run(Path(folder), keys) for each in ended for folder in json.loads(each.answer)["runs"]
+        load_run(Path(folder), [signer.public_key])
+        for each in ended
+        for folder in json.loads(each.answer)["runs"]
     ]
     good = [run for run in runs if not run.evidence.subject.variants]
     return good, [run for run in runs if run not in good]
 
 
-def _repository(path: Path, proven: Sequence[Release], lab: Path) -> Path:
+def _repository(path: Path, proven: Sequence[Release], lab: Path, signer: CryptoSigner) -> Path:
     """A release repository whose policy asks for the demo's scenarios, for all machines at once."""
     starter = StarterPolicy(
-        public_pem=signing.public_pem(signing.load_signer()),
+        public_pem=signing.public_pem(signer),
         machines=[release.machine for release in proven],
         scenarios=SCENARIOS,
         labs=[paths.told(lab)],

@@ -6,21 +6,22 @@ with its test reports. Records are on disk as they come; the run is signed when 
 
 import contextlib
 import io
-from collections.abc import Sequence
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from harness import paths
+from harness.boards import lab_file
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.record import Outcome, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Run, Stored
 from harness.evidence.subject import Subject, read_subject
-from harness.evidence.tools import tool_versions
-from harness.images.release import FILE, load
+from harness.evidence.tools import tool_versions, tools_at_end
+from harness.images.release import FILE, Release, load
 from harness.log import emit, step
 
 SCENARIOS = paths.checkout() / "tests" / "hil"
@@ -107,20 +108,22 @@ def _stamp(file: Path) -> tuple[int, ...]:
 def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     """Run the selected scenarios and return the signed evidence, whatever the verdicts are.
 
-    Raises ConfigurationError (nothing selected, or a release that is another one after the run
-    than before), HarnessError (a test broke, or a negative control was not caught: then the suite's
-    passes are worth nothing), KeyboardInterrupt. The records of such runs stay in their folder,
-    unsigned.
+    Raises ConfigurationError (nothing selected, a key that cannot sign, or a release that is
+    another one after the run than before), HarnessError (a test broke, or a negative control was
+    not caught: then the suite's passes are worth nothing), KeyboardInterrupt. The records of such
+    runs stay in their folder, unsigned.
     """
     selection = replace(  # a link may lead elsewhere later
         selection,
         release=selection.release.resolve(),
         from_release=selection.from_release.resolve(),
     )
-    _check(selection)
+    signer = signing.load_signer()  # before hours of scenarios that nobody could sign for
+    new, old = load(selection.release), load(selection.from_release)
+    _check_boards(selection, (new, old))
+    _check(selection, new)
     releases = Releases(selection.release, selection.from_release)
     subject, before = releases.subjects
-    _check_boards(selection, releases.subjects)
     run = store.begin(
         subject,
         from_release=before,
@@ -130,23 +133,18 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     )
     recorder = Recorder(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
-    if code == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    if code == pytest.ExitCode.INTERNAL_ERROR or recorder.unexplained:
-        raise HarnessError(
-            "scenarios broke without a verdict, or a negative control was not caught",
-            details="\n".join(f"  {name}" for name in recorder.unexplained),
-            hint=f"see above; nothing was signed, what there is lies in {run.folder}",
-        )
+    require_ended(code, recorder)
     releases.require_same(run.folder)
-    stored = run.finish(signing.load_signer())
+    stored = run.finish(signer, tools=tools_at_end(run.header.tools))
     write_report(stored.evidence, stored.folder)
     return stored
 
 
 def require_passed(stored: Stored) -> None:
-    """Raises DeviceError when any scenario failed, LabError when one could not be judged."""
+    """Raises DeviceError when any scenario failed, LabError when one could not be judged,
+    ConfigurationError when there is none."""
     evidence = stored.evidence
+    evidence.require_records(stored.folder)
     failed = [r for r in evidence.records if r.outcome is Outcome.FAILED]
     unjudged = [r for r in evidence.records if r.outcome is Outcome.LAB_ERROR]
     where = f"evidence: {stored.folder}"
@@ -160,53 +158,75 @@ def require_passed(stored: Stored) -> None:
             )
 
 
-def _check(selection: Selection) -> None:
-    """Collect only: a selection that names nothing is told before anything is begun."""
-    words = [str(SCENARIOS), *_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
+def _check(selection: Selection, release: Release) -> None:
+    """Collect only, as the workers will: a selection that names nothing which this machine has is
+    told before anything is begun."""
+    words = [*_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main(words)
     if code:
+        nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(
-            "no scenario can be run",
-            details=said.getvalue().strip()[-1000:],
+            f"no scenario can be run for {shlex.join(_filters(selection))} on {release.machine} "
+            f"({release.bootloader}), boards {', '.join(selection.boards)}",
+            details="" if nothing else said.getvalue().strip()[-1000:],
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )
 
 
-def _check_boards(selection: Selection, subjects: Sequence[Subject]) -> None:
-    """All problems of boards that do not exist, or are not what the releases were built for."""
-    # Not before pytest has: labgrid is one of its plugins, and those it must import itself.
-    from harness.boards.lab import board_options  # noqa: PLC0415
+def require_ended(code: int, recorder: Recorder) -> None:
+    """Raises unless pytest has run scenarios to their ends, whatever became of them."""
+    kept = f"see above; nothing was signed, what there is lies in {recorder.run.folder}"
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
+        raise ConfigurationError(f"pytest ran no scenario (its exit code: {code:d})", hint=kept)
+    ended = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if not ended or recorder.unexplained:
+        raise HarnessError(
+            "scenarios broke without a verdict, or a negative control was not caught",
+            details="\n".join(f"  {name}" for name in recorder.unexplained),
+            hint=kept,
+        )
 
-    boards = board_options(selection.lab)
+
+def _check_boards(selection: Selection, releases: tuple[Release, ...]) -> None:
+    """All problems of boards that do not exist, or are not what the releases were built for."""
+    boards = lab_file.load(selection.lab).options
     problems = [
         f"--board {name}: {selection.lab} has {', '.join(sorted(boards))}"
         for name in selection.boards
         if name not in boards
     ]
     problems += [
-        f"--board {name}: is a {boards[name].get('machine')}, {subject} is for {subject.machine}"
+        f"--board {name}: is a {boards[name].get('machine')}, "
+        f"{release.machine} {release.version} is for {release.machine}"
         for name in selection.boards
-        for subject in subjects
-        if name in boards and boards[name].get("machine") != subject.machine
+        for release in releases
+        if name in boards and boards[name].get("machine") != release.machine
     ]
     if problems:
         raise ConfigurationError.of("harness test", problems)
 
 
-def _chosen(selection: Selection) -> list[str]:
-    words = ["--tier", selection.tier]
-    words += [word for name in selection.scenarios for word in ("--scenario", name)]
+def _filters(selection: Selection) -> list[str]:
+    words = [word for name in selection.scenarios for word in ("--scenario", name)]
+    words = words or ["--tier", selection.tier]
     return [*words, "-k", selection.keyword] if selection.keyword else words
 
 
+def _chosen(selection: Selection) -> list[str]:
+    """What decides which scenarios are collected: what is asked for, and what machine and boards
+    have."""
+    words = [str(SCENARIOS), *_filters(selection), "--release", str(selection.release)]
+    words += ["--lab", str(selection.lab.resolve())]
+    return words + [word for board in selection.boards for word in ("--board", board)]
+
+
 def _arguments(selection: Selection, folder: Path) -> list[str]:
-    arguments = [str(SCENARIOS), *_chosen(selection), "--run-folder", str(folder)]
-    arguments += ["--release", str(selection.release)]
+    arguments = [*_chosen(selection), "--run-folder", str(folder)]
     arguments += ["--from-release", str(selection.from_release)]
-    arguments += ["--lab", str(selection.lab.resolve())]
-    arguments += [word for board in selection.boards for word in ("--board", board)]
     arguments += ["-n", str(len(selection.boards)), *WORKERS]
     arguments += ["-p", "no:cacheprovider", "--rootdir", str(paths.checkout())]
     arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]

@@ -179,7 +179,7 @@ def _told(stored: "Stored") -> dict[str, Any]:
         "folder": str(stored.folder),
         "evidence": stored.digest,
         "verdicts": {record.scenario: record.verdict for record in evidence.records},
-        "passed": all(record.passed for record in evidence.records),
+        "passed": evidence.passed,
     }
 
 
@@ -207,6 +207,7 @@ def report(
     stored = store.load(run, [signing.load_signer().public_key])
     page = write_report(stored.evidence, stored.folder)
     answer(as_json, verdict_table(stored.evidence), evidence=stored.digest, report=str(page))
+    stored.evidence.require_records(run)
 
 
 def promote(

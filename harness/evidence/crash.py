@@ -30,12 +30,13 @@ from harness.evidence.record import Fault, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
-from harness.evidence.tools import tool_versions
+from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import Release
 from harness.verdict import Invariant, Verdict
 
 SCENARIO = "crash"
 CACHED = "crash-card-cache"  # of a card that is taken to have a cache: it never counts as the other
+EXPLORED = (SCENARIO, CACHED)
 REPORT_FILE = "crash.html"
 RESULTS_FILE = "results.json.gz"
 _GOOD = (Verdict.OLD, Verdict.NEW, Verdict.RECOVERED)
@@ -66,7 +67,7 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
     run.add(record_of(found, folder, _oldest_boot(found)))
     files.write_whole(run.folder / REPORT_FILE, report.page(found, folder).encode())
     files.write_whole(run.folder / RESULTS_FILE, gzip.compress(content, mtime=0))
-    stored = run.finish(signer)
+    stored = run.finish(signer, tools=tools_at_end(run.header.tools))
     write_report(stored.evidence, stored.folder)
     return stored
 

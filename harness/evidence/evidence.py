@@ -8,6 +8,8 @@ repeat it, and a statement whose two halves disagree is refused.
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, JsonValue
@@ -20,6 +22,7 @@ from harness.evidence.subject import Subject
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
 _DETAIL = "harness_evidence"
 
 
@@ -34,6 +37,14 @@ class RunHeader:
     board: str
     lab: str
     tools: dict[str, JsonValue] = field(default_factory=dict)  # name -> version, see tools.py
+
+    @property
+    def begun(self) -> datetime:
+        """When the run was begun, in UTC, as its id says; of an id that does not: long ago."""
+        try:
+            return datetime.strptime(self.run.partition("-")[0], STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,15 @@ class Evidence:
     def passed(self) -> bool:
         """Whether there are records and all of them passed."""
         return bool(self.records) and all(record.passed for record in self.records)
+
+    def require_records(self, folder: Path) -> None:
+        """ConfigurationError when there are none; `folder` is the run's. Nothing was shown then,
+        and neither is that signed, nor is it a success."""
+        if not self.records:
+            raise ConfigurationError(
+                f"{folder}: no scenario left a record: that proves nothing",
+                hint="run one that the machine has; negative controls leave no record themselves",
+            )
 
     def count(self, outcome: Outcome) -> int:
         """How many records have this outcome."""

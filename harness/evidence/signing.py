@@ -30,8 +30,10 @@ from securesystemslib.signer import (  # type: ignore[attr-defined]
 )
 
 from harness import files, paths
-from harness.errors import ConfigurationError, PromotionError
+from harness.errors import ConfigurationError, HarnessError, PromotionError
 from harness.evidence.evidence import PAYLOAD_TYPE
+
+_VARIABLE = "HARNESS_EVIDENCE_KEY"
 
 
 class BrokenEvidenceError(PromotionError):
@@ -46,10 +48,20 @@ def load_signer(path: Path | None = None) -> CryptoSigner:
     """The key that signs this host's evidence.
 
     That is `path`, else the file that $HARNESS_EVIDENCE_KEY names (CI), else the development
-    key, which is made at first use. Raises ConfigurationError for a file that holds no such key.
+    key, which is made at first use. Raises ConfigurationError for a file that holds no such key,
+    and names the variable where that names the file.
     """
-    named = path or (Path(text) if (text := os.environ.get("HARNESS_EVIDENCE_KEY")) else None)
-    file = named or _development_key()
+    named = os.environ.get(_VARIABLE)
+    if path or not named:
+        return _signer(path or _development_key())
+    try:
+        return _signer(Path(named))
+    except HarnessError as error:
+        brief = f"${_VARIABLE}: {error.brief}"
+        raise type(error)(brief, details=error.details, hint=error.hint) from error
+
+
+def _signer(file: Path) -> CryptoSigner:
     try:
         key = serialization.load_pem_private_key(files.read(file), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -19,20 +19,21 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import JsonValue
 from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defined]
 
-from harness import files, paths, schema
+from harness import files, paths, schema, version
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.evidence import attachments, signing
 from harness.evidence.attachments import ENVELOPE_FILE, HEADER_FILE, STATEMENT_FILE
-from harness.evidence.evidence import Evidence, RunHeader
+from harness.evidence.evidence import STAMP, Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
+from harness.images.keys import NAME
 
 _NEWEST_RUNS = 50
 _LOOKS = 3
@@ -100,11 +101,15 @@ class Run:
         files.write_whole(file, schema.to_bytes(record.to_data()))
         self.records.append(record)
 
-    def finish(self, signer: CryptoSigner) -> Stored:
-        """Write the statement and sign it; from here on the run is evidence."""
+    def finish(self, signer: CryptoSigner, *, tools: dict[str, JsonValue] | None = None) -> Stored:
+        """Write the statement and sign it; from here on the run is evidence. `tools`: as they are
+        known now, if otherwise than when it began. ConfigurationError when it has no records."""
         evidence = Evidence(
-            header=self.header, records=tuple(self.records), attachments=attachments.of(self.folder)
+            header=self.header if tools is None else replace(self.header, tools=tools),
+            records=tuple(self.records),
+            attachments=attachments.of(self.folder),
         )
+        evidence.require_records(self.folder)
         payload = evidence.to_bytes()
         envelope = signing.seal(payload, signer)
         files.write_whole(self.folder / STATEMENT_FILE, payload)
@@ -139,7 +144,7 @@ class EvidenceStore:
         tools: dict[str, JsonValue],
     ) -> Run:
         """Start a run about `subject`: makes its folder, console folder and header."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.now(UTC).strftime(STAMP)
         name = f"{stamp}-{secrets.token_hex(4)}"
         header = RunHeader(
             run=name,
@@ -179,9 +184,14 @@ class EvidenceStore:
         )
 
     def _others(self, known: Sequence[Path]) -> list[Path]:
-        """Folders of all runs that are not known, oldest first."""
+        """Folders of all runs that are not known, oldest first. No run is in what has no name of a
+        machine or of a version: a file system's lost+found, which only root may look into."""
+        machines = [each for each in files.entries(self.folder) if re.fullmatch(NAME, each.name)]
         versions = [
-            each for machine in files.entries(self.folder) for each in files.entries(machine)
+            each
+            for machine in machines
+            for each in files.entries(machine)
+            if not version.problem(each.name)
         ]
         found = {path for each in versions for path in files.entries(each) if _may_be_run(path)}
         return sorted(found.difference(known), key=lambda path: path.name)

@@ -46,6 +46,16 @@ def tool_versions() -> dict[str, JsonValue]:
     return versions
 
 
+def tools_at_end(began: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The versions that a run began with. A harness that is another one when it ends (commit or
+    files) has changes: each of its processes and scenarios was read at a time of its own."""
+    was, now = began["harness"], _harness()
+    if was == now or not isinstance(was, dict):
+        return began
+    logger.warning("the harness was changed during the run: its evidence calls it dirty")
+    return {**began, "harness": {**was, "dirty": True}}
+
+
 def own_version() -> str:
     """The version of this harness."""
     return _package("harness") or UNKNOWN

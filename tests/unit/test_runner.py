@@ -1,20 +1,25 @@
 """What the runner relies on, and what it makes of pytest's reports."""
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from harness.errors import ConfigurationError
-from harness.evidence.store import Run
-from harness.process import run
-from harness.runner import WORKERS, Recorder, Releases
-from tests.unit.evidence.samples import ARTIFACT, make_release
+from harness.errors import ConfigurationError, HarnessError
+from harness.evidence import signing
+from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
+from harness.evidence.store import EvidenceStore, Run, load
+from harness.process import Completed, run
+from harness.runner import WORKERS, Recorder, Releases, require_ended, require_passed
+from tests.unit.evidence.samples import ARTIFACT, finished_run, make_release, record
+from tests.unit.promotion.conftest import commit, git
 
 GROUPED = """
 import os, pathlib, pytest
@@ -59,6 +64,8 @@ def test_a_worker_that_dies_ends_the_run(tmp_path: Path) -> None:
 class Kept:
     """A run that keeps nothing on disk."""
 
+    folder = Path("run")
+
     def __init__(self) -> None:
         self.records: list[object] = []
 
@@ -81,14 +88,154 @@ def test_a_failed_test_without_a_failed_record_is_unexplained() -> None:
     assert recorded("passed").unexplained == []
 
 
-def test_a_scenario_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:
-    """In a process of its own: labgrid's plugin does not bear a pytest within pytest."""
-    words = ["test", tmp_path, "--from", tmp_path, "--board", "gateway-qemu"]
-    words += ["--scenario", "no-such[scenario]"]
-    start = "from harness.cli import main; main()"
-    done = run([sys.executable, "-c", start, *map(str, words)], timeout=60, check=False)
+ROOT = Path(__file__).parents[2]
+
+
+def proven(folder: Path, *words: str, root: Path = ROOT, **env: str) -> Completed:
+    """`harness test` of the checkout at `root`, with releases for GRUB. In a process of its own:
+    labgrid's plugin does not bear a pytest within pytest."""
+    for version in ("1.0.0", "1.1.0"):
+        make_release(folder / version, version=version)
+    argv: list[str | Path] = [
+        "test",
+        folder / "1.1.0",
+        "--from",
+        folder / "1.0.0",
+        "--board",
+        "gateway-qemu",
+    ]
+    argv += ["--lab", root / "labs/qemu.yaml", "--store", folder / "store", "--json", *words]
+    start: list[str | Path] = [sys.executable, "-c", "from harness.cli import main; main()"]
+    home = {"HARNESS_HOME": str(folder / "home"), "PYTHONPATH": str(root)}
+    return run([*start, *argv], timeout=100, check=False, cwd=root, env={**home, **env})
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--scenario", "no-such[scenario]"), "no such scenario: no-such[scenario]"),
+        (("--all", "-k", "environment and not negative"), "on legacy-gateway (grub), boards gatew"),
+    ],
+)
+def test_what_a_machine_does_not_have_is_told_at_once(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    done = proven(tmp_path, *words)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+FAKE_OPTIONS = """
+import json, os, pytest
+def pytest_addoption(parser):
+    for name in ("release", "from-release", "board", "lab", "run-folder", "tier", "scenario"):
+        parser.addoption(f"--{name}", action="append")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        vars(report)["harness_records"] = json.loads(os.environ["RECORDS"])
+    return report
+"""
+FAKE_SCENARIO = """
+import os, subprocess
+def test_update():
+    subprocess.run(os.environ.get("DOES", "true"), shell=True, check=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def own_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of its own, clean, whose scenario does what $DOES says in its folder, and whose
+    records are $RECORDS."""
+    root = tmp_path_factory.mktemp("own") / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("harness", "labs"):
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    (root / "tests/hil").mkdir(parents=True)
+    (root / "tests/hil/conftest.py").write_text(FAKE_OPTIONS)
+    (root / "tests/hil/test_update.py").write_text(FAKE_SCENARIO)
+    (root / ".gitignore").write_text("__pycache__/\n")
+    git(root, "init", "--quiet")
+    commit(root, "all: begin")
+    return root
+
+
+def made_up(folder: Path, root: Path, **env: str) -> Completed:
+    records = json.dumps([record(console_logs=()).to_data()])
+    return proven(folder, root=root, **{"RECORDS": records, **env})
+
+
+@pytest.mark.parametrize(
+    ("does", "dirty"), [("true", False), ("echo '# edited' >> tests/hil/conftest.py", True)]
+)
+def test_a_harness_that_changes_during_a_run_is_told(
+    tmp_path: Path, own_checkout: Path, does: str, dirty: bool
+) -> None:
+    root = shutil.copytree(own_checkout, tmp_path / "checkout")
+    done = made_up(tmp_path, root, DOES=does)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["passed"]
+    statement = json.loads((Path(told["folder"]) / STATEMENT_FILE).read_text())
+    header = statement["predicate"]["harness_evidence"]
+    assert header["tools"]["harness"]["dirty"] is dirty
+    assert ("changed during the run" in done.stderr) is dirty
+
+
+def test_a_run_without_records_is_neither_signed_nor_passed(
+    tmp_path: Path, own_checkout: Path
+) -> None:
+    done = made_up(tmp_path, own_checkout, RECORDS="[]")
+    assert done.returncode == 2, done.stderr
+    assert "no scenario left a record" in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.glob(f"store/*/*/*/{ENVELOPE_FILE}"))
+
+
+def test_a_signed_run_without_records_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an earlier harness has left them."""
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    signer, subject = signing.load_signer(), make_release(tmp_path / "release")
+    stored = finished_run(EvidenceStore(tmp_path / "store"), subject, [record()], signer)
+    payload = replace(stored.evidence, records=()).to_bytes()
+    (stored.folder / STATEMENT_FILE).write_bytes(payload)
+    (stored.folder / ENVELOPE_FILE).write_bytes(signing.seal(payload, signer))
+    with pytest.raises(ConfigurationError, match="no scenario left a record"):
+        require_passed(load(stored.folder, [signer.public_key]))
+    words: list[str | Path] = ["-m", "harness", "report", stored.folder]
+    done = run([sys.executable, *words], timeout=100, check=False)
     assert done.returncode == 2
-    assert "no such scenario: no-such[scenario]" in done.stderr
+    assert "no scenario left a record" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (pytest.ExitCode.INTERRUPTED, KeyboardInterrupt),
+        (pytest.ExitCode.INTERNAL_ERROR, HarnessError),
+        (pytest.ExitCode.USAGE_ERROR, ConfigurationError),
+        (pytest.ExitCode.NO_TESTS_COLLECTED, ConfigurationError),
+        (7, HarnessError),  # a plugin's own
+    ],
+)
+def test_what_pytest_calls_no_run_is_none(code: int, kind: type[BaseException]) -> None:
+    for good in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        require_ended(good, recorded("passed"))  # the records say what failed
+    with pytest.raises(kind) as refused:
+        require_ended(code, recorded("passed"))
+    assert type(refused.value) is kind
+
+
+def test_a_key_that_cannot_sign_is_told_before_a_run(tmp_path: Path, own_checkout: Path) -> None:
+    key = tmp_path / "key.pem"
+    done = made_up(tmp_path, own_checkout, HARNESS_EVIDENCE_KEY=str(key))
+    assert done.returncode == 2
+    assert f"$HARNESS_EVIDENCE_KEY: {key}: No such file" in done.stderr
+    assert not (tmp_path / "store").exists()
 
 
 def _put_back(file: Path) -> None:

@@ -1,12 +1,14 @@
 """Releases, records and evidence to test with: small, valid, and changed a little by each test."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness.evidence.evidence import STAMP
 from harness.evidence.record import Fault, Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
@@ -89,11 +91,14 @@ def finished_run(
     signer: CryptoSigner,
     *,
     from_release: Subject | None = None,
+    begun: datetime | None = None,
     **header: Any,
 ) -> Stored:
-    """A finished run about `subject`."""
+    """A finished run about `subject`; `begun`: not now."""
     told: dict[str, Any] = {"board": "gateway-qemu", "lab": "labs/qemu.yaml", "tools": TOOLS}
     run = store.begin(subject, from_release=from_release, **{**told, **header})
+    if begun:
+        run.header = replace(run.header, run=f"{begun:{STAMP}}-0123abcd")
     (run.consoles / "boot-1.log").write_text("login:")
     for each in records:
         run.add(each)

@@ -70,7 +70,9 @@ def test_the_page_tells_everything_and_needs_nothing(
 def test_a_run_without_records_has_a_page(
     store: EvidenceStore, subject: Subject, signer: CryptoSigner, tmp_path: Path
 ) -> None:
-    evidence = finished_run(store, subject, [], signer).evidence
+    evidence = dataclasses.replace(
+        finished_run(store, subject, [record()], signer).evidence, records=()
+    )
     assert "No scenario finished" in write_report(evidence, tmp_path).read_text()
 
 

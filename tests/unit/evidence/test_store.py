@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.errors import ConfigurationError, HarnessError
@@ -66,7 +67,14 @@ def test_the_statement_is_an_in_toto_test_result(
 def test_evidence_of_nothing_is_no_pass(
     store: EvidenceStore, subject: Subject, signer: CryptoSigner
 ) -> None:
-    assert not finished_run(store, subject, [], signer).evidence.passed
+    """It is not even signed, and where it has been, it is no success."""
+    with pytest.raises(ConfigurationError, match="no scenario left a record"):
+        finished_run(store, subject, [], signer)
+    nothing = dataclasses.replace(
+        finished_run(store, subject, [record()], signer).evidence, records=()
+    )
+    assert not nothing.passed
+    assert json.loads(nothing.to_bytes())["predicate"]["result"] == "FAILED"
 
 
 def test_other_content_of_the_same_version_is_told_apart(
@@ -296,8 +304,12 @@ def test_a_key_file_of_ci_is_used_and_checked(
     assert signing.load_signer().public_key == signer.public_key
     for bad in (b"no key", CryptoSigner.generate_ecdsa().private_bytes):
         file.write_bytes(bad)
-        with pytest.raises(ConfigurationError, match=r"key\.pem"):
+        with pytest.raises(ConfigurationError, match=r"^\$HARNESS_EVIDENCE_KEY: .*key\.pem"):
             signing.load_signer()
+    file.write_bytes(signer.private_bytes)
+    file.chmod(0o666)
+    with pytest.raises(ConfigurationError, match=r"^\$HARNESS_EVIDENCE_KEY: .*others can change"):
+        signing.load_signer()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden"])
@@ -311,6 +323,15 @@ def test_tools_are_named_with_versions() -> None:
     assert str(told["git"]).startswith("git version")
     assert told["pytest"] == pytest.__version__
     assert isinstance(told["harness"], dict)
+
+
+def test_another_commit_at_the_end_of_a_run_is_a_change() -> None:
+    """Though both may be whole: what ran is neither."""
+    now = tools.tool_versions()["harness"]
+    assert isinstance(now, dict)
+    assert tools.tools_at_end({"harness": now}) == {"harness": now}
+    began: dict[str, JsonValue] = {**now, "commit": "0" * 40, "dirty": False}
+    assert tools.tools_at_end({"harness": began}) == {"harness": {**began, "dirty": True}}
 
 
 def test_digest_names_the_envelope(
@@ -396,3 +417,15 @@ def test_a_file_that_nobody_may_read_is_not_left_out(
     with somebody_else():
         [unusable] = common.find(subject, [signer.public_key]).unusable
     assert "Permission denied" in str(unusable.error)
+
+
+@pytest.mark.parametrize("place", ["lost+found", "legacy-gateway/lost+found"])
+def test_what_no_run_can_be_in_is_in_nobody_s_way(
+    common: EvidenceStore, subject: Subject, signer: CryptoSigner, place: str
+) -> None:
+    """A store may be a file system of its own."""
+    stored = finished_run(common, subject, [record()], signer)
+    (common.folder / place).mkdir(mode=0o700)
+    with somebody_else():
+        found = common.find(subject, [signer.public_key])
+    assert (found.evidence, found.unusable) == ((stored,), ())
