@@ -126,9 +126,15 @@ class Record:
 
 def standing(records: Iterable[Record]) -> dict[str, Record]:
     """The record that counts for each scenario: a failed one whenever it happened, else the
-    newest. A failure is never forgiven by running again; lab trouble is."""
+    newest."""
+    return newest(sorted(records, key=lambda record: record.finished))
+
+
+def newest(records: Iterable[Record]) -> dict[str, Record]:
+    """The same of records that come in their order, oldest first. A failure is never forgiven by
+    running again; lab trouble is."""
     counts: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record.finished):
+    for record in records:
         earlier = counts.get(record.scenario)
         if earlier is None or earlier.outcome is not Outcome.FAILED:
             counts[record.scenario] = record

@@ -24,7 +24,7 @@ from functools import partial
 
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import crash
-from harness.evidence.record import Outcome, Record, standing
+from harness.evidence.record import Outcome, Record, newest
 from harness.evidence.signing import UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Found, Stored
 from harness.evidence.subject import Subject
@@ -126,13 +126,26 @@ def _of_all_starts(
     names: set[str] = set()
     resting: dict[str, Stored] = {}
     for told, runs in groups:
-        records = standing(record for stored in runs for record in stored.evidence.records)
+        records = _standing(runs)
         missing, required = _missing(asked, records)
         lines += [f"{told}{line}" for line in missing]
         names.update(required)
         for stored in _resting_on(runs, [records[name] for name in required]):
             resting[stored.digest] = stored
     return lines, names, list(resting.values())
+
+
+def _standing(runs: Iterable[Stored]) -> dict[str, Record]:
+    """The record that counts for each scenario. That of an exploration ends when its oldest boot
+    did, which may be taken from one before: which of two is the newer is said by their runs."""
+
+    def when(told: tuple[Stored, Record]) -> tuple[datetime, datetime]:
+        stored, record = told
+        explored = record.scenario in crash.EXPLORED
+        return stored.evidence.header.begun if explored else record.finished, record.finished
+
+    told = [(stored, record) for stored in runs for record in stored.evidence.records]
+    return newest(record for _, record in sorted(told, key=when))
 
 
 def _not_for(subject: Subject, ring: Ring, asked: RingPolicy) -> Iterator[str]:

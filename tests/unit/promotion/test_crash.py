@@ -82,6 +82,37 @@ def test_what_is_not_proven_is_missing_until_it_is(
     bench.promote(release)
 
 
+@pytest.mark.parametrize("good_is_newer", [True, False])
+@pytest.mark.parametrize("oldest_boot", [-60, 0, 60])  # minutes after that of the other one
+def test_the_newest_exploration_decides_whatever_it_took_from_others(
+    bench: Bench, good_is_newer: bool, oldest_boot: int
+) -> None:
+    """Boots of other recordings make it older, and not the other one newer."""
+    release = bench.good()
+    demand(bench)
+    good, open_end = results(), results(open_end=True)
+    old, new = (open_end, good) if good_is_newer else (good, open_end)
+    begun = NOON + timedelta(minutes=90)
+    bench.test(release, [explored(bench, new, minute=oldest_boot)], begun=begun)
+    begun -= timedelta(seconds=1)
+    bench.test(release, [explored(bench, old)], begun=begun)
+    if good_is_newer:
+        bench.promote(release)
+    else:
+        assert "missing: crash: " in refusal(bench, release)
+
+
+def test_an_exploration_of_a_day_to_come_does_not_count(bench: Bench) -> None:
+    """It would be the newest one until then."""
+    release = bench.good()
+    demand(bench)
+    tomorrow = NOON + timedelta(days=1)
+    bench.test(release, [explored(bench, results())], begun=tomorrow)
+    assert "does not count: it begins on a day that is still to come" in refusal(bench, release)
+    bench.test(release, [explored(bench, results())])
+    bench.promote(release)
+
+
 def test_a_bad_cut_point_is_final_though_nobody_asked(bench: Bench) -> None:
     release = bench.good()
     bench.test(release, [explored(bench, results(bad=True))])
