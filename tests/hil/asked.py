@@ -8,6 +8,8 @@ from harness.faults.power import PowerFault
 from harness.faults.storage import MediumFault
 from harness.images.release import Release
 
+_SERVER = "server:"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
@@ -22,17 +24,21 @@ class Faults:
     @classmethod
     def parse(cls, printed: str, new: Release) -> "Faults":
         """Of printed forms (docs/faults.md) with `+` between them; a `%` is one of the artifact of
-        `new`. ValueError for what is none of them, and for a second power cut."""
+        `new`. ValueError for what is none of them, or cannot be with the others;
+        ConfigurationError for a region that `new` has not."""
         texts = printed.split("+")
         media = [MediumFault.parse(each) for each in texts if _is_medium(each)]
         power = [PowerFault.parse(each) for each in texts if "/" in each]
-        servers = [ServerFault.parse(each) for each in texts if each.startswith("server:")]
+        servers = [ServerFault.parse(each) for each in texts if each.startswith(_SERVER)]
         size = new.artifact.stat().st_size
-        known = {*map(str, servers)}
-        rest = [e for e in texts if "/" not in e and not _is_medium(e) and e not in known]
+        rest = [e for e in texts if not ("/" in e or _is_medium(e) or e.startswith(_SERVER))]
         network = [NetworkFault.parse(each, size=size) for each in rest]
         if len(power) > 1 or len(servers) > 1:
             raise ValueError("one update has one power cut and one server")
+        if endless := [str(each) for each in network[:-1] if each.lasting]:
+            raise ValueError(f"{endless[0]} has no end: what comes after it would never strike")
+        for each in media:
+            each.failing(new.layout)
         return cls(
             printed=printed,
             network=tuple(network),

@@ -16,12 +16,14 @@ import pytest
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
+from harness.errors import ConfigurationError
 from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.release import Release, load
 from harness.log import json_lines
-from tests.hil import products
+from tests.hil import products, walk
+from tests.hil.asked import Faults
 from tests.hil.bench import Bench
 from tests.hil.scenario import Scenario, printable
 
@@ -50,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
+    _require_readable(config)
     config.addinivalue_line(
         "markers", "needs(*parts): not on boards whose lab file says they lack one"
     )
@@ -60,9 +63,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     walks by their seeds."""
     for name, prefix, otherwise in (("walked", "walk", WALKS), ("asked", "faults", [])):
         if name in metafunc.fixturenames:
-            found = [_NAMED.fullmatch(each) for each in metafunc.config.getoption("--scenario")]
-            cases = [each[2] for each in found if each and each[1] == prefix]
+            cases = [case for each, case in _named(metafunc.config) if each == prefix]
             metafunc.parametrize(name, cases or otherwise)
+
+
+def _named(config: pytest.Config) -> list[tuple[str, str]]:
+    """Kind and what is to happen, of the scenarios that were asked for in such words."""
+    found = map(_NAMED.fullmatch, config.getoption("--scenario"))
+    return [(each[1], each[2]) for each in found if each]
+
+
+def _require_readable(config: pytest.Config) -> None:
+    """UsageError for a name that says nothing that could happen to the release."""
+    folder = config.getoption("--release")
+    for prefix, case in _named(config):
+        try:
+            if prefix == "walk":
+                walk.parse(case)
+            elif folder:
+                Faults.parse(case, load(folder))
+        except (ValueError, ConfigurationError) as error:
+            raise pytest.UsageError(f"{prefix}[{case}]: {error}") from error
 
 
 def scenario_id(item: pytest.Item) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import ConfigurationError
+from harness.images.layout import Region
 from harness.images.release import Digest, Release
 from tests.hil.asked import Faults
 
@@ -27,7 +29,7 @@ def release(tmp_path: Path) -> Release:
         source_date_epoch=0,
         slot=Digest(sha256=hashlib.sha256(b"").hexdigest(), size=0),
         artifact_name="update",
-        layout={},
+        layout={"slot-B": Region(0, 512)},
         files={},
     )
 
@@ -42,8 +44,26 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "reset", "what@ever", "switch/none+commit/all", "switch/half", "server:gone"]
+    "text",
+    [
+        "",
+        "reset",
+        "what@ever",
+        "switch/none+commit/all",
+        "switch/half",
+        "server:gone",
+        "rate:2M+reset@5",
+    ],
 )
 def test_what_is_no_fault_is_refused(text: str, release: Release) -> None:
     with pytest.raises(ValueError):
         Faults.parse(text, release)
+
+
+def test_a_region_that_is_not_there_is_named(release: Release) -> None:
+    with pytest.raises(ConfigurationError, match="there is no slot-C"):
+        Faults.parse("eio-write@slot-C", release)
+
+
+def test_a_server_is_told_from_the_network(release: Release) -> None:
+    assert str(Faults.parse("server:portalx1", release).server) == "server:portal"
