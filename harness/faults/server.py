@@ -16,6 +16,7 @@ from harness.faults.loop import LoopServer
 from harness.faults.manners import Manner, ServerFault
 
 _ELSEWHERE = "elsewhere/"
+_STRANGE = "<html>Welcome!</html>\n"
 _PIECE = 64 << 10  # bytes
 HEALTH, HEALTHY = "/health", "ok\n"  # what is asked, and what is said: a portal says something else
 
@@ -38,13 +39,13 @@ class UpdateServer(LoopServer):
     `port` 0 is any free one. A port that is named may be shared (SO_REUSEPORT, socket(7)): several
     processes serve it at once, and each request is answered by any of them, so all must offer the
     same files. LabError when somebody has it alone. `log` holds every request to this process in
-    the order of the answers; `health` is what it says of itself: anything but HEALTHY is wrong.
+    the order of the answers.
     """
 
     def __init__(self, port: int = 0) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
-        self.health = HEALTHY
+        self._ill = 0  # answers about its health that are still to be wrong
         self._fault: ServerFault | None = None
         self._pages = 0  # of a portal, still to come
         self.port = port
@@ -64,6 +65,16 @@ class UpdateServer(LoopServer):
             )
         self._files[name] = path
         return self.url(name)
+
+    def be_ill(self, times: int = 1 << 30) -> None:
+        """Answer so often, as a portal does, what is not HEALTHY when asked for its health; 0: no
+        more. Nobody asks more often than that in any scenario."""
+        self._ill = times
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it says so, when it is asked next."""
+        return self._ill <= 0
 
     def behave(self, fault: ServerFault | None) -> None:
         """Answer so from now on; None: as usual."""
@@ -110,7 +121,8 @@ class UpdateServer(LoopServer):
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == HEALTH:
-            return web.Response(text=self.health)
+            self._ill -= 1
+            return web.Response(text=HEALTHY if self._ill < 0 else _STRANGE)
         name, manner = request.match_info["name"], self._manner
         if instead := self._instead(request, name):
             return instead
@@ -125,7 +137,7 @@ class UpdateServer(LoopServer):
         """The answer of a server that has no file to give in its manner."""
         if self._manner is Manner.PORTAL and self._pages > 0:
             self._pages -= 1
-            return web.Response(text="<html>Welcome!</html>", content_type="text/html")
+            return web.Response(text=_STRANGE, content_type="text/html")
         if self._manner is Manner.NO_HEAD and request.method == "HEAD":
             return web.Response(status=405)
         if self._manner is Manner.REDIRECT and not name.startswith(_ELSEWHERE):

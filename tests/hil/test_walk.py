@@ -18,7 +18,6 @@ from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault
 from harness.faults.power import Phase
-from harness.faults.server import HEALTHY
 from harness.images.release import Release
 from harness.log import step
 from harness.verdict import Verdict
@@ -108,13 +107,14 @@ class Walk:
     def _boot(self, event: Event, begin: Callable[[], object]) -> None:
         portal = event.kind is Kind.PORTAL
         judge = replace(self.judge, asks_server=not portal)
-        self.bench.server.health = "<html>" if portal else HEALTHY
+        if portal:
+            self.bench.server.be_ill()
         try:
             boots = self.bench.board.boots
             begin()
             found = judge.judge(boots_before=boots)
         finally:
-            self.bench.server.health = HEALTHY
+            self.bench.server.be_ill(0)
         may = self.device.may_run(portal=portal)
         if found.verdict.failed or found.final not in may:
             broken = [f"{each.name}: {each.detail}" for each in found.invariants if not each.holds]

@@ -1,0 +1,74 @@
+"""Scenario 10: the network is not there, or not yet, when a good version is on trial.
+
+A version that cannot reach its update server could never be updated again, so it must be left for
+the one before, which must take the same update once the network is back. One that can reach it a
+little later must stay.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.crash.provision import BOOT_SECONDS
+from harness.evidence.record import Fault
+from harness.images.release import Release
+from harness.verdict import Verdict
+from tests.hil.bench import Bench
+from tests.hil.conftest import Releases
+from tests.hil.scenario import Scenario
+
+_LEFT = r"gateway-health: slot [AB]: rolled back: [^\r\n]*"
+_WRONG_ANSWERS = 5  # it is asked once a second
+
+
+def _link(bench: Bench) -> Callable[[], None]:
+    bench.board.link(up=False)
+    return lambda: bench.board.link(up=True)
+
+
+def _portal(bench: Bench) -> Callable[[], None]:
+    bench.server.be_ill()
+    return lambda: bench.server.be_ill(0)
+
+
+# What is wrong in the trial: begins it, and returns what ends it.
+WRONG = {"link-down": _link, "portal": _portal}
+
+
+def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: Release) -> None:
+    """All through the trial of `new`; afterwards all is well, and `new` is installed once more."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=wrong)
+        bench.running(old)
+        bench.must(bench.install(new).ok, f"refused {new.version}")
+        boots = bench.board.boots
+        bench.client.reboot(timeout=60)
+        end = WRONG[wrong](bench)
+        try:
+            told = bench.board.expect(_LEFT, timeout=BOOT_SECONDS)
+        finally:
+            end()
+        scenario.fault = Fault(printed=wrong, parameters={"said": told})
+        judgement = judge.judge(boots_before=boots)
+        scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_trial(bench: Bench, releases: Releases, scenario: Scenario, wrong: str) -> None:
+    trial_left(bench, scenario, wrong, releases.old, releases.new)
+
+
+def test_late_server(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    """The server is itself again while the trial still waits for it."""
+    judge = bench.judge(releases.old, releases.new)
+    with scenario:
+        scenario.fault = Fault(printed=f"portal, {_WRONG_ANSWERS} times")
+        bench.running(releases.old)
+        bench.must(bench.install(releases.new).ok, f"refused {releases.new.version}")
+        bench.server.be_ill(_WRONG_ANSWERS)
+        judgement = bench.reboot(judge)
+        scenario.must("fault-struck", bench.server.is_well, "it was not asked so often")
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
+        scenario.second_update(judge, judgement)

@@ -1,0 +1,104 @@
+"""The update server: how it answers when it is told to answer otherwise."""
+
+import http.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from harness.faults.manners import Manner, ServerFault
+from harness.faults.server import HEALTHY, UpdateServer
+
+CONTENT = bytes(range(256)) * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    body: bytes
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[UpdateServer]:
+    (tmp_path / "file").write_bytes(CONTENT)
+    with UpdateServer() as server:
+        server.add("update", tmp_path / "file")
+        yield server
+
+
+def ask(
+    server: UpdateServer, name: str = "update", *, method: str = "GET", first: int = 0
+) -> Answer:
+    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection.request(method, f"/{name}", headers={"Range": f"bytes={first}-"} if first else {})
+    answer = connection.getresponse()
+    found = Answer(answer.status, answer.headers, answer.read())
+    connection.close()
+    return found
+
+
+def test_as_usual(server: UpdateServer) -> None:
+    whole, rest = ask(server), ask(server, first=1000)
+    assert (whole.status, whole.body, bool(whole.headers["ETag"])) == (200, CONTENT, True)
+    assert (rest.status, rest.body) == (206, CONTENT[1000:])
+    assert ask(server, "health").body.decode() == HEALTHY
+
+
+def test_a_range_that_is_ignored(server: UpdateServer) -> None:
+    server.behave(ServerFault(manner=Manner.NO_RANGES))
+    answer = ask(server, first=1000)
+    assert (answer.status, answer.body) == (200, CONTENT)
+
+
+def test_nothing_says_which_file_it_is(server: UpdateServer) -> None:
+    server.behave(ServerFault(manner=Manner.NO_ETAG))
+    assert ask(server).headers["ETag"] is None
+
+
+def test_nobody_is_told_how_long_it_is(server: UpdateServer) -> None:
+    server.behave(ServerFault(manner=Manner.CHUNKED))
+    answer = ask(server, first=1000)
+    assert (answer.headers["Content-Length"], answer.body) == (None, CONTENT)
+
+
+def test_head_is_refused(server: UpdateServer) -> None:
+    assert ask(server, method="HEAD").status == 200
+    server.behave(ServerFault(manner=Manner.NO_HEAD))
+    assert ask(server, method="HEAD").status == 405
+    assert ask(server).body == CONTENT
+
+
+def test_the_file_is_elsewhere(server: UpdateServer) -> None:
+    server.behave(ServerFault(manner=Manner.REDIRECT))
+    answer = ask(server)
+    assert (answer.status, answer.headers["Location"]) == (302, "/elsewhere/update")
+    assert ask(server, "elsewhere/update", first=1000).body == CONTENT[1000:]
+
+
+def test_a_portal_answers_a_few_times(server: UpdateServer) -> None:
+    server.behave(ServerFault.parse("server:portalx2"))
+    assert [b"<html>" in ask(server).body for _ in range(3)] == [True, True, False]
+    assert ask(server, "health").body.decode() == HEALTHY
+    server.behave(None)
+    assert ask(server).body == CONTENT
+
+
+def test_somebody_else_answers_for_its_health(server: UpdateServer) -> None:
+    server.be_ill(2)
+    said = [ask(server, "health").body.decode() == HEALTHY for _ in range(3)]
+    assert (said, server.is_well) == ([False, False, True], True)
+    server.be_ill()
+    assert ask(server, "health").body.decode() != HEALTHY
+    server.be_ill(0)
+    assert ask(server, "health").body.decode() == HEALTHY
+
+
+@pytest.mark.parametrize(
+    "text", ["server:", "server:gone", "server:no-etagx2", "portal", "server:portalx0"]
+)
+def test_what_is_no_manner_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="server:"):
+        ServerFault.parse(text)
