@@ -52,10 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
-    _require_readable(config)
     config.addinivalue_line(
         "markers", "needs(*parts): not on boards whose lab file says they lack one"
     )
+    _require_readable(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
