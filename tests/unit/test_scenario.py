@@ -1,18 +1,18 @@
 """A scenario under way: however its block ends, its record says what became of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from harness.boards.share import Share
-from harness.crash.verdict import Judgement
+from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Record
-from harness.verdict import Verdict
+from harness.verdict import Invariant, Verdict
 from tests.hil import scenario as scenarios
 from tests.hil.bench import Bench
 from tests.hil.scenario import Scenario
@@ -36,6 +36,24 @@ class FakeBoard:
         return self.got
 
 
+@dataclass
+class FakeBench:
+    """Updates at once, or refuses."""
+
+    board: FakeBoard
+    updates: list[tuple[Any, Any]] = field(default_factory=list)
+    refuses: bool = False
+
+    def judge(self, old: Any, new: Any, *, flashed: Any = None) -> Any:
+        return SimpleNamespace(old=old, new=new, flashed=flashed or old)
+
+    def update(self, release: Any, judge: Any) -> Judgement:
+        if self.refuses:
+            raise DeviceError(f"refused {release.version}")
+        self.updates.append((release, judge))
+        return GOOD
+
+
 @pytest.fixture
 def board() -> FakeBoard:
     return FakeBoard()
@@ -47,9 +65,19 @@ def kept() -> list[Record]:
 
 
 @pytest.fixture
-def scenario(board: FakeBoard, kept: list[Record], tmp_path: Path) -> Scenario:
-    bench = cast(Bench, SimpleNamespace(board=board))
-    return Scenario(id="update", bench=bench, folder=tmp_path, keep=kept.append, replay="again")
+def bench(board: FakeBoard) -> FakeBench:
+    return FakeBench(board)
+
+
+@pytest.fixture
+def scenario(bench: FakeBench, kept: list[Record], tmp_path: Path) -> Scenario:
+    return Scenario(
+        id="update",
+        bench=cast(Bench, bench),
+        folder=tmp_path,
+        keep=kept.append,
+        replay="again",
+    )
 
 
 def test_what_was_concluded_is_recorded(scenario: Scenario, kept: list[Record]) -> None:
@@ -126,6 +154,83 @@ def test_a_clock_that_is_set_back_meanwhile_costs_no_record(
     with scenario:
         scenario.conclude(GOOD, expected={Verdict.NEW})
     assert kept[0].finished >= kept[0].started
+
+
+@dataclass
+class FakeJudge:
+    """What a scenario asks of a judge for a dwell."""
+
+    stays: Invariant | Exception
+    trouble: LabError | None = None
+
+    def stays_well(self) -> Invariant:
+        if isinstance(self.stays, Exception):
+            raise self.stays
+        return self.stays
+
+    def require_lab(self, problem: str) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+GONE = Invariant(name="stays-well", holds=False, detail="ssh.service does not run any more")
+
+
+@pytest.mark.parametrize(
+    ("stays", "told"), [(GONE, "does not run any more"), (DeviceError("no SSH"), "no SSH")]
+)
+def test_what_is_not_well_any_more_after_a_dwell_fails(
+    scenario: Scenario, kept: list[Record], stays: Invariant | Exception, told: str
+) -> None:
+    with pytest.raises(AssertionError, match="stays-well"), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.dwell(cast(Judge, FakeJudge(stays)), GOOD)
+    assert kept[0].verdict is Verdict.INCONSISTENT
+    assert told in kept[0].why
+
+
+def test_a_bench_that_fails_in_a_dwell_is_the_labs(scenario: Scenario, kept: list[Record]) -> None:
+    judge = FakeJudge(DeviceError("no SSH"), LabError("the bench is too busy"))
+    with pytest.raises(LabError, match="too busy"), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.dwell(cast(Judge, judge), GOOD)
+    assert kept[0].verdict is None
+
+
+def test_what_has_failed_already_is_not_watched(scenario: Scenario) -> None:
+    bricked = replace(GOOD, verdict=Verdict.BRICKED)
+    with pytest.raises(AssertionError), scenario:
+        scenario.conclude(bricked, expected={Verdict.NEW})
+        scenario.dwell(cast(Judge, FakeJudge(AssertionError("was asked"))), bricked)
+    assert scenario.record and scenario.record.verdict is Verdict.BRICKED
+
+
+OLD, NEW = (
+    SimpleNamespace(version=version, downgrades="allowed") for version in ("1.0.0", "1.1.0")
+)
+
+
+@pytest.mark.parametrize(("final", "runs", "next_one"), [("new", NEW, OLD), ("old", OLD, NEW)])
+def test_the_second_update_leads_on_from_what_runs(
+    scenario: Scenario, bench: FakeBench, final: str, runs: Any, next_one: Any
+) -> None:
+    """And whatever runs, the disk is the one that was flashed."""
+    ended = replace(GOOD, verdict=Verdict(final), final=final)
+    with scenario:
+        scenario.conclude(ended, expected={Verdict(final)})
+        scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), ended)
+    [(release, judge)] = bench.updates
+    assert (release, judge.old, judge.new, judge.flashed) == (next_one, runs, next_one, OLD)
+
+
+def test_a_second_update_that_fails_is_told(
+    scenario: Scenario, bench: FakeBench, kept: list[Record]
+) -> None:
+    bench.refuses = True
+    with pytest.raises(AssertionError, match="second-update"), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), GOOD)
+    assert "refused 1.0.0" in kept[0].why
 
 
 def test_a_scenario_afresh_knows_nothing_of_the_one_before(
