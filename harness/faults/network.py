@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +30,12 @@ _UNITS = {_KIND.LINK_DOWN: _TIMES, _KIND.DELAY: _TIMES, _KIND.RATE: _SIZES, _KIN
 _FORM = re.compile(
     r"(?P<kind>[a-z-]+)(@(?P<at>\d+))?(:(?P<value>\d+)(?P<unit>[A-Za-z]*?))?(x(?P<times>\d+))?"
 )
+
+
+def require_order(faults: "Sequence[NetworkFault]") -> None:
+    """ValueError unless each of them can come to strike, one after the other."""
+    if endless := [str(each) for each in faults[:-1] if each.lasting]:
+        raise ValueError(f"{endless[0]} has no end: what comes after it would never strike")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from harness.errors import DeviceError, HarnessError
 from harness.faults.loop import LoopServer
-from harness.faults.network import NetworkFault
+from harness.faults.network import NetworkFault, require_order
 from harness.faults.server import HEALTH
 from harness.faults.transfer import Connection, Request
 from harness.faults.wire import Wire
@@ -86,8 +86,7 @@ class Proxy(LoopServer):
         (`delay`, `rate`) can only be the last."""
         if any(each.kind == "link-down" for each in faults) and self._link is None:
             raise ValueError("a proxy without a link cannot pull it")
-        if any(each.lasting for each in faults[:-1]):
-            raise ValueError("what comes after a fault without an end would never strike")
+        require_order(faults)
         self._struck.clear()
         first, *later = faults
         self._fault, self._left, self._next = first, first.times, tuple(later)

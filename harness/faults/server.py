@@ -3,6 +3,7 @@
 aiohttp does the HTTP. The device normally reaches it through `harness.faults.network.Proxy`.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class UpdateServer(LoopServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
-        self._ill = 0  # answers about its health that are still to be wrong
+        self._ill = 0.0  # answers about its health that are still to be wrong
         self._fault: ServerFault | None = None
         self._pages = 0  # of a portal, still to come
         self.port = port
@@ -66,9 +67,9 @@ class UpdateServer(LoopServer):
         self._files[name] = path
         return self.url(name)
 
-    def be_ill(self, times: int = 1 << 30) -> None:
+    def be_ill(self, times: float = math.inf) -> None:
         """Answer so often, as a portal does, what is not HEALTHY when asked for its health; 0: no
-        more. Nobody asks more often than that in any scenario."""
+        more."""
         self._ill = times
 
     @property

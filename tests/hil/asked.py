@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.faults.manners import ServerFault
-from harness.faults.network import NetworkFault
+from harness.faults.network import NetworkFault, require_order
 from harness.faults.power import PowerFault
 from harness.faults.storage import MediumFault
 from harness.images.release import Release
@@ -35,8 +35,7 @@ class Faults:
         network = [NetworkFault.parse(each, size=size) for each in rest]
         if len(power) > 1 or len(servers) > 1:
             raise ValueError("one update has one power cut and one server")
-        if endless := [str(each) for each in network[:-1] if each.lasting]:
-            raise ValueError(f"{endless[0]} has no end: what comes after it would never strike")
+        require_order(network)
         for each in media:
             each.failing(new.layout)
         return cls(

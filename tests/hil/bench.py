@@ -55,8 +55,15 @@ class Bench:
     instants: dict[str, Instant] = field(default_factory=dict)
     judged: dict[object, Judged] = field(default_factory=dict)
 
+    def calm(self) -> None:
+        """Server and network as they should be, whatever the scenario before has left of them."""
+        self.proxy.disarm()
+        self.server.behave(None)
+        self.server.be_ill(0)
+
     def boot_fresh(self, release: Release) -> None:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""
+        self.calm()
         with step("boot-fresh", board=self.board.name, version=release.version):
             provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
             self.identity.become(Identity())
@@ -64,6 +71,7 @@ class Bench:
 
     def running(self, release: Release) -> None:
         """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
+        self.calm()
         key = release.files["disk.img"].sha256
         if key not in self.saved:
             self.boot_fresh(release)

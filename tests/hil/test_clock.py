@@ -3,6 +3,7 @@
 Certificates are valid from a day on, and to one; a device that asks its clock refuses every update.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -29,7 +30,7 @@ def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Rel
         judgement = judge.judge(boots_before=boots)
         scenario.must("comes-up-old", judgement.verdict is Verdict.OLD, str(judgement))
         shown = bench.board.run("date -u +%s", timeout=60).stdout.strip()
-        scenario.fault = Fault(printed=f"clock:{at:%Y-%m-%d}", parameters={"date": shown})
+        scenario.fault = replace(scenario.fault, parameters={"date": shown})
         judgement = bench.update(new, judge)
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
         scenario.second_update(judge, judgement)

@@ -1,9 +1,9 @@
 """Any faults around one update, as they are asked for: `harness test --fault ... --fault ...`.
 
-Network faults strike the download one after the other; the server, too, answers in another manner;
-the medium fails from before the install
-until it has ended; one power cut ends it or comes in the boot after it. Afterwards all is well
-again, and the board must be so, too: in the old version or in the new one, and it must update.
+Network faults strike the download one after the other, the server answers in another manner, the
+medium fails from before the install until it has ended; one power cut ends it or comes in the boot
+after it. Afterwards all is well again, and the board must be so, too: in the old version or in the
+new one, and it must update.
 """
 
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS

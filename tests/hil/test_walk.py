@@ -93,13 +93,9 @@ class Walk:
         if event.kind is Kind.CUT:
             board.freeze()
         else:
-            kind = event.kind
-            release = self._release(kind)
-            if kind is Kind.CUT_COUNTING:
-                release = next(iter(self.versions.values()))  # its size is not asked
-            reach(self.bench, self.judge, _PHASES[kind], release)
-            if kind is not Kind.CUT_COUNTING:
-                self.device = self.device.cut(kind)
+            reach(self.bench, self.judge, _PHASES[event.kind], self._release(event.kind))
+            if event.kind is not Kind.CUT_COUNTING:  # that one installs nothing
+                self.device = self.device.cut(event.kind)
         assert event.loss
         board.cut(event.loss)
         self._boot(event, board.power_on)

@@ -7,9 +7,10 @@ late they come out of a socket's buffer: a dead board cannot write.
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
 
+import contextlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.boards.medium import recorder
@@ -94,11 +95,8 @@ class Store:
         self._failings.delay(offset, len(buffer))
         self._failings.read(offset, len(buffer))
         self._damage.check(offset, len(buffer))
-        try:
+        with self._honest("read"):
             medium.read_into(buffer, offset)
-        except Exception as error:
-            self._give_up("read", error)
-            raise
 
     def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
         """A write request; stable when answered with `fua`."""
@@ -116,13 +114,9 @@ class Store:
         """All completed writes are stable."""
         with self._change:
             medium = self._admit(era)
-            if not self._failings.flushed():
-                return
-            try:
-                medium.flush()
-            except Exception as error:
-                self._give_up("flush", error)
-                raise
+            if self._failings.flushed():
+                with self._honest("flush"):
+                    medium.flush()
 
     def _modify(
         self,
@@ -147,21 +141,23 @@ class Store:
             if struck and watch and watch.trigger.before:
                 self._strike(medium)
                 self._admit(era)
-            try:
+            with self._honest("store"):
                 medium.change(kind, offset, length, data=data, fua=fua, struck=struck)
-            except Exception as error:
-                self._give_up("store", error)
-                raise
             self._damage.heal(offset, length)
             if struck:
                 self._strike(medium)
                 self._admit(era)
 
-    def _give_up(self, what: str, error: Exception) -> None:
-        """The host's disk is full or failing, or we are wrong: the medium is no longer honest, and
-        what the board makes of that says nothing about the board."""
-        with self._change:
-            self._problem = f"the host cannot {what} the medium: {error!r}"
+    @contextlib.contextmanager
+    def _honest(self, what: str) -> Iterator[None]:
+        """Around what must not fail: when it does, the host's disk is full or failing, or we are
+        wrong, and what the board makes of that says nothing about the board."""
+        try:
+            yield
+        except Exception as error:
+            with self._change:
+                self._problem = f"the host cannot {what} the medium: {error!r}"
+            raise
 
     def _admit(self, era: int) -> Recorder:
         """Let a request pass, or hold it for as long as the medium is frozen and then fail it."""
