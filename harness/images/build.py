@@ -2,14 +2,16 @@
 
 A release is cached under the hash of all its inputs and appears there at once, complete, by a
 rename; two builds of the same inputs wait for each other. A variant is another slot from the same
-cached base: seconds.
+cached base: seconds. Releases that nobody asks for any more leave the cache.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,6 +31,8 @@ from harness.images.recipe import EPOCH, Base, Recipe, Signing, Variant
 from harness.images.release import Release
 from harness.images.tree import Tree
 from harness.log import step
+
+KEPT = 2 * 24 * 3600.0  # seconds: what a night's run uses is still there the next night
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +71,27 @@ def build(
     job = _job(recipe, version, tuple(variants), base)
     folder = paths.cache() / "releases" / job.inputs
     with tools.locked(folder):
-        if not _is_release(folder):
+        made = not _is_release(folder)
+        if made:
             with step("build", machine=recipe.machine, version=version, variants=list(variants)):
                 _build_into(folder, job)
-    found = releases.load(folder)
-    return _copy(found, output) if output else found
+        os.utime(folder)  # used now: `_forget` goes by it
+        found = releases.load(folder)
+        given = _copy(found, output) if output else found
+    if made:
+        _forget(folder.parent)
+    return given
+
+
+def _forget(cached: Path) -> None:
+    """Remove the releases of the cache that nobody has asked for within `KEPT`: each takes some
+    200 MB, and each commit to an image makes new ones."""
+    for folder in cached.iterdir():
+        with contextlib.suppress(OSError):  # somebody else's, or gone already
+            if folder.is_dir() and folder.stat().st_mtime < time.time() - KEPT:
+                with tools.locked(folder):
+                    if folder.stat().st_mtime < time.time() - KEPT:
+                        shutil.rmtree(folder)
 
 
 def _is_release(folder: Path) -> bool:

@@ -105,6 +105,18 @@ def test_cached_by_inputs(small: Path) -> None:
     assert build(small, version="1.0.0").slot != first.slot
 
 
+def test_the_cache_forgets_what_nobody_asks_for(small: Path) -> None:
+    unused = build(small, version="1.0.0").folder
+    used = build(small, version="1.0.1").folder
+    for folder in (unused, used):
+        os.utime(folder, (0, 0))
+    build(small, version="1.0.1")
+    assert unused.is_dir()  # nothing was made: nothing has to go
+    build(small, version="1.0.2")
+    assert used.is_dir()
+    assert not unused.exists()
+
+
 def test_a_links_target_is_an_input(small: Path) -> None:
     """Not what this host has there, nor whether it has anything."""
     link = small / "overlay/etc/linked"
