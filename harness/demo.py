@@ -14,8 +14,7 @@ from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness import children, paths, runner
-from harness.children import Job, Tell
+from harness import project
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore, Stored
@@ -25,7 +24,9 @@ from harness.images.release import Release
 from harness.log import step
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
-from harness.runner import Selection
+from harness.scenarios import children, runner
+from harness.scenarios.children import Job, Tell
+from harness.scenarios.runner import Selection
 
 # What both generations run, and what the policy of the demo's release repository asks for.
 SCENARIOS = ("update", "power-cut[switch/all]")
@@ -38,9 +39,10 @@ BROKEN = "health-always-yes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """A machine of the demo: recipe, board, what it runs; and whether a broken version, too."""
+    """A machine of the demo: recipe (of the checkout), board, what it runs; and whether a broken
+    version, too."""
 
-    recipe: Path
+    recipe: str
     board: str
     scenarios: tuple[str, ...]
     broken: bool = False
@@ -48,29 +50,27 @@ class Generation:
     @property
     def old(self) -> Release:
         """The version in the field."""
-        return build(self.recipe, version="1.0.0")
+        return build(project.named(self.recipe), version="1.0.0")
 
     @property
     def new(self) -> Release:
         """The version to prove."""
-        return build(self.recipe, version="1.1.0")
+        return build(project.named(self.recipe), version="1.1.0")
 
     @property
     def bad(self) -> Release:
         """A later version that must not get through."""
-        return build(self.recipe, version="1.2.0", variants=[BROKEN])
+        return build(project.named(self.recipe), version="1.2.0", variants=[BROKEN])
 
 
 GENERATIONS = {
     "legacy-gateway": Generation(
-        recipe=paths.checkout() / "images/legacy-gateway",
+        recipe="images/legacy-gateway",
         board="gateway-qemu",
         scenarios=(*SCENARIOS, *MORE),
         broken=True,
     ),
-    "rpi4": Generation(
-        recipe=paths.checkout() / "images/rpi4", board="rpi4-qemu", scenarios=SCENARIOS
-    ),
+    "rpi4": Generation(recipe="images/rpi4", board="rpi4-qemu", scenarios=SCENARIOS),
 }
 
 
@@ -171,7 +171,7 @@ def _repository(path: Path, proven: Sequence[Release], lab: Path, signer: Crypto
         public_pem=signing.public_pem(signer),
         machines=[release.machine for release in proven],
         scenarios=SCENARIOS,
-        labs=[paths.told(lab)],
+        labs=[project.told(lab)],
         dirty=True,  # who works on the harness has a demo, too; the repository is for nothing else
     )
     init_repository(path, starter, bare=True)

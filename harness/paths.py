@@ -10,18 +10,6 @@ from harness import files
 from harness.errors import ConfigurationError
 
 
-def checkout() -> Path:
-    """The checkout that this harness runs from: recipes, labs and scenarios lie in it."""
-    return Path(__file__).resolve().parents[1]
-
-
-def told(path: Path) -> str:
-    """A path as a release and evidence name it: inside of the checkout the same everywhere."""
-    resolved = path.resolve()
-    inside = resolved.is_relative_to(checkout())
-    return str(resolved.relative_to(checkout()) if inside else resolved)
-
-
 def home() -> Path:
     """Folder of keys and evidence: $HARNESS_HOME or ~/.local/share/harness; made when missing."""
     return _folder("HARNESS_HOME", ".local/share/harness")

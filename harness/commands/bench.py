@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from harness.commands.terminal import (
-    DEFAULT_LAB,
     BoardName,
     BoardNames,
     Json,
@@ -22,7 +21,7 @@ def flash(
     release: ReleaseFolder,
     *,
     board: BoardNames,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
     as_json: Json = False,
 ) -> None:
     """Write a release's disk image to boards; they are off before and after.
@@ -41,7 +40,7 @@ def flash(
     )
 
 
-def console(board: BoardName, *, lab: Lab = DEFAULT_LAB) -> None:
+def console(board: BoardName, *, lab: Lab) -> None:
     """Sit at a board's serial console; Ctrl-] leaves.
 
     [dim]harness console gateway-qemu[/]
@@ -57,7 +56,7 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Instead of a shell.")
     ] = None,
     *,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
 ) -> None:
     """Open a shell on a board, or run one command there.
 
@@ -72,7 +71,7 @@ def power(
     board: BoardName,
     action: Annotated[str, typer.Argument(metavar="on|off|cycle|cut|status")] = "status",
     *,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
 ) -> None:
     """Switch a board's power.
 
@@ -83,7 +82,7 @@ def power(
     show(bench.power(board, action, lab=lab))
 
 
-def status(*, lab: Lab = DEFAULT_LAB, store: Store = None, as_json: Json = False) -> None:
+def status(*, lab: Lab, store: Store = None, as_json: Json = False) -> None:
     """Show the boards of a lab, what they run, and their last verdicts.
 
     [dim]harness status --json[/]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import progress
-from harness.commands.terminal import DEFAULT_LAB, Json, Lab, ReleaseFolder, answer, show
+from harness.commands.terminal import Json, Lab, ReleaseFolder, answer, show
 
 if TYPE_CHECKING:
     from harness.crash.prove import Proof
@@ -72,7 +72,7 @@ def record(
             help="Record the device of this recording again, so that its proofs can carry over.",
         ),
     ] = None,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
     as_json: Json = False,
 ) -> None:
     """Record one real update and one rollback: every write of the board, with its phases.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.terminal import (
-    DEFAULT_LAB,
     BoardNames,
     Json,
     Lab,
@@ -25,7 +24,7 @@ from harness.commands.terminal import (
 if TYPE_CHECKING:
     from harness.evidence.store import Stored
     from harness.promotion.candidate import Candidate
-    from harness.runner import Selection
+    from harness.scenarios.runner import Selection
 
 
 class Tier(StrEnum):
@@ -79,7 +78,7 @@ def test(
         ),
     ],
     board: BoardNames,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
     keyword: Annotated[
         str, typer.Option("-k", metavar="EXPRESSION", help="Only scenarios that match.")
     ] = "",
@@ -101,7 +100,7 @@ def test(
 
     [dim]harness test out/1.1.0 --from out/1.0.0 --board gateway-qemu -k power_cut[/]
     """
-    from harness import runner
+    from harness.scenarios import runner
 
     selection = runner.Selection(
         release=release[0],
@@ -120,9 +119,9 @@ def test(
 
 def _test_machine(selection: "Selection", store: Path | None, *, as_json: bool) -> None:
     """One machine: pytest runs in this process."""
-    from harness import runner
     from harness.evidence.store import EvidenceStore
     from harness.evidence.table import verdict_table
+    from harness.scenarios import runner
 
     # pytest tells how the scenarios go; that is no part of an answer in JSON
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
@@ -140,8 +139,8 @@ def _test_matrix(
     as_json: bool,
 ) -> None:
     """Several machines, each in a process of its own; what has ended is shown in any case."""
-    from harness import matrix
     from harness.evidence.store import EvidenceStore
+    from harness.scenarios import matrix
 
     selections = matrix.by_machine(releases, from_releases, common)
     kept = EvidenceStore(store).folder
@@ -262,7 +261,7 @@ def _promoted(candidate: "Candidate") -> dict[str, Any]:
 
 def demo(
     *,
-    lab: Lab = DEFAULT_LAB,
+    lab: Lab,
     machine: Annotated[str, typer.Option(hidden=True)] = "",
     store: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:

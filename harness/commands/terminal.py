@@ -12,7 +12,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from harness import files
+from harness import files, project
 from harness.errors import HarnessError
 from harness.plain import plain
 from harness.progress import Screen
@@ -29,8 +29,14 @@ BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Place of the bo
 BoardNames = Annotated[
     list[str], typer.Option("--board", "-b", help="Place of the board; may be given again.")
 ]
-DEFAULT_LAB = Path(__file__).parents[2] / "labs" / "qemu.yaml"
-Lab = Annotated[Path, typer.Option(help="labgrid environment file.", show_default="labs/qemu.yaml")]
+Lab = Annotated[
+    Path,
+    typer.Option(
+        help="labgrid environment file.",
+        default_factory=project.default_lab,
+        show_default="`lab` of harness.toml",
+    ),
+]
 Store = Annotated[
     Path | None,
     typer.Option(help="Evidence store.", show_default="$HARNESS_HOME/evidence"),

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from harness import project
 from harness.boards.medium.model import Loss
 from harness.crash.columns import Columns, runs, steps
 from harness.crash.results import Point, Results, Write
@@ -48,12 +49,12 @@ def replay_command(run: Path, state: str) -> str:
 
 def replay_words(run: Path) -> str:
     """The command without the state."""
-    return shlex.join(["./run", "harness", "crash", "replay", str(run.resolve())])
+    return shlex.join([*project.command(), "crash", "replay", str(run.resolve())])
 
 
 def report_command(run: Path) -> str:
     """The command that shows the verdicts again."""
-    return shlex.join(["./run", "harness", "crash", "report", str(run.resolve())])
+    return shlex.join([*project.command(), "crash", "report", str(run.resolve())])
 
 
 def _points(points: Columns[Point]) -> dict[str, Any]:

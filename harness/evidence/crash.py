@@ -18,7 +18,7 @@ from typing import Any
 
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness import files, paths
+from harness import files, project
 from harness.crash import report, results
 from harness.crash.recording import Recording
 from harness.crash.recount import recount
@@ -61,7 +61,7 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         subject,
         from_release=before,
         board=recording.board,
-        lab=paths.told(recording.lab),
+        lab=project.told(recording.lab),
         tools=tool_versions(),
     )
     run.add(record_of(found, folder, _oldest_boot(found)))

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import files, paths, schema
+from harness import files, paths, project, schema
 from harness import version as versions
 from harness.errors import ConfigurationError
 from harness.images import debian, disk, overlay, pki, root, slot, tools
@@ -217,7 +217,7 @@ def _make_release(work: Path, job: _Job) -> None:
         inputs=job.inputs,
         base=job.base.stem,
         suites=tuple(_about(job.base)["suites"]),
-        recipe=paths.told(recipe.folder),
+        recipe=project.told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         artifact_name=maker.FILE,

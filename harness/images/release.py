@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import files, paths, schema, version
+from harness import files, project, schema, version
 from harness.errors import ConfigurationError
 from harness.images import recipe as recipes
 from harness.images.keys import FILE_NAME, LINE, NAME, Keys
@@ -59,7 +59,7 @@ class Release:
     @property
     def recipe_folder(self) -> Path:
         """Where the recipe is on this machine."""
-        return paths.checkout() / self.recipe
+        return project.named(self.recipe)
 
     @property
     def disk_image(self) -> Path:

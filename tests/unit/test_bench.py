@@ -11,7 +11,7 @@ from harness.faults.network import NetworkFault
 from harness.faults.proxy import Proxy
 from harness.faults.server import HEALTHY, UpdateServer
 from harness.process import run
-from tests.hil.bench import Bench
+from harness.scenarios.bench import Bench
 
 
 def asked(url: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.children import Ended, Job, run_all, worst
 from harness.errors import (
     BuildError,
     ConfigurationError,
@@ -19,6 +18,7 @@ from harness.errors import (
     PromotionError,
 )
 from harness.log import Event, sink
+from harness.scenarios.children import Ended, Job, run_all, worst
 from tests.unit.test_process import alive, wait_for
 
 # `harness obey STATEMENT`
@@ -172,7 +172,8 @@ finally:
 """
 PARENT = f"""
 import sys
-from harness import cli, children
+from harness import cli
+from harness.scenarios import children
 @cli.app.command()
 def matrix():
     children.run_all(

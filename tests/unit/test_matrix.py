@@ -9,8 +9,8 @@ import pytest
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence.record import Outcome
 from harness.evidence.store import Stored
-from harness.matrix import MachineRun, by_machine, require_passed, run_matrix
-from harness.runner import Selection
+from harness.scenarios.matrix import MachineRun, by_machine, require_passed, run_matrix
+from harness.scenarios.runner import Selection
 from tests.unit.evidence.samples import make_release
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,8 @@ targets:
 FAKE = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
-from harness import errors, runner
+from harness import errors
+from harness.scenarios import runner
 from harness.evidence import signing
 from harness.evidence.subject import read_subject
 from harness.verdict import Verdict

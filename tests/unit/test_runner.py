@@ -17,7 +17,7 @@ from harness.evidence import signing
 from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
 from harness.evidence.store import EvidenceStore, Run, load
 from harness.process import Completed, run
-from harness.runner import WORKERS, Recorder, Releases, require_ended, require_passed
+from harness.scenarios.runner import WORKERS, Recorder, Releases, require_ended, require_passed
 from tests.unit.evidence.samples import ARTIFACT, finished_run, make_release, record
 from tests.unit.promotion.conftest import commit, git
 
@@ -153,9 +153,12 @@ def own_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("harness", "labs"):
         shutil.copytree(ROOT / name, root / name, ignore=ignored)
-    (root / "tests/hil").mkdir(parents=True)
-    (root / "tests/hil/conftest.py").write_text(FAKE_OPTIONS)
-    (root / "tests/hil/test_update.py").write_text(FAKE_SCENARIO)
+    for name in ("run", "harness.toml"):
+        shutil.copy(ROOT / name, root)
+    shutil.rmtree(root / "harness/scenarios/suite")
+    (root / "harness/scenarios/suite").mkdir()
+    (root / "harness/scenarios/plugin.py").write_text(FAKE_OPTIONS)
+    (root / "harness/scenarios/suite/test_update.py").write_text(FAKE_SCENARIO)
     (root / ".gitignore").write_text("__pycache__/\n")
     git(root, "init", "--quiet")
     commit(root, "all: begin")
@@ -168,7 +171,7 @@ def made_up(folder: Path, root: Path, **env: str) -> Completed:
 
 
 @pytest.mark.parametrize(
-    ("does", "dirty"), [("true", False), ("echo '# edited' >> tests/hil/conftest.py", True)]
+    ("does", "dirty"), [("true", False), ("echo '# edited' >> harness/scenarios/plugin.py", True)]
 )
 def test_a_harness_that_changes_during_a_run_is_told(
     tmp_path: Path, own_checkout: Path, does: str, dirty: bool

@@ -12,10 +12,10 @@ from harness.boards.share import Share
 from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Record
+from harness.scenarios import scenario as scenarios
+from harness.scenarios.bench import Bench
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Invariant, Verdict
-from tests.hil import scenario as scenarios
-from tests.hil.bench import Bench
-from tests.hil.scenario import Scenario
 
 GOOD = Judgement(verdict=Verdict.NEW, final="new", boots=1, invariants=())
 

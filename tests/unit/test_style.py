@@ -19,8 +19,7 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"demo"},
-    {"matrix"},
-    {"runner"},
+    {"scenarios"},
     {"promotion"},
     {"evidence"},
     {"crash", "faults"},
@@ -92,7 +91,7 @@ def test_labgrid_stays_behind_the_boards() -> None:
 def test_pytest_begins_without_labgrid() -> None:
     """labgrid is a plugin of pytest, which warns of one that was imported before: `harness test`
     would end before it has begun."""
-    parts = ("runner", "matrix", "demo", "evidence.crash", "promotion.promote")
+    parts = ("scenarios.runner", "scenarios.matrix", "demo", "evidence.crash", "promotion.promote")
     names = ", ".join(f"harness.{part}" for part in parts)
     code = f"import sys, {names}; sys.exit('labgrid' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.boards.medium.model import Loss
-from tests.hil.walk import BAD, NOTHING, Device, Event, Kind, generate, parse, shorter
+from harness.scenarios.walk import BAD, NOTHING, Device, Event, Kind, generate, parse, shorter
 
 
 def device(*waits: str, runs: str = "old") -> Device:

@@ -8,7 +8,7 @@ import pytest
 from harness.errors import ConfigurationError
 from harness.images.layout import Region
 from harness.images.release import Digest, Release
-from tests.hil.asked import Faults
+from harness.scenarios.asked import Faults
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from harness.evidence.record import Fault
 from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 # After these the transfer cannot go on where it was: it must be asked for again. (A link that is
 # back in time may go on with the same connection.)

@@ -13,10 +13,10 @@ from harness.crash.provision import BOOT_SECONDS
 from harness.crash.verdict import HEALTH_LINE
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 NAMES = ("mender_boot_part", "mender_boot_part_hex", "upgrade_available", "bootcount")
 

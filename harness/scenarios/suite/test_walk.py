@@ -20,12 +20,12 @@ from harness.faults.network import NetworkFault
 from harness.faults.power import Phase
 from harness.images.release import Release
 from harness.log import step
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_power_cut import reach
+from harness.scenarios.walk import BAD, CUTS, NOTHING, Device, Event, Kind, parse, shorter
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
-from tests.hil.test_power_cut import reach
-from tests.hil.walk import BAD, CUTS, NOTHING, Device, Event, Kind, parse, shorter
 
 _NETWORK = {
     Kind.RESET: "reset@40%x2",

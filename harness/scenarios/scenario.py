@@ -14,9 +14,9 @@ from harness.crash import identity
 from harness.crash.verdict import Judge, Judgement, lab_trouble
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Fault, Record
+from harness.scenarios import products
+from harness.scenarios.bench import Bench, Judged
 from harness.verdict import Invariant, Verdict
-from tests.hil import products
-from tests.hil.bench import Bench, Judged
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import paths
+from harness import project
 from harness.boards import lab_file
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
@@ -24,7 +24,9 @@ from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import FILE, Release, load
 from harness.log import emit, step
 
-SCENARIOS = paths.checkout() / "tests" / "hil"
+SUITE = Path(__file__).parent / "suite"
+SETTINGS = Path(__file__).parent / "pytest.ini"
+PLUGIN = "harness.scenarios.plugin"
 # A worker has one board, the losses of a phase share its instant. One that dies is not replaced: a
 # new one would have no board, and pytest would wait for ever.
 WORKERS = ("--dist", "loadgroup", "--max-worker-restart=0")
@@ -128,7 +130,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         subject,
         from_release=before,
         board=", ".join(selection.boards),
-        lab=paths.told(selection.lab),
+        lab=project.told(selection.lab),
         tools=tool_versions(),
     )
     recorder = Recorder(run)
@@ -219,7 +221,11 @@ def _filters(selection: Selection) -> list[str]:
 def _chosen(selection: Selection) -> list[str]:
     """What decides which scenarios are collected: what is asked for, and what machine and boards
     have."""
-    words = [str(SCENARIOS), *_filters(selection), "--release", str(selection.release)]
+    product = project.find()
+    own = [str(product.scenarios)] if product and product.scenarios else []
+    words = ["-c", str(SETTINGS), "--rootdir", str(product.root if product else Path.cwd())]
+    words += ["-p", PLUGIN, str(SUITE), *own]
+    words += [*_filters(selection), "--release", str(selection.release)]
     words += ["--lab", str(selection.lab.resolve())]
     return words + [word for board in selection.boards for word in ("--board", board)]
 
@@ -228,6 +234,6 @@ def _arguments(selection: Selection, folder: Path) -> list[str]:
     arguments = [*_chosen(selection), "--run-folder", str(folder)]
     arguments += ["--from-release", str(selection.from_release)]
     arguments += ["-n", str(len(selection.boards)), *WORKERS]
-    arguments += ["-p", "no:cacheprovider", "--rootdir", str(paths.checkout())]
+    arguments += ["-p", "no:cacheprovider"]
     arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]
     return arguments

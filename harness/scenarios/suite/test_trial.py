@@ -12,10 +12,10 @@ import pytest
 from harness.crash.provision import BOOT_SECONDS
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 _LEFT = r"gateway-health: slot [AB]: rolled back: [^\r\n]*"
 _WRONG_ANSWERS = 5  # it is asked once a second

@@ -13,11 +13,11 @@ from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
+from harness.scenarios import products
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil import products
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 # What shows on the console that the bad version was booted and failed as it was meant to.
 SIGNS = {

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness import project
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
@@ -22,10 +23,10 @@ from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.release import Release, load
 from harness.log import json_lines
-from tests.hil import products, walk
-from tests.hil.asked import Faults
-from tests.hil.bench import Bench
-from tests.hil.scenario import Scenario, printable
+from harness.scenarios import products, walk
+from harness.scenarios.asked import Faults
+from harness.scenarios.bench import Bench
+from harness.scenarios.scenario import Scenario, printable
 
 TIERS = ("ci", "all")
 WALKS = [f"seed:{number}" for number in range(1, 7)]  # of a night
@@ -34,6 +35,7 @@ RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `harness test` passes on."""
     group = parser.getgroup("harness")
     group.addoption("--release", type=Path, help="folder of the release to prove")
     group.addoption("--from-release", type=Path, help="folder of the release in the field")
@@ -45,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Markers by which a scenario says where it can run; names that say nothing are refused."""
     config.addinivalue_line(
         "markers",
         "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
@@ -149,6 +152,7 @@ class Releases:
 
 @pytest.fixture(scope="session")
 def releases(pytestconfig: pytest.Config) -> Releases:
+    """The release under test, and the one that is in the field."""
     old, new = pytestconfig.getoption("--from-release"), pytestconfig.getoption("--release")
     if not old or not new:
         told = "scenarios need --release and --from-release: use `harness test`"
@@ -170,6 +174,7 @@ def run_folder(pytestconfig: pytest.Config, worker_id: str) -> Iterator[Path]:
 def bench(
     pytestconfig: pytest.Config, releases: Releases, run_folder: Path, worker_id: str
 ) -> Iterator[Bench]:
+    """This worker's board, with the servers that it needs; open as long as the worker lives."""
     boards = pytestconfig.getoption("--board")
     name = boards[0 if worker_id == "master" else int(worker_id.removeprefix("gw"))]
     with (
@@ -187,7 +192,7 @@ def scenario(
 ) -> Scenario:
     """The scenario of the running test; the test opens it (`with scenario:`)."""
     identity = scenario_id(request.node)
-    words = ["./run", "harness", "test", printable(releases.new.folder)]
+    words = [*project.command(), "test", printable(releases.new.folder)]
     words += ["--from", printable(releases.old.folder), "--board", bench.board.name]
     words += ["--lab", printable(request.config.getoption("--lab")), "--scenario", identity]
     records: list[dict[str, Any]] = request.node.stash.setdefault(RECORDS, [])

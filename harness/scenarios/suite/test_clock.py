@@ -10,10 +10,10 @@ import pytest
 
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 
 def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Release) -> None:

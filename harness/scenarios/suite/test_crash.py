@@ -33,10 +33,10 @@ from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.images.release import Release
 from harness.process import background, kill_group
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 _WHILE = 180.0  # seconds
 

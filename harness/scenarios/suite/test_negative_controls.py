@@ -24,16 +24,16 @@ from harness.faults.storage import DataFault, StorageFault
 from harness.images.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_bad_update import bad_update, bad_updates_in_a_row, refused_update
+from harness.scenarios.suite.test_clock import clock
+from harness.scenarios.suite.test_network import interrupted_updates, network
+from harness.scenarios.suite.test_power_cut import power_cut
+from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
+from harness.scenarios.suite.test_update import update
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
-from tests.hil.test_bad_update import bad_update, bad_updates_in_a_row, refused_update
-from tests.hil.test_clock import clock
-from tests.hil.test_network import interrupted_updates, network
-from tests.hil.test_power_cut import power_cut
-from tests.hil.test_storage import data_fault, lost_copies, torn_selection
-from tests.hil.test_update import update
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 

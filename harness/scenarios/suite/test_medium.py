@@ -17,10 +17,10 @@ from harness.evidence.record import Fault
 from harness.faults.storage import MediumFault
 from harness.images.release import Release
 from harness.log import step
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 # Of what the guest is told depends on the board: QEMU's SD card tells of no failure.
 _TELLS = pytest.mark.bootloaders("grub")

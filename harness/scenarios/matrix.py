@@ -13,13 +13,13 @@ from pathlib import Path
 
 from securesystemslib.signer import Key  # type: ignore[attr-defined]
 
-from harness import children, runner
-from harness.children import Ended, Job, Tell
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing, store
 from harness.evidence.store import Stored
 from harness.images.release import Release, load
-from harness.runner import Selection
+from harness.scenarios import children, runner
+from harness.scenarios.children import Ended, Job, Tell
+from harness.scenarios.runner import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
 from harness.images.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 
 def newest_copy(judge: Judge) -> tuple[int, int]:

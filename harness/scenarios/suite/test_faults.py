@@ -9,12 +9,12 @@ new one, and it must update.
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.scenarios.asked import Faults
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_power_cut import reach
 from harness.verdict import Verdict
-from tests.hil.asked import Faults
-from tests.hil.bench import Bench
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
-from tests.hil.test_power_cut import reach
 
 
 def under_faults(

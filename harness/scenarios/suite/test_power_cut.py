@@ -18,10 +18,10 @@ from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.power import Changes, Phase, PowerFault, trigger
 from harness.images.release import Release
+from harness.scenarios.bench import Bench, Instant
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
-from tests.hil.bench import Bench, Instant
-from tests.hil.conftest import Releases
-from tests.hil.scenario import Scenario
 
 # Nothing may have selected the new version yet.
 MUST_END_OLD = {*(phase for phase in Phase if phase.percent is not None), Phase.BEFORE_SWITCH}
