@@ -16,9 +16,9 @@ import typer
 from rich.text import Text
 
 from harness import files, progress
-from harness.commands import bench, crash, release
+from harness.commands import bench, crash, product, release
 from harness.commands.terminal import answering
-from harness.errors import HarnessError, LabError
+from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import json_lines
 from harness.plain import plain
 
@@ -34,6 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    product.setup,
+    product.init,
     release.build,
     bench.flash,
     bench.console,
@@ -91,6 +93,15 @@ def main() -> None:
         if isinstance(ended.__context__, BrokenPipeError):  # Click's own end, of --help and usage
             _fail(files.trouble("standard output", ended.__context__))
         raise
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "harness":
+            _bug()
+        _fail(
+            ConfigurationError(
+                f"this needs the Python package {error.name}, which is not installed",
+                hint="`harness setup --install`, or pip install 'harness[lab]'",
+            )
+        )
     except MemoryError:
         _fail(
             LabError("not enough memory", hint="run it where there is more, or end what takes it")

@@ -211,7 +211,7 @@ def _prepared(words: Sequence[str], error: type[HarnessError]) -> list[str]:
     if shutil.which(words[0]) is None:
         raise error(
             f"cannot start {words[0]}: no such program",
-            hint="./run setup installs every tool the harness needs",
+            hint="`harness setup` names the Debian packages that are missing",
         )
     return ["setpriv", "--pdeathsig", "KILL", "--", *words]
 

@@ -38,6 +38,17 @@ class Project:
     scenarios: Path | None
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Its folders in which nothing may lie that is in no commit, relative to it."""
+        named = [self.lab.parent if self.lab else None, self.scenarios, self.root / "recipes"]
+        inside = [each.resolve() for each in named if each and each.is_dir()]
+        return tuple(
+            str(each.relative_to(self.root))
+            for each in inside
+            if each != self.root and each.is_relative_to(self.root)
+        )
+
+    @property
     def command(self) -> tuple[str, ...]:
         """How the harness is called there: the checkout sets itself up first."""
         return ("./run", "harness") if self.root == checkout() else ("harness",)

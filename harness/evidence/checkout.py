@@ -1,4 +1,4 @@
-"""Which commit the harness itself is, and whether it is all of it.
+"""Which commit a checkout is, and whether it is all of it.
 
 Contents are compared. No setting, no index and no variable of whoever runs it has a say: files that
 are marked as unchanged, excludes of one's own, or `GIT_DIR` as git sets it for a hook.
@@ -7,12 +7,12 @@ are marked as unchanged, excludes of one's own, or `GIT_DIR` as git sets it for 
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from harness import process
 from harness.errors import HarnessError
 
-_CODE = ("harness", "images", "labs", "tests")  # nothing may be there that is in no commit
 _SECONDS = 60
 
 
@@ -22,17 +22,17 @@ def commit(root: Path) -> str | None:
     return told and told.strip()
 
 
-def changed(root: Path) -> tuple[str, ...] | None:
+def changed(root: Path, code: Sequence[str]) -> tuple[str, ...] | None:
     """The files of a checkout that are not those of its commit, and those that are more, by name;
     None when nobody can say. What the commit's own .gitignore leaves out does not count, but for
-    code, recipes and lab files."""
+    what lies in the folders of `code`."""
     listed = _git(root, "ls-tree", "-r", "-z", "HEAD")
     with tempfile.TemporaryDirectory() as place:
         index = f"{place}/index"  # a fresh one, in which nothing is marked
         _git(root, "read-tree", "HEAD", index=index)
         words = ("ls-files", "--others", "-z")
         more = _git(root, *words, "--exclude-per-directory=.gitignore", index=index)
-        hidden = _git(root, *words, "--", *_CODE, index=index)
+        hidden = _git(root, *words, "--", *code, index=index)
     if listed is None or more is None or hidden is None:
         return None
     others = {name for name in f"{more}\0{hidden}".split("\0") if name}

@@ -26,6 +26,7 @@ from harness.crash.results import Results
 from harness.crash.schema import file_bytes
 from harness.crash.strip import report_command
 from harness.errors import ConfigurationError
+from harness.evidence.explored import CACHED, SCENARIO
 from harness.evidence.record import Fault, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
@@ -34,9 +35,6 @@ from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import Release
 from harness.verdict import Invariant, Verdict
 
-SCENARIO = "crash"
-CACHED = "crash-card-cache"  # of a card that is taken to have a cache: it never counts as the other
-EXPLORED = (SCENARIO, CACHED)
 REPORT_FILE = "crash.html"
 RESULTS_FILE = "results.json.gz"
 _GOOD = (Verdict.OLD, Verdict.NEW, Verdict.RECOVERED)
@@ -109,21 +107,6 @@ def record_of(found: Results, folder: Path, ended: datetime) -> Record:
         fault=Fault(printed="power-cut:explored", seed=found.seed, parameters=_numbers(found)),
         error="" if verdict else f"not proven: {'; '.join(found.problems)}",
     )
-
-
-def told(record: Record) -> str:
-    """The numbers of such a record in one line."""
-    verdicts = ", ".join(f"{count(record, 'verdicts', each):,} {each}" for each in Verdict)
-    cut_points, booted = count(record, "cut_points"), count(record, "booted")
-    return f"{verdicts} of {cut_points:,} cut points, {booted:,} booted"
-
-
-def count(record: Record, *keys: str) -> int:
-    """A number of such a record; 0 when it has none there, whatever it has."""
-    found: Any = record.fault.parameters if record.fault else {}
-    for key in keys:
-        found = found.get(str(key)) if isinstance(found, dict) else None
-    return found if isinstance(found, int) else 0
 
 
 def _verdict(found: Results) -> Verdict | None:

@@ -3,14 +3,15 @@
 import importlib.metadata
 import logging
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
 
 import harness
-from harness import process
+from harness import process, project
 from harness.errors import HarnessError
-from harness.evidence import checkout
+from harness.evidence import checkout, installed
 from harness.plain import one_line
 
 # Program -> how it tells its version; the first line of what it prints is kept.
@@ -42,18 +43,20 @@ def tool_versions() -> dict[str, JsonValue]:
     versions.update({name: _package(name) for name in _PACKAGES})
     versions["python"] = platform.python_version()
     versions["system"] = platform.platform()
-    versions["harness"] = _harness()
-    return versions
+    return {**versions, **_code()}
 
 
 def tools_at_end(began: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The versions that a run began with. A harness that is another one when it ends (commit or
-    files) has changes: each of its processes and scenarios was read at a time of its own."""
-    was, now = began["harness"], _harness()
-    if was == now or not isinstance(was, dict):
-        return began
-    logger.warning("the harness was changed during the run: its evidence calls it dirty")
-    return {**began, "harness": {**was, "dirty": True}}
+    """The versions that a run began with. A harness or product folder that is another one when it
+    ends (commit or files) has changes: each of its processes and scenarios was read at a time of
+    its own."""
+    ended = dict(began)
+    for name, now in _code().items():
+        was = began.get(name)
+        if was != now and isinstance(was, dict):
+            logger.warning("the %s was changed during the run: its evidence calls it dirty", name)
+            ended[name] = {**was, "dirty": True}
+    return ended
 
 
 def own_version() -> str:
@@ -61,19 +64,45 @@ def own_version() -> str:
     return _package("harness") or UNKNOWN
 
 
+def _code() -> dict[str, JsonValue]:
+    """The harness, and the product folder where that is another one than its checkout."""
+    found = {"harness": _harness()}
+    product = project.find()
+    if product and product.root != project.checkout():
+        found["project"] = _committed("product folder", product.root, product.parts)
+    return found
+
+
 def _harness() -> JsonValue:
-    """Version, commit and whether files differ from that commit (None outside a checkout)."""
-    root = Path(harness.__file__).parents[1]
-    told: dict[str, JsonValue] = {"version": own_version(), "commit": None, "dirty": None}
-    if (root / ".git").exists():
-        told["commit"] = checkout.commit(root)
-        changed = checkout.changed(root)
-        told["dirty"] = None if changed is None else bool(changed)
-        if changed:
-            more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-            names = one_line(", ".join(changed[:_NAMED]))
-            logger.warning("the harness is not the one of its commit: %s%s", names, more)
-    return told
+    """Version, commit and whether files differ from that commit, or from the wheel that was built
+    from it (None where nobody can say)."""
+    package = Path(harness.__file__).resolve().parent
+    if (package.parent / ".git").exists():
+        told = _committed("harness", package.parent, ("harness", "images", "labs", "tests"))
+    else:
+        commit, dirty = installed.commit(package)
+        changed = installed.changed(package)
+        _warn("harness", changed, "as it was installed")
+        told = {"commit": commit, "dirty": None if changed is None else bool(changed) or dirty}
+    return {"version": own_version(), **told}
+
+
+def _committed(name: str, root: Path, code: Sequence[str]) -> dict[str, JsonValue]:
+    """Commit of a checkout, and whether files differ from it; in its folders of `code` also those
+    that its .gitignore leaves out."""
+    changed = checkout.changed(root, code)
+    _warn(name, changed, "the one of its commit")
+    return {
+        "commit": checkout.commit(root),
+        "dirty": None if changed is None else bool(changed),
+    }
+
+
+def _warn(name: str, changed: Sequence[str] | None, what: str) -> None:
+    if changed:
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        names = one_line(", ".join(changed[:_NAMED]))
+        logger.warning("the %s is not %s: %s%s", name, what, names, more)
 
 
 def _package(name: str) -> str | None:

@@ -87,7 +87,7 @@ def require_architecture(architecture: str) -> None:
     if process.run(argv, timeout=30, error=BuildError, check=False).returncode != 0:
         raise BuildError(
             f"base.architecture: this machine cannot run programs for {architecture}",
-            hint="`./run setup` installs qemu-user-static and registers it with binfmt_misc",
+            hint="`harness setup --install` registers qemu-user-static with binfmt_misc",
         )
 
 

@@ -80,7 +80,8 @@ def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
     days = max([(now - record.finished).days for record in records], default=0)
     if days >= asked.max_age_days:
         reasons.append(f"it is {days} days old, at most {asked.max_age_days} count")
-    return reasons + _against_harness(header.tools.get("harness"), asked)
+    reasons += _against_harness(header.tools.get("harness"), asked)
+    return reasons + _against_folder(header.tools.get("project"), asked)
 
 
 def _against_harness(told: object, asked: RingPolicy) -> list[str]:
@@ -99,3 +100,17 @@ def _against_harness(told: object, asked: RingPolicy) -> list[str]:
             else "nobody can say of which commit its harness was"
         )
     return reasons
+
+
+def _against_folder(told: object, asked: RingPolicy) -> list[str]:
+    """Recipes, lab and scenarios, where they are not the harness's own."""
+    if told is None or asked.harness.dirty:
+        return []
+    dirty = told.get("dirty") if isinstance(told, dict) else None
+    if dirty is False:
+        return []
+    return [
+        "its product folder had changes that are in no commit"
+        if dirty
+        else "nobody can say of which commit its product folder was"
+    ]

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from harness.errors import HarnessError, PromotionError
-from harness.evidence import crash
+from harness.evidence import explored
 from harness.evidence.record import Outcome, Record, newest
 from harness.evidence.signing import UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Found, Stored
@@ -141,8 +141,8 @@ def _standing(runs: Iterable[Stored]) -> dict[str, Record]:
 
     def when(told: tuple[Stored, Record]) -> tuple[datetime, datetime]:
         stored, record = told
-        explored = record.scenario in crash.EXPLORED
-        return stored.evidence.header.begun if explored else record.finished, record.finished
+        signed_later = record.scenario in explored.EXPLORED
+        return stored.evidence.header.begun if signed_later else record.finished, record.finished
 
     told = [(stored, record) for stored in runs for record in stored.evidence.records]
     return newest(record for _, record in sorted(told, key=when))
@@ -205,8 +205,8 @@ def _missing(asked: RingPolicy, records: dict[str, Record]) -> tuple[list[str], 
             rest = f"; not passed: {', '.join(bad)}" if bad else ""
             missing.append(f"{pattern}: {len(good)} of at least {least} passed{rest}")
     if asked.crash and asked.crash.required:
-        missing += _unproven(asked.crash, records.get(crash.SCENARIO))
-        counted |= passed.intersection([crash.SCENARIO])
+        missing += _unproven(asked.crash, records.get(explored.SCENARIO))
+        counted |= passed.intersection([explored.SCENARIO])
     return missing, sorted(counted)
 
 
@@ -214,10 +214,10 @@ def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
     """What the exploration of all power cuts does not prove, or that there is none."""
     if record is None or not record.passed:
         again = "keep one: harness crash report RUN --store STORE"
-        return [f"{crash.SCENARIO}: {_why_not(record)} ({again})"]
-    found = crash.count(record, "cut_points")
+        return [f"{explored.SCENARIO}: {_why_not(record)} ({again})"]
+    found = explored.count(record, "cut_points")
     if found < asked.cut_points:
-        return [f"{crash.SCENARIO}: {found:,} cut points of at least {asked.cut_points:,}"]
+        return [f"{explored.SCENARIO}: {found:,} cut points of at least {asked.cut_points:,}"]
     return []
 
 

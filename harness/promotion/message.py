@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.evidence import crash
+from harness.evidence import explored
 from harness.evidence.table import summary_line
 from harness.plain import one_line
 from harness.promotion.candidate import Candidate
@@ -51,6 +51,6 @@ def _runs(decision: Decision) -> list[str]:
         header = stored.evidence.header
         old = f" from {header.from_release.version}" if header.from_release else ""
         lines.append(f"Run {header.run}{old} on {header.board}: {summary_line(stored.evidence)}.")
-        explored = [r for r in stored.evidence.records if r.scenario == crash.SCENARIO]
-        lines += [f"  power cuts, explored: {crash.told(record)}" for record in explored]
+        found = [r for r in stored.evidence.records if r.scenario == explored.SCENARIO]
+        lines += [f"  power cuts, explored: {explored.told(record)}" for record in found]
     return lines

@@ -59,7 +59,7 @@ class CrashPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarnessPolicy:
     """Whose runs count: of which versions of the harness (none: of the one that promotes), and
-    whether with changes that are in no commit."""
+    whether with changes that are in no commit, of the harness or of the product folder."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     versions: tuple[str, ...] = ()

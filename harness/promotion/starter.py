@@ -26,6 +26,7 @@ class StarterPolicy:
     machines: Sequence[str]
     scenarios: Sequence[str] = ()
     matching: Mapping[str, int] = field(default_factory=dict)
+    further: Mapping[str, int] = field(default_factory=dict)  # more of it, before lab is left
     partial: bool = False  # whether a machine may get a version that the others do not
     labs: Sequence[str] = ()  # none: those of the checkout
     dirty: bool = False  # whether a harness with changes of its own is believed
@@ -70,6 +71,8 @@ def _policy_text(starter: StarterPolicy) -> str:
         }
         for ring in Ring
     }
+    for ring in (Ring.CANARY, Ring.FLEET):
+        rings[ring]["matching"] |= starter.further
     rings[Ring.FLEET]["requires_ring"] = str(Ring.CANARY)
     data = {"schema": 1, "keys": {"development": {"file": _KEY_FILE}}, "rings": rings}
     return "# What each ring asks for: docs/promotion.md\n" + yaml.safe_dump(data, sort_keys=False)

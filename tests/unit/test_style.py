@@ -18,6 +18,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"commands"},
+    {"starter"},
     {"demo"},
     {"scenarios"},
     {"promotion"},

@@ -262,7 +262,7 @@ class Medium:
         return LabError(
             f"the medium's nbdkit in {self.folder} {what}",
             details="\n".join("  " + line for line in lines[-15:]),
-            hint="./run setup installs nbdkit and nbdkit-plugin-python; "
+            hint="`harness setup` names what is missing: nbdkit and nbdkit-plugin-python; "
             f"the whole log is {self._log}",
         )
 

@@ -8,6 +8,8 @@ import pytest
 
 from harness.evidence import checkout
 
+CODE = ("harness", "labs")
+
 
 def git(folder: Path, *words: str) -> str:
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
@@ -37,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_clean_checkout(root: Path) -> None:
-    assert checkout.changed(root) == ()
+    assert checkout.changed(root, CODE) == ()
     assert checkout.commit(root) == git(root, "rev-parse", "HEAD")
 
 
@@ -122,7 +124,7 @@ CHANGES = {  # what is done, and the file that must be named
 @pytest.mark.parametrize(("change", "name"), CHANGES.values(), ids=CHANGES)
 def test_a_checkout_with_changes(root: Path, change: Callable[[Path], object], name: str) -> None:
     change(root)
-    assert checkout.changed(root) == (name,)
+    assert checkout.changed(root, CODE) == (name,)
 
 
 def test_variables_of_a_hook_lead_nowhere(
@@ -136,8 +138,8 @@ def test_variables_of_a_hook_lead_nowhere(
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     assert checkout.commit(root) == here
     _changed(root)
-    assert checkout.changed(root) == (RUNNER,)
+    assert checkout.changed(root, CODE) == (RUNNER,)
 
 
 def test_where_nobody_can_say(tmp_path: Path) -> None:
-    assert (checkout.commit(tmp_path), checkout.changed(tmp_path)) == (None, None)
+    assert (checkout.commit(tmp_path), checkout.changed(tmp_path, CODE)) == (None, None)

@@ -26,7 +26,7 @@ from harness.crash.results import load as read
 from harness.crash.results import recorded as recorded_as
 from harness.crash.resume import resumed
 from harness.errors import ConfigurationError
-from harness.evidence import crash
+from harness.evidence import crash, explored
 from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
@@ -80,7 +80,7 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     assert json.loads(text) == content
     assert "0 bricked, 0 inconsistent of" in (kept.folder / crash.REPORT_FILE).read_text()
     assert (kept.folder / "report.html").is_file()
-    assert crash.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
+    assert explored.told(record).endswith(f"cut points, {content['counts']['booted']:,} booted")
 
 
 def _ended(run: Path, when: Callable[[int], float | None]) -> None:

@@ -45,6 +45,16 @@ def harness(**changes: Any) -> dict[str, Any]:
             {"harness": {"versions": ["0.0.9"]}},
         ),
         (
+            {"tools": {**TOOLS, "project": {"commit": "1", "dirty": True}}},
+            "its product folder had changes that are in no commit",
+            {"harness": {"dirty": True}},
+        ),
+        (
+            {"tools": {**TOOLS, "project": {"commit": None, "dirty": None}}},
+            "nobody can say of which commit its product folder was",
+            {"harness": {"dirty": True}},
+        ),
+        (
             {"tools": {"harness": "1"}},
             "is of harness unknown",
             {"harness": {"versions": ["unknown"], "dirty": True}},
