@@ -38,11 +38,11 @@ class Budget:
 
     `boots`: a trial slot is tried three times, then the old one must come; one more for the cut
     itself and one in reserve. `boot_seconds`: silence in one boot, longer than the longest way in
-    which a device may help itself (a watchdog; systemd's JobTimeoutSec=300 in the gateway).
+    which a device may help itself (a watchdog; systemd's JobTimeoutSec=360 in the gateway's trial).
     """
 
     boots: int = 6
-    boot_seconds: float = 330.0
+    boot_seconds: float = 390.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,9 @@ EPOCH = 1700000000
 DEVELOPMENT = "development"
 DOWNGRADES = ("allowed", "refused")
 _DAY = 86_400  # seconds
+# Seconds that a version on trial has to become well, unless a recipe says otherwise: a modem needs
+# up to two minutes from its power to its first packet; one more, for a link that loses some.
+DEADLINE = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Health:
     """When a version is well: units that are active, within `deadline` seconds."""
 
     services: tuple[str, ...] = ()
-    deadline: int = 60
+    deadline: int = DEADLINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +276,7 @@ def _login(keys: Keys) -> Login:
 def _health(keys: Keys) -> Health:
     health = Health(
         services=keys.texts("services", pattern=_UNIT),
-        deadline=keys.number("deadline", default=60, most=_DAY),
+        deadline=keys.number("deadline", default=DEADLINE, most=_DAY),
     )
     keys.finish()
     return health

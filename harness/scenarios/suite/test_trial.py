@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.crash.provision import BOOT_SECONDS
 from harness.evidence.record import Fault
 from harness.images.release import Release
 from harness.scenarios.bench import Bench
@@ -46,7 +45,7 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
         bench.client.reboot(timeout=60)
         end = WRONG[wrong](bench)
         try:
-            told = bench.board.expect(_LEFT, timeout=BOOT_SECONDS)
+            told = bench.board.expect(_LEFT, timeout=judge.budget.boot_seconds)
         finally:
             end()
         scenario.fault = Fault(printed=wrong, parameters={"said": told})

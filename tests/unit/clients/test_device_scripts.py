@@ -85,6 +85,8 @@ def ship(board: LocalBoard) -> None:
         "gateway.slot=A rauc.slot=A root=PARTUUID=6a7e0001-02\n"
     )
     (board.root / "run/gateway-health").write_text("ok\n")
+    (board.root / "etc/gateway").mkdir()
+    (board.root / "etc/gateway/health.conf").write_text("DEADLINE=180\n")
     (board.root / "etc/gateway-release").write_text("VERSION=1.0.0\nVARIANT=\n")
     show = "gen_head=00000001\norder=A B\nA_state=good\nA_left=3\nB_state=good\nB_left=3\n"
     disk = bytearray(1024 * 1024)
@@ -116,6 +118,18 @@ def test_status_of_the_shipped_program(gateway: Gateway) -> None:
     status = gateway.client.status(timeout=5)
     assert (status.version, status.slot, status.health) == ("1.0.0", "A", "ok")
     assert status.boot_selection.copies_ok == (True, True)
+
+
+def test_a_health_check_may_take_its_time(gateway: Gateway) -> None:
+    health = gateway.board.root / "run/gateway-health"
+    health.unlink()
+    gateway.board.program(
+        "sleep",
+        "#!/bin/sh\necho >>$DEVICE/slept\n[ $(wc -l <$DEVICE/slept) -lt 200 ] || "
+        "echo ok >$DEVICE/run/gateway-health\n",
+    )
+    result = gateway.client.install(gateway.url, timeout=60)
+    assert result.ok, result.output
 
 
 def test_an_update_is_on_trial(gateway: Gateway) -> None:

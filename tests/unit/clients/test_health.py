@@ -9,6 +9,7 @@ import pytest
 
 from harness.clients.boot_selection import BootSelection
 from harness.clients.selection_format import selection_format
+from harness.images import recipe
 from harness.images.bootloaders.grub import environment_block
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_u_boot_environment import FIRST, SECOND, environment
@@ -36,6 +37,12 @@ else
     exit 1
 fi
 """
+# Time goes on only while somebody waits.
+SLEEP = """\
+#!/bin/sh
+now=$(cut -d. -f1 $DEVICE/proc/uptime)
+echo "$((now + $1)).50 20.0" >$DEVICE/proc/uptime
+"""
 
 
 class Device:
@@ -49,13 +56,14 @@ class Device:
         (folder / "proc/cmdline").write_text(f"gateway.slot={slot} root=PARTUUID=1-02\n")
         (folder / "proc/uptime").write_text("30.5 20.0\n")
         (folder / "etc/gateway").mkdir()
-        (folder / "etc/gateway/health.conf").write_text('SERVICES=""\nDEADLINE=0\n')
+        self.deadline(0)
         for script in ("client", "install"):
             self._ship(f"{machine}/overlay/usr/lib/gateway/{script}", f"lib-{script}")
         self._ship("common/overlay/usr/lib/gateway/await-health", "lib-await-health")
         self._ship("common/overlay/usr/sbin/gateway-health", "gateway-health")
         self._ship(f"{machine}/overlay/usr/sbin/boot-selection", "boot-selection")
         self.board.program("systemctl", '#!/bin/sh\necho "systemctl $*" >>"$DEVICE/calls"\n')
+        self.board.program("sleep", SLEEP)
         self.healthy()
         if machine == "rpi4":
             self._u_boot(trial=trial)
@@ -101,6 +109,23 @@ class Device:
         """What the health checks will find."""
         self.board.program("lib-health-checks", f"#!/bin/sh\nprintf '{reason}'\nexit {code}\n")
 
+    def deadline(self, seconds: int) -> None:
+        """How long it may take to become well."""
+        self._etc("gateway/health.conf", f'SERVICES=""\nDEADLINE={seconds}\n')
+
+    def looks(self, script: str) -> None:
+        """What the health checks do; `$look` counts them, `$now` is the uptime in seconds."""
+        self.board.program(
+            "lib-health-checks",
+            "#!/bin/sh\necho >>$DEVICE/looks\nlook=$(wc -l <$DEVICE/looks)\n"
+            f"now=$(cut -d. -f1 $DEVICE/proc/uptime)\n{script}\n",
+        )
+
+    @property
+    def looked(self) -> int:
+        """How often."""
+        return (self.board.root / "looks").read_text().count("\n")
+
     def boot(self) -> str:
         """Run the health check once; returns what it said on the console."""
         done = self.board.run("gateway-health", timeout=20)
@@ -139,6 +164,40 @@ def test_a_version_on_trial_that_is_not_well_goes(tmp_path: Path, machine: str, 
     assert device.boot() == "gateway-health: slot B: rolled back: service x has failed\n"
     assert (device.selection.primary, str(device.selection.slots["B"])) == ("A", "bad/3")
     assert device.board.calls().endswith("systemctl reboot\n")
+
+
+@machines
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_version_that_is_well_for_one_look_goes(tmp_path: Path, machine: str, code: int) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.looks(f"[ $look = 1 ] || {{ echo service x is dead; exit {code}; }}")
+    assert device.boot() == "gateway-health: slot B: rolled back: service x is dead\n"
+    assert (device.selection.primary, str(device.selection.slots["B"])) == ("A", "bad/3")
+
+
+@machines
+def test_it_must_be_well_for_a_while_without_a_break(tmp_path: Path, machine: str) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.deadline(60)
+    device.looks("[ $look != 6 ]")
+    assert device.boot() == "gateway-health: slot B: ok\n"
+    assert device.looked == 6 + 11  # once a second, for ten seconds
+
+
+@machines
+def test_a_modem_has_two_minutes_and_more(tmp_path: Path, machine: str) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.deadline(recipe.load(IMAGES / machine).health.deadline)
+    device.looks("[ $now -ge $((30 + 150)) ] || { echo no answer; exit 1; }")
+    assert device.boot() == "gateway-health: slot B: ok\n"
+
+
+@machines
+def test_what_is_committed_is_looked_at_once(tmp_path: Path, machine: str) -> None:
+    device = Device(tmp_path, machine, slot="A", trial=False)
+    device.looks("exit 0")
+    assert device.boot() == "gateway-health: slot A: ok\n"
+    assert device.looked == 1
 
 
 @machines
@@ -227,8 +286,9 @@ def test_only_a_version_on_trial_is_left_for_slowness(
     board = LocalBoard(tmp_path)
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cmdline").write_text(f"root=PARTUUID=1-02 {words} panic=5\n")
-    text = GENERATOR.read_text().replace("/proc/", f"{tmp_path}/proc/")
-    board.program("generator", text)
+    (tmp_path / "etc/gateway").mkdir()
+    (tmp_path / "etc/gateway/health.conf").write_text("DEADLINE=500\n")
+    board.program("generator", board.moved(GENERATOR.read_text()))
     (tmp_path / "normal").mkdir()
     assert board.run(f"generator {tmp_path}/normal", timeout=5).returncode == 0
     found = {
@@ -238,3 +298,5 @@ def test_only_a_version_on_trial_is_left_for_slowness(
     names = {"multi-user.target.d/trial.conf", "gateway-health.service.d/trial.conf"}
     assert set(found) == (names if limited else set())
     assert all("\nFailureAction=reboot\n" in t or "reboot-force" in t for t in found.values())
+    # Later than the health check, which would have rolled it back for good.
+    assert all("Sec=680\n" in text for text in found.values())
