@@ -18,6 +18,7 @@ from harness.verdict import Verdict
 
 _LEFT = r"gateway-health: slot [AB]: rolled back: [^\r\n]*"
 _WRONG_ANSWERS = 5  # it is asked once a second
+_LITTLE = 64 << 10  # bytes of answers about health, and that an artifact is whole
 
 
 def _link(bench: Bench) -> Callable[[], None]:
@@ -35,7 +36,8 @@ WRONG = {"link-down": _link, "portal": _portal}
 
 
 def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: Release) -> None:
-    """All through the trial of `new`; afterwards all is well, and `new` is installed once more."""
+    """All through the trial of `new`; afterwards all is well, and `new` is installed once more, of
+    what was downloaded the first time."""
     judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=wrong)
@@ -51,7 +53,10 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
         scenario.fault = Fault(printed=wrong, parameters={"said": told})
         judgement = judge.judge(boots_before=boots)
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
+        first = len(bench.proxy.requests)
         scenario.second_update(judge, judgement)
+        sent = sum(request.sent for request in bench.proxy.requests[first:])
+        scenario.must("not-downloaded-again", sent < _LITTLE, f"{sent} bytes")
 
 
 @pytest.mark.parametrize("wrong", WRONG)

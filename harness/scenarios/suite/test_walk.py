@@ -78,10 +78,14 @@ class Walk:
 
     def _under(self, fault: str, release: Release) -> InstallResult:
         proxy = self.bench.proxy
+        url = self.bench.offer(release)
         if fault:
+            # Of another name each time: what the device has already, it does not download.
+            name = f"{len(proxy.requests)}-{release.artifact.name}"
+            self.bench.server.add(name, release.artifact)
+            url = proxy.url(name, host=self.bench.board.host_address())
             proxy.arm(NetworkFault.parse(fault, size=release.artifact.stat().st_size))
         try:
-            url = self.bench.offer(release)
             return self.bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         finally:
             proxy.disarm()

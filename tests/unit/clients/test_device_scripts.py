@@ -151,6 +151,25 @@ def test_a_broken_download_goes_on_where_it_was(gateway: Gateway, fault: str) ->
     assert sum(r.sent for r in gateway.proxy.requests) == len(BUNDLE)
 
 
+def test_what_was_left_for_its_network_is_not_downloaded_again(gateway: Gateway) -> None:
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    gateway.board.run("boot-selection reject B", timeout=5)
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    assert gateway.client.boot_selection(timeout=5).primary is Slot.B
+    assert [r.status for r in gateway.proxy.requests] == [200, 416]
+
+
+def test_of_what_was_left_another_file_is_downloaded(gateway: Gateway) -> None:
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    _other(gateway)
+    assert gateway.client.install(gateway.url, timeout=60).ok
+    gateway.server.add("update.2", gateway.board.root / "bundle")
+    assert gateway.client.install(gateway.proxy.url("update.2"), timeout=60).ok
+    assert [r.sent for r in gateway.proxy.requests].count(len(BUNDLE)) == 3
+    kept = (gateway.board.root / "data/updates").glob("*.part")
+    assert [each.read_bytes() for each in kept] == [(gateway.board.root / "bundle").read_bytes()]
+
+
 def test_503_is_asked_again(gateway: Gateway) -> None:
     assert gateway.install_under("status:503").ok
     assert [r.status for r in gateway.proxy.requests if r.method == "GET"] == [503, 200]

@@ -157,6 +157,20 @@ def test_a_version_on_trial_that_is_well_is_committed(tmp_path: Path, machine: s
 
 
 @machines
+@pytest.mark.parametrize("code", [0, 2])
+def test_what_was_installed_is_kept_until_it_is_committed(
+    tmp_path: Path, machine: str, code: int
+) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.healthy(code, "service x has failed" if code else "")
+    (tmp_path / "data/updates").mkdir()
+    for name in ("0123.part", "0123.etag"):
+        (tmp_path / "data/updates" / name).touch()
+    device.boot()
+    assert any((tmp_path / "data/updates").iterdir()) is (code != 0)
+
+
+@machines
 @pytest.mark.parametrize("code", [1, 2])
 def test_a_version_on_trial_that_is_not_well_goes(tmp_path: Path, machine: str, code: int) -> None:
     device = Device(tmp_path, machine, slot="B", trial=True)
