@@ -94,6 +94,10 @@ def _without_network(bench: Bench, releases: Releases, scenario: Scenario, broke
     bad_update(bench, releases, scenario, broken, "no-network")
 
 
+def _fails(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "failing-service")
+
+
 def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     network(bench, scenario, "flip@50%", broken, releases.old)
 
@@ -207,6 +211,13 @@ CONTROLS = {
     ),
     "health-always-yes": Control(
         variants=("health-always-yes",), flow=_without_network, expected=Verdict.INCONSISTENT
+    ),
+    "commits-first": Control(
+        variants=("commits-first",),
+        flow=_fails,
+        because="final-version does not hold: ended in new",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
     ),
     "careless-client": Control(
         variants=("careless-client",), flow=_falsified, expected=Verdict.INCONSISTENT

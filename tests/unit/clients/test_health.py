@@ -286,6 +286,24 @@ def test_a_torn_copy_is_repaired(tmp_path: Path, machine: str) -> None:
     assert device.selection.primary == "A"
 
 
+@machines
+def test_a_product_that_commits_first_keeps_what_is_not_well(tmp_path: Path, machine: str) -> None:
+    """The variant, with each machine's hook: it looks, and it is too late."""
+    assert "commits-first" in recipe.load(IMAGES / machine).variants
+    [drop_in] = (IMAGES / "common/variants/commits-first").rglob("*.conf")
+    [command] = [
+        line.removeprefix("ExecStartPre=-")
+        for line in drop_in.read_text().splitlines()
+        if line.startswith("ExecStartPre=-")
+    ]
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.healthy(2, "service x has failed")
+    assert device.board.run(command, timeout=20).returncode == 0
+    assert device.boot() == "gateway-health: slot B: degraded: service x has failed\n"
+    assert (device.selection.primary, str(device.selection.slots["B"])) == ("B", "good/3")
+    assert "reboot" not in device.board.calls()
+
+
 GENERATOR = IMAGES / "common/overlay/usr/lib/systemd/system-generators/gateway-trial"
 
 
