@@ -1,6 +1,7 @@
 """Scenario 8: the real-time clock is wrong, as after a battery's end: the device must update.
 
 Certificates are valid from a day on, and to one; a device that asks its clock refuses every update.
+No clock may stand before the software was made.
 """
 
 from dataclasses import replace
@@ -31,6 +32,7 @@ def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Rel
         scenario.must("comes-up-old", judgement.verdict is Verdict.OLD, str(judgement))
         shown = bench.board.run("date -u +%s", timeout=60).stdout.strip()
         scenario.fault = replace(scenario.fault, parameters={"date": shown})
+        scenario.must("clock-has-a-floor", int(shown) >= old.source_date_epoch, f"date {shown}")
         judgement = bench.update(new, judge)
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
         scenario.second_update(judge, judgement)

@@ -201,6 +201,15 @@ CONTROLS = {
         needs=("clock",),
         ci=False,
     ),
+    "clock-from-rtc": Control(
+        variants=("clock-from-rtc",),
+        flow=_in_1970,
+        because="clock-has-a-floor does not hold",
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        needs=("clock",),
+        ci=False,
+    ),
     "newer-only-said": Control(
         variants=("newer-only-said",),
         flow=_older,
