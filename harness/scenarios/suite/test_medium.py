@@ -117,7 +117,7 @@ def update_beside(
         scenario.second_update(judge, judgement)
 
 
-@pytest.mark.bootloaders("grub")  # U-Boot and libubootenv write the other copy, and only that one
+@pytest.mark.bootloaders("grub")  # of U-Boot: test_lost_copy
 @pytest.mark.parametrize("copy", [1, 2])
 @pytest.mark.parametrize("what", ["eio-write", "forget-write"])
 def test_one_copy(
@@ -125,6 +125,44 @@ def test_one_copy(
 ) -> None:
     fault = MediumFault.parse(f"{what}@boot-selection-{copy}")
     update_beside(bench, scenario, fault, releases.old, releases.new)
+
+
+def update_refused_beside(
+    bench: Bench, scenario: Scenario, fault: MediumFault, old: Release, new: Release
+) -> None:
+    """The medium fails in one place during a whole update, which cannot stay then: the board must
+    come up in old, must have said so, and must take the update once its medium is well."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=str(fault))
+        bench.running(old)
+        bench.board.fail([fault.failing(old.layout)])
+        result = bench.install(new)
+        boots = bench.board.boots
+        bench.client.reboot(timeout=60)
+        bench.board.wait_boots(boots + 1, timeout=judge.budget.boot_seconds)
+        line = comes_up(bench, judge, boots)
+        told = {"installed": result.ok, "came up": line}
+        scenario.fault = replace(scenario.fault, parameters=told)
+        slots = {judge.slot_content(slot): slot for slot in Slot}
+        scenario.must("comes-up-old", f"slot {slots.get('old')}:" in line, line or "not at all")
+        said = not result.ok or "boot selection cannot be written" in line
+        scenario.must("says-so", said, f"installed; {line}")
+        bench.board.run("sync", timeout=60)
+        bench.board.power_off()
+        bench.board.fail([])
+        boots = bench.board.boots
+        bench.board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        scenario.conclude(judgement, expected={Verdict.OLD, Verdict.NEW})
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.bootloaders("u-boot")  # it and libubootenv write the copy that does not count
+@pytest.mark.parametrize("copy", [1, 2])
+def test_lost_copy(bench: Bench, releases: Releases, scenario: Scenario, copy: int) -> None:
+    fault = MediumFault.parse(f"forget-write@boot-selection-{copy}")
+    update_refused_beside(bench, scenario, fault, releases.old, releases.new)
 
 
 def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:

@@ -1,6 +1,7 @@
 """The Pi's /usr/sbin/boot-selection, the script itself, with libubootenv's tools, on a file."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ class Disk:
             u_boot_environment.parse(self.get(SECOND)),
         )
 
-    def run(self, *words: str, booted: str = "A", check: bool = True) -> process.Completed:
+    def run(
+        self, *words: str, booted: str = "A", check: bool = True, path: str = ""
+    ) -> process.Completed:
         return process.run(
             ["sh", SCRIPT, *words],
             timeout=30,
@@ -55,6 +58,7 @@ class Disk:
                 "BOOT_SELECTION_LOCK": str(self.folder / "lock"),
                 "BOOT_SELECTION_BOOTED": booted,
                 "TMPDIR": str(self.folder),
+                "PATH": f"{path}{os.environ['PATH']}",
             },
         )
 
@@ -147,6 +151,32 @@ def test_both_copies_lost_keeps_to_the_running_slot(disk: Disk) -> None:
     disk.run("select", "B", booted="B")
     assert disk.agreed().primary == "B"
     assert u_boot_environment.redundant(disk.copies)
+
+
+def test_a_write_that_the_card_forgets_is_no_success(disk: Disk, tmp_path: Path) -> None:
+    """Both copies are whole afterwards, and say what they said before."""
+    disk.put(SECOND, environment(3, 1, 1, serial=3))
+    before = disk.path.read_bytes()
+    (tmp_path / "bin").mkdir()
+    forgets = tmp_path / "bin/fw_setenv"
+    forgets.write_text("#!/bin/sh\nexec cat >/dev/null\n")
+    forgets.chmod(0o755)
+    done = disk.run("select", "A", check=False, path=f"{tmp_path}/bin:")
+    assert disk.path.read_bytes() == before
+    assert done.returncode != 0
+    assert "cannot be read back" in done.stderr
+
+
+def test_one_copy_that_cannot_be_written_keeps_what_counts(disk: Disk, tmp_path: Path) -> None:
+    """libubootenv writes the copy that does not count, and only that: docs/boot-selection.md."""
+    config = (tmp_path / "config").read_text().splitlines()
+    config[-1] = "/dev/full 0x0 0x10000"  # it reads as zeros, and takes nothing
+    (tmp_path / "config").write_text("\n".join(config) + "\n")
+    disk.put(FIRST, environment(3, 1, 1, serial=3))
+    before = disk.path.read_bytes()
+    done = disk.run("select", "A", check=False)
+    assert (done.returncode != 0, disk.path.read_bytes() == before) == (True, True)
+    assert "boot-selection: cannot write the environment" in done.stderr
 
 
 @pytest.mark.parametrize(
