@@ -37,6 +37,12 @@ else
     exit 1
 fi
 """
+# How often services were restarted is in a file.
+SYSTEMCTL = """\
+#!/bin/sh
+[ "$1" != show ] || exec cat "$DEVICE/restarts"
+echo "systemctl $*" >>"$DEVICE/calls"
+"""
 # Time goes on only while somebody waits.
 SLEEP = """\
 #!/bin/sh
@@ -57,12 +63,13 @@ class Device:
         (folder / "proc/uptime").write_text("30.5 20.0\n")
         (folder / "etc/gateway").mkdir()
         self.deadline(0)
+        (folder / "restarts").write_text("NRestarts=0\n")
         for script in ("client", "install"):
             self._ship(f"{machine}/overlay/usr/lib/gateway/{script}", f"lib-{script}")
         self._ship("common/overlay/usr/lib/gateway/await-health", "lib-await-health")
         self._ship("common/overlay/usr/sbin/gateway-health", "gateway-health")
         self._ship(f"{machine}/overlay/usr/sbin/boot-selection", "boot-selection")
-        self.board.program("systemctl", '#!/bin/sh\necho "systemctl $*" >>"$DEVICE/calls"\n')
+        self.board.program("systemctl", SYSTEMCTL)
         self.board.program("sleep", SLEEP)
         self.healthy()
         if machine == "rpi4":
@@ -196,6 +203,17 @@ def test_it_must_be_well_for_a_while_without_a_break(tmp_path: Path, machine: st
     device.looks("[ $look != 6 ]")
     assert device.boot() == "gateway-health: slot B: ok\n"
     assert device.looked == 6 + 11  # once a second, for ten seconds
+
+
+@machines
+def test_a_service_that_is_restarted_between_two_looks_is_not_well(
+    tmp_path: Path, machine: str
+) -> None:
+    device = Device(tmp_path, machine, slot="B", trial=True)
+    device.deadline(60)
+    device.looks("echo NRestarts=$((look / 4)) >$DEVICE/restarts")
+    assert device.boot() == "gateway-health: slot B: rolled back: a service was restarted\n"
+    assert (device.selection.primary, str(device.selection.slots["B"])) == ("A", "bad/3")
 
 
 @machines
