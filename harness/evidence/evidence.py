@@ -37,6 +37,7 @@ class RunHeader:
     board: str
     lab: str
     tools: dict[str, JsonValue] = field(default_factory=dict)  # name -> version, see tools.py
+    left_out: dict[str, str] = field(default_factory=dict)  # scenario -> what was lacking for it
 
     @property
     def begun(self) -> datetime:
@@ -71,7 +72,7 @@ class Evidence:
         if not self.records:
             raise ConfigurationError(
                 f"{folder}: no scenario left a record: that proves nothing",
-                hint="run one that the machine has; negative controls leave no record themselves",
+                hint="run one that the machine has",
             )
 
     def count(self, outcome: Outcome) -> int:

@@ -37,6 +37,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """Another product than the run's release, by its variants and its slot, whose verdict had to be
+    the one expected: broken on purpose (it has been noticed), or right in another way."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    variants: tuple[str, ...]
+    slot: schema.Sha256
+
+
+CONTROLS = ("negative-control[", "correct-product[")  # how the ids of controls begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One scenario's result; `scenario` is its id, for example `power-cut[write:50%/some:7]`.
 
@@ -58,6 +71,7 @@ class Record:
     console_logs: tuple[str, ...] = ()  # relative to the run's folder, in the order of the boots
     fault: Fault | None = None
     error: str = ""  # the lab trouble that ended it
+    control: Control | None = None  # of a control: it tells of the suite, not of the release
 
     def __post_init__(self) -> None:
         problems = [*_contradictions(self), *_malformed(self)]
@@ -66,7 +80,11 @@ class Record:
 
     @property
     def outcome(self) -> Outcome:
-        """Passed, failed or lab-error. A broken invariant fails even if the lab then broke too."""
+        """Passed, failed or lab-error. A broken invariant fails even if the lab then broke too. A
+        control passes with the verdict that it had to have, whatever that is."""
+        if self.control:
+            noticed = Outcome.PASSED if self.verdict in self.expected else Outcome.FAILED
+            return noticed if self.verdict else Outcome.LAB_ERROR
         if any(not invariant.holds for invariant in self.invariants):
             return Outcome.FAILED
         if self.verdict is None:
@@ -143,6 +161,8 @@ def newest(records: Iterable[Record]) -> dict[str, Record]:
 
 def _contradictions(record: Record) -> list[str]:
     problems = []
+    if record.control and not record.scenario.startswith(CONTROLS):
+        problems.append(f"control: only of what begins with {' or '.join(CONTROLS)}")
     if not record.expected:
         problems.append("expected: empty, so no verdict could pass")
     if record.verdict is None and not record.error:

@@ -142,6 +142,7 @@ class EvidenceStore:
         board: str,
         lab: str,
         tools: dict[str, JsonValue],
+        left_out: dict[str, str] | None = None,
     ) -> Run:
         """Start a run about `subject`: makes its folder, console folder and header."""
         stamp = datetime.now(UTC).strftime(STAMP)
@@ -153,6 +154,7 @@ class EvidenceStore:
             board=board,
             lab=lab,
             tools=tools,
+            left_out=left_out or {},
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
         files.make_folder(run.folder)

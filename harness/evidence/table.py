@@ -90,8 +90,9 @@ def shown_verdict(record: Record) -> str:
 
 
 def summary_line(evidence: Evidence) -> str:
-    """Counts in words: `12 passed, 1 failed, 0 lab errors`."""
+    """Counts in words: `12 passed, 1 failed, 0 lab errors, 2 not checked`."""
+    unchecked = len(evidence.header.left_out)
     return (
         f"{evidence.count(Outcome.PASSED)} passed, {evidence.count(Outcome.FAILED)} failed, "
         f"{evidence.count(Outcome.LAB_ERROR)} lab errors"
-    )
+    ) + (f", {unchecked} not checked" if unchecked else "")

@@ -24,7 +24,7 @@ from functools import partial
 
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import explored
-from harness.evidence.record import Outcome, Record, newest
+from harness.evidence.record import CONTROLS, Outcome, Record, newest
 from harness.evidence.signing import UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Found, Stored
 from harness.evidence.subject import Subject
@@ -127,7 +127,10 @@ def _of_all_starts(
     resting: dict[str, Stored] = {}
     for told, runs in groups:
         records = _standing(runs)
-        missing, required = _missing(asked, records)
+        left_out = {
+            name: why for stored in runs for name, why in stored.evidence.header.left_out.items()
+        }
+        missing, required = _missing(asked, records, left_out)
         lines += [f"{told}{line}" for line in missing]
         names.update(required)
         for stored in _resting_on(runs, [records[name] for name in required]):
@@ -186,15 +189,27 @@ def _of_the_future(found: Found, subject: Subject, now: datetime) -> list[str]:
     ]
 
 
-def _missing(asked: RingPolicy, records: dict[str, Record]) -> tuple[list[str], list[str]]:
+def _missing(
+    asked: RingPolicy, records: dict[str, Record], left_out: dict[str, str]
+) -> tuple[list[str], list[str]]:
     """Lines for what has not passed, and the sorted ids of the passed scenarios that count."""
     passed = {name for name, record in records.items() if record.passed}
     missing = [
-        f"{name}: {_why_not(records.get(name))}" for name in asked.scenarios if name not in passed
+        f"{name}: left out: {one_line(left_out[name])}"
+        if name in left_out and name not in records
+        else f"{name}: {_why_not(records.get(name))}"
+        for name in asked.scenarios
+        if name not in passed
     ]
     counted = passed.intersection(asked.scenarios)
     for pattern, least in asked.matching.items():
-        good = {name for name in passed if matches(pattern, name)}
+        # `*` is about the release: controls, which are not, count where they are asked for by name.
+        also = pattern.startswith(tuple(begin.rstrip("[") for begin in CONTROLS))
+        good = {
+            name
+            for name in passed
+            if matches(pattern, name) and (also or records[name].control is None)
+        }
         counted |= good
         if len(good) < least:
             bad = [

@@ -26,6 +26,7 @@ from harness.log import json_lines
 from harness.scenarios import products, walk
 from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench
+from harness.scenarios.left_out import LEFT_OUT
 from harness.scenarios.scenario import Scenario, printable
 
 TIERS = ("ci", "all")
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
     )
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
+    config.addinivalue_line("markers", "variants(*names): only for recipes that have all of these")
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
     config.addinivalue_line(
@@ -96,37 +98,64 @@ def scenario_id(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tier, or exactly the scenarios named; of those what the release's machine has."""
+    """Keep the tier, or exactly the scenarios named; of those what product and boards have."""
+    _require_different(items)
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
     release = load(folder) if folder else None
     options = _options(config.getoption("--lab"), config.getoption("--board"))
     slow = any(each.get("slow", False) for each in options)
-    lacking = {part for each in options for part in each.get("lacks", ())}
+    lacking = {str(part) for each in options for part in each.get("lacks", ())}
 
     def chosen(item: pytest.Item) -> bool:
-        if item.name == "test_faults[NOTSET]":  # none was asked for
-            return False
-        marker = item.get_closest_marker("bootloaders")
-        if release and marker and marker.args and release.bootloader not in marker.args:
-            return False
-        refuses = release is not None and release.downgrades == "refused"
-        if release and item.get_closest_marker("goes_back" if refuses else "promised"):
-            return False
-        if (marker := item.get_closest_marker("needs")) and lacking.intersection(marker.args):
-            return False
         if wanted:
             return scenario_id(item) in wanted
         mark = item.get_closest_marker("ci")
         return everything or (mark is not None and (mark.kwargs.get("slow", False) or not slow))
 
-    kept = [item for item in items if chosen(item)]
+    asked = [item for item in items if chosen(item) and item.name != "test_faults[NOTSET]"]
+    reasons = {item: why for item in asked if (why := _lacks(item, release, lacking))}
+    config.stash[LEFT_OUT] = {scenario_id(item): why for item, why in reasons.items()}
+    kept = [item for item in asked if item not in reasons]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     # The plain update first: long, and without it nothing else means much.
     items[:] = sorted(kept, key=lambda item: scenario_id(item) != "update")
-    unknown = wanted - {scenario_id(item) for item in kept}
-    if unknown:
-        raise pytest.UsageError(f"no such scenario: {', '.join(sorted(unknown))}")
+    problems = [f"no such scenario: {name}" for name in wanted - set(map(scenario_id, asked))]
+    if wanted:
+        problems += [f"{name}: {why}" for name, why in config.stash[LEFT_OUT].items()]
+    if problems:
+        raise pytest.UsageError("; ".join(sorted(problems)))
+
+
+def _require_different(items: list[pytest.Item]) -> None:
+    """UsageError when two tests are called alike: a record could be that of either."""
+    places: dict[str, Path] = {}
+    for item in items:
+        earlier = places.setdefault(scenario_id(item), item.path)
+        if earlier != item.path:
+            raise pytest.UsageError(f"{scenario_id(item)} is in both {earlier} and {item.path}")
+
+
+def _lacks(item: pytest.Item, release: Release | None, lacking: set[str]) -> str:
+    """What the product or a board has not that the scenario needs; empty: nothing."""
+    named = {
+        name: set(marker.args)
+        for name in ("needs", "bootloaders", "variants")
+        if (marker := item.get_closest_marker(name)) and marker.args
+    }
+    if parts := named.get("needs", set()) & lacking:
+        return f"the board has no {' and no '.join(sorted(parts))}"
+    if release is None:
+        return ""
+    bootloaders = named.get("bootloaders", {release.bootloader})
+    if release.bootloader not in bootloaders:
+        return f"the bootloader is {release.bootloader}, not {' or '.join(sorted(bootloaders))}"
+    if item.get_closest_marker("promised") and release.downgrades != "refused":
+        return "the product does not promise to refuse older versions"
+    if item.get_closest_marker("goes_back") and release.downgrades == "refused":
+        return "the product refuses older versions"
+    absent = named.get("variants", set()) - products.variants(release)
+    return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
 
 
 def _options(lab: Path | None, boards: list[str]) -> list[BoardOptions]:

@@ -8,6 +8,14 @@ from harness.images.release import Release
 from harness.version import is_newer
 
 
+def variants(release: Release) -> set[str]:
+    """The variants that can be made of the same product; none, where its recipe is not here."""
+    try:
+        return set(release.load_recipe().variants)
+    except ConfigurationError:
+        return set()
+
+
 def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
     """Another version of `release`, with more variants, from the same cached base.
 

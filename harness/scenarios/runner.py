@@ -23,6 +23,7 @@ from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import FILE, Release, load
 from harness.log import emit, step
+from harness.scenarios.left_out import Collected
 
 SUITE = Path(__file__).parent / "suite"
 SETTINGS = Path(__file__).parent / "pytest.ini"
@@ -123,7 +124,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     signer = signing.load_signer()  # before hours of scenarios that nobody could sign for
     new, old = load(selection.release), load(selection.from_release)
     _check_boards(selection, (new, old))
-    _check(selection, new)
+    left_out = _check(selection, new)
     releases = Releases(selection.release, selection.from_release)
     subject, before = releases.subjects
     run = store.begin(
@@ -132,6 +133,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         board=", ".join(selection.boards),
         lab=project.told(selection.lab),
         tools=tool_versions(),
+        left_out=left_out,
     )
     recorder = Recorder(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
@@ -160,13 +162,13 @@ def require_passed(stored: Stored) -> None:
             )
 
 
-def _check(selection: Selection, release: Release) -> None:
+def _check(selection: Selection, release: Release) -> dict[str, str]:
     """Collect only, as the workers will: a selection that names nothing which this machine has is
-    told before anything is begun."""
+    told before anything is begun. Returns what is left out, and why."""
     words = [*_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
-    said = io.StringIO()
+    said, collected = io.StringIO(), Collected()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = pytest.main(words)
+        code = pytest.main(words, plugins=[collected])
     if code:
         nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(
@@ -175,6 +177,7 @@ def _check(selection: Selection, release: Release) -> None:
             details="" if nothing else said.getvalue().strip()[-1000:],
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )
+    return collected.left_out
 
 
 def require_ended(code: int, recorder: Recorder) -> None:

@@ -13,7 +13,8 @@ from harness import log
 from harness.crash import identity
 from harness.crash.verdict import Judge, Judgement, lab_trouble
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.evidence.record import Fault, Record
+from harness.evidence.record import Control, Fault, Record
+from harness.images.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
 from harness.verdict import Invariant, Verdict
@@ -32,7 +33,7 @@ class Scenario:
     folder: Path  # of the run: console logs go into `console/` below it
     keep: Callable[[Record], None]
     replay: str
-    control: bool = False  # a negative control: its record is meant to fail, the test judges that
+    control: bool = False  # its record is the test's to judge, and to keep
     fault: Fault | None = None
     expected: frozenset[Verdict] = frozenset()
     record: Record | None = None
@@ -137,6 +138,11 @@ class Scenario:
             second.verdict is Verdict.NEW,
             f"{second.verdict} {second.final}; {'; '.join(broken)}",
         )
+
+    def keep_control(self, other: Release, record: Record, *, expected: Verdict) -> None:
+        """Keep the record of a control that ended as it had to, or in lab trouble."""
+        control = Control(variants=other.variants, slot=other.slot.sha256)
+        self.keep(replace(record, control=control, expected=(expected,)))
 
     def _note(self, event: log.Event) -> None:
         if event["event"] == "progress":

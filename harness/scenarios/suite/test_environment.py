@@ -45,6 +45,7 @@ def counted(variables: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.bootloaders("u-boot")
+@pytest.mark.variants("environment-shown")
 def test_environment(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     old, new = releases.variant_of(releases.old, "environment-shown"), releases.new
     judge = bench.judge(old, new)

@@ -177,6 +177,8 @@ def _cases() -> list[ParameterSet]:
         for loss in ("none", "all", "some:1", "torn:1"):
             fault = PowerFault(phase=phase, loss=Loss.parse(loss))
             marks = [pytest.mark.xdist_group(str(phase))]
+            if phase is Phase.ROLLBACK:
+                marks.append(pytest.mark.variants("failing-service"))
             if IN_CI.get(phase) == loss:
                 marks.append(pytest.mark.ci(slow=fault == ON_SLOW_BOARDS))
             cases.append(pytest.param(fault, id=str(fault), marks=marks))

@@ -170,6 +170,7 @@ def _attempt(bench: Bench, releases: Releases, scenario: Scenario, events: Seque
 
 
 @pytest.mark.goes_back
+@pytest.mark.variants("kernel-panic", "failing-service")
 def test_walk(bench: Bench, releases: Releases, scenario: Scenario, walked: str) -> None:
     events = parse(walked)
     try:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigurationError
-from harness.evidence.record import Outcome, Record, standing
+from harness.evidence.record import Control, Outcome, Record, standing
 from harness.verdict import Invariant, Verdict
 from tests.unit.evidence.samples import NOON, record
 
@@ -83,6 +83,27 @@ def test_changed_data_is_refused(change: dict[str, Any]) -> None:
     Record.from_data(data, what="unchanged")
     with pytest.raises(ConfigurationError):
         Record.from_data({**data, **change}, what="changed")
+
+
+CONTROL = Control(variants=("no-boot-counter",), slot="0" * 64)
+
+
+def control(verdict: Verdict | None, name: str = "negative-control[x]") -> Record:
+    return record(name, verdict, expected=(Verdict.BRICKED,), control=CONTROL)
+
+
+def test_a_control_passes_with_the_verdict_that_it_must_have() -> None:
+    assert control(Verdict.BRICKED).outcome is Outcome.PASSED
+    assert control(Verdict.NEW).outcome is Outcome.FAILED
+    assert control(None).outcome is Outcome.LAB_ERROR
+    noticed = control(Verdict.BRICKED)
+    assert Record.from_data(noticed.to_data(), what="x") == noticed
+
+
+def test_nothing_else_passes_as_a_control() -> None:
+    """Or a bricked device could be called expected."""
+    with pytest.raises(ValueError, match="control: only of what begins with"):
+        control(Verdict.BRICKED, "power-cut[switch/all]")
 
 
 def test_a_failure_stands_whatever_comes_later() -> None:

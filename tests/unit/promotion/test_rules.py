@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import PromotionError
+from harness.evidence.record import Control
 from harness.evidence.subject import Subject
 from harness.evidence.tools import own_version
 from harness.images.release import load
@@ -72,6 +73,28 @@ def test_where_a_run_comes_from(
     if told != "is of harness unknown":  # that no policy lets count
         bench.change_policy(lambda policy: policy["rings"]["canary"].update(allowed))
         assert bench.promote(release).commit
+
+
+def test_a_scenario_that_was_left_out_is_told_so(bench: Bench) -> None:
+    release = bench.release()
+    records = [record(name) for name in ALL if name != "update"]
+    bench.test(release, records, left_out={"update": "the board has no clock"})
+    assert "missing: update: left out: the board has no clock" in refusal(bench, release)
+
+
+def test_controls_count_where_they_are_asked_for(bench: Bench) -> None:
+    release = bench.release()
+    seen = Control(variants=("no-boot-counter",), slot="0" * 64)
+    control = record(
+        "negative-control[x]", Verdict.BRICKED, expected=(Verdict.BRICKED,), control=seen
+    )
+    bench.test(release, [*map(record, ALL), control])
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching={"*[*": 99}))
+    few = len([name for name in ALL if "[" in name])
+    assert f"missing: *[*: {few} of at least 99 passed" in refusal(bench, release)
+    asked = {"negative-control[*": 1}
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
+    assert bench.promote(release).commit
 
 
 def test_a_failure_counts_wherever_it_comes_from(bench: Bench) -> None:

@@ -1,0 +1,102 @@
+"""Which scenarios are collected, and what is said of those that are not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.scenarios.runner import PLUGIN, SETTINGS, SUITE
+from tests.unit.evidence.samples import make_release
+
+ROOT = Path(__file__).parents[2]
+COLLECT = """
+import json, pytest, sys
+from harness.scenarios.left_out import Collected
+collected = Collected()
+code = pytest.main(sys.argv[1:], plugins=[collected])
+print(json.dumps([code, collected.left_out]))
+"""
+OWN = """
+import pytest
+
+@pytest.mark.ci()
+def test_own(bench): ...
+
+@pytest.mark.ci()
+@pytest.mark.needs("watchdog", "clock")
+def test_watched(bench): ...
+
+@pytest.mark.ci()
+@pytest.mark.variants("kernel-panic", "no-such")
+def test_panic(bench): ...
+
+def test_of_the_night(bench): ...
+"""
+
+
+def collect(tmp_path: Path, *words: str) -> tuple[int, dict[str, str], str]:
+    """Exit code, what was left out, and all that pytest said."""
+    release = tmp_path / "release"
+    if not release.exists():
+        make_release(release)
+    argv: list[str | Path] = [
+        *("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
+    ]
+    argv += ["--collect-only", "-q", "--lab", ROOT / "labs/qemu.yaml", "--release", release]
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT, *argv, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    said, _, answer = done.stdout.strip().rpartition("\n")
+    code, left_out = json.loads(answer)
+    return code, left_out, said + done.stderr
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/test_mine.py").write_text(OWN)
+    return str(tmp_path / "mine")
+
+
+def test_what_is_lacking_is_told(tmp_path: Path, own: str) -> None:
+    code, left_out, said = collect(tmp_path, own, "--tier", "ci", "--board", "rpi4-qemu")
+    assert (code, left_out) == (5, {})  # of a slow board, only what is marked for one
+    code, left_out, said = collect(tmp_path, own, "--tier", "all", "--board", "rpi4-qemu")
+    assert code == 0
+    assert "::test_own" in said and "::test_of_the_night" in said
+    assert left_out == {
+        "watched": "the board has no clock and no watchdog",
+        "panic": "the recipe has no variant no-such",
+    }
+
+
+def test_what_is_asked_for_and_lacking_ends_it(tmp_path: Path, own: str) -> None:
+    words = ("--scenario", "watched", "--scenario", "nothing", "--board", "rpi4-qemu")
+    code, _, said = collect(tmp_path, own, *words)
+    assert code == 4
+    assert "no such scenario: nothing; watched: the board has no clock and no watchdog" in said
+
+
+def test_two_scenarios_of_one_name_are_refused(tmp_path: Path, own: str) -> None:
+    Path(own, "test_update.py").write_text("def test_update(bench): ...\n")
+    code, _, said = collect(tmp_path, own, str(SUITE), "--board", "gateway-qemu")
+    assert code == 4
+    assert f"update is in both {own}/test_update.py and {SUITE}/test_update.py" in said
+
+
+def test_a_products_own_settings_say_nothing(tmp_path: Path, own: str) -> None:
+    """Nor has its `tests` package anything to do with ours."""
+    for name in ("pytest.ini", "mine/pytest.ini"):
+        (tmp_path / name).write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/__init__.py").write_text("raise RuntimeError\n")
+    code, _, said = collect(tmp_path, own, str(SUITE), "--board", "gateway-qemu")
+    assert code == 0
+    assert "::test_own" in said and "::test_power_cut[switch/all]" in said
