@@ -40,4 +40,8 @@ def _git(*words: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
-setup(cmdclass={"build_py": BuildWithStarter})
+BUILD = ROOT / "build"
+BUILD.mkdir(exist_ok=True)
+# Beside the package, what setuptools leaves would be taken for the installed harness by whoever
+# runs Python here, entry points and all, long after they have changed.
+setup(cmdclass={"build_py": BuildWithStarter}, options={"egg_info": {"egg_base": str(BUILD)}})

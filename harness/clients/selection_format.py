@@ -5,9 +5,8 @@ They read the sectors behind the back of the software under test: nothing here a
 
 from typing import Protocol
 
-from harness.clients import grub_environment, u_boot_environment
+from harness import plugins
 from harness.clients.boot_selection import BootSelection, Copies, Slot
-from harness.errors import ConfigurationError
 
 
 class SelectionFormat(Protocol):
@@ -35,14 +34,9 @@ class SelectionFormat(Protocol):
         prints of its choice, for example `trial/3`."""
 
 
-FORMATS: dict[str, SelectionFormat] = {"grub": grub_environment, "u-boot": u_boot_environment}
-
-
 def selection_format(bootloader: str) -> SelectionFormat:
     """The format that `bootloader` uses; raises ConfigurationError for an unknown one."""
-    if bootloader not in FORMATS:
-        raise ConfigurationError(
-            f"bootloader: there is no format of the boot selection for '{bootloader}'",
-            hint=f"known bootloaders: {', '.join(sorted(FORMATS))}",
-        )
-    return FORMATS[bootloader]
+    found: SelectionFormat = plugins.load(
+        plugins.SELECTIONS, bootloader, kind=SelectionFormat, key="bootloader"
+    )
+    return found

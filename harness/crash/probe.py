@@ -23,7 +23,7 @@ from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError
 from harness.faults.server import UpdateServer
 from harness.images import pki
-from harness.images.artifacts import MAKERS
+from harness.images.artifacts import maker
 from harness.images.release import Digest, Release
 from harness.log import step
 from harness.verdict import Invariant, Verdict
@@ -43,7 +43,7 @@ def make(old: Release, folder: Path) -> Digest:
     noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
     slot.write_bytes(noise)
     try:
-        MAKERS[old.client].make(
+        maker(old.client).make(
             slot,
             folder / f"{PROBE}{Path(old.artifact_name).suffix}",
             recipe=recipe,

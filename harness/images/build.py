@@ -24,8 +24,8 @@ from harness.errors import ConfigurationError
 from harness.images import debian, disk, overlay, pki, root, slot, tools
 from harness.images import recipe as recipes
 from harness.images import release as releases
-from harness.images.artifacts import MAKERS
-from harness.images.bootloaders import BOOTLOADERS
+from harness.images.artifacts import maker
+from harness.images.bootloaders import bootloader
 from harness.images.layout import Piece
 from harness.images.recipe import EPOCH, Base, Recipe, Signing, Variant
 from harness.images.release import Release
@@ -104,7 +104,7 @@ def _is_release(folder: Path) -> bool:
 
 
 def _require_readable(recipe: Recipe) -> None:
-    known = BOOTLOADERS[recipe.bootloader].COMPRESSIONS
+    known = bootloader(recipe.bootloader).COMPRESSIONS
     if recipe.disk.compression not in known:
         raise ConfigurationError.of(
             str(recipe.folder / recipes.FILE),
@@ -116,9 +116,9 @@ def _require_readable(recipe: Recipe) -> None:
 def _prepare(recipe: Recipe, chosen: Sequence[Variant]) -> Path:
     """Package base and bootloader, side by side: one waits for the network, one for the CPU."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        bootloader = beside.submit(BOOTLOADERS[recipe.bootloader].prepare, recipe, chosen)
+        prepared = beside.submit(bootloader(recipe.bootloader).prepare, recipe, chosen)
         base = _base(recipe)
-        bootloader.result()
+        prepared.result()
     return base
 
 
@@ -200,10 +200,10 @@ def _make_release(work: Path, job: _Job) -> None:
         boot_files = _make_slot(image, job, chosen)
     with step("disk"):
         _make_disk(work / "disk.img", image, job, chosen, boot_files)
-    maker = MAKERS[recipe.client]
+    artifact = maker(recipe.client)
     with step("artifact"):
-        maker.make(
-            image, work / maker.FILE, recipe=recipe, version=job.version, signing=job.signing
+        artifact.make(
+            image, work / artifact.FILE, recipe=recipe, version=job.version, signing=job.signing
         )
     shutil.copyfile(job.base.with_suffix(".packages.txt"), work / "packages.txt")
     Release(
@@ -220,10 +220,10 @@ def _make_release(work: Path, job: _Job) -> None:
         recipe=project.told(recipe.folder),
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
-        artifact_name=maker.FILE,
+        artifact_name=artifact.FILE,
         downgrades=recipe.promised(chosen),
-        layout=BOOTLOADERS[recipe.bootloader].regions(recipe),
-        files={name: releases.digest(work / name) for name in (*releases.FILES, maker.FILE)},
+        layout=bootloader(recipe.bootloader).regions(recipe),
+        files={name: releases.digest(work / name) for name in (*releases.FILES, artifact.FILE)},
     ).write()
 
 
@@ -258,11 +258,11 @@ def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, b
 def _make_disk(
     output: Path, image: Path, job: _Job, chosen: Sequence[Variant], boot_files: dict[str, bytes]
 ) -> None:
-    recipe, bootloader = job.recipe, BOOTLOADERS[job.recipe.bootloader]
-    regions = bootloader.regions(recipe)
+    recipe, loader = job.recipe, bootloader(job.recipe.bootloader)
+    regions = loader.regions(recipe)
     with tempfile.TemporaryDirectory(prefix="harness-disk-") as name:
         folder = Path(name)
-        pieces = bootloader.pieces(recipe, chosen, boot_files, folder)
+        pieces = loader.pieces(recipe, chosen, boot_files, folder)
         pieces += [Piece(s, image, regions[s], kind="0x83") for s in ("slot-A", "slot-B")]
         disk.make(
             output,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import files, schema
+from harness import files, plugins, schema
 from harness.errors import ConfigurationError
 from harness.images.keys import NAME, Keys
 
@@ -186,8 +186,8 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         folder=folder,
         machine=keys.text("machine", pattern=NAME),
         compatible=keys.text("compatible", pattern=_COMPATIBLE),
-        client=keys.text("client", allowed=("rauc", "mender")),
-        bootloader=keys.text("bootloader", allowed=("grub", "u-boot")),
+        client=keys.text("client", allowed=plugins.names(plugins.ARTIFACTS)),
+        bootloader=keys.text("bootloader", allowed=plugins.names(plugins.BOOTLOADERS)),
         base=_base(keys.section("base")),
         kernel=_kernel(keys.section("kernel")),
         disk=_disk(keys.section("disk")),

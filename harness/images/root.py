@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import files
 from harness.errors import BuildError
 from harness.images import initramfs
-from harness.images.artifacts import MAKERS
+from harness.images.artifacts import maker
 from harness.images.kernel import Modules
 from harness.images.recipe import Recipe, Signing, Variant
 from harness.images.tree import Tree
@@ -137,7 +137,7 @@ def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     tree.file("/etc/shadow", "\n".join([root, *kept]) + "\n", mode=0o640)
     tree.folder("/root/.ssh", mode=0o700)
     tree.file("/root/.ssh/authorized_keys", files.read(identity.key), mode=0o600)
-    MAKERS[recipe.client].trust(tree, recipe, identity.version, identity.signing)
+    maker(recipe.client).trust(tree, recipe, identity.version, identity.signing)
 
 
 def _units(tree: Tree, recipe: Recipe) -> None:

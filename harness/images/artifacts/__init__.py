@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
+from harness import plugins
 from harness.errors import ConfigurationError
 from harness.images import pki, tools
-from harness.images.artifacts import mender, rauc
 from harness.images.recipe import Recipe, Signing
 from harness.images.release import FILE, Digest, Release
 from harness.images.tree import Tree
@@ -29,20 +29,20 @@ class Maker(Protocol):
         of more than `limit` bytes."""
 
 
-MAKERS: dict[str, Maker] = {"rauc": rauc, "mender": mender}
+def maker(client: str) -> Maker:
+    """How artifacts for an update client are made; ConfigurationError for an unknown one."""
+    found: Maker = plugins.load(plugins.ARTIFACTS, client, kind=Maker, key="client")
+    return found
 
 
 def verify(release: Release) -> None:
     """Hash every file again, and the slot image that the update artifact holds: it must be the one
     of the release. Raises ConfigurationError."""
     release.verify()
-    maker = MAKERS.get(release.client)
-    file = release.folder / FILE
-    if maker is None:
-        raise ConfigurationError(f"{file}: client: {release.client} is none of {list(MAKERS)}")
-    if maker.payload(release.artifact, limit=release.slot.size) != release.slot:
+    payload = maker(release.client).payload(release.artifact, limit=release.slot.size)
+    if payload != release.slot:
         raise ConfigurationError(
-            f"{file}: slot: {release.artifact_name} installs another slot image",
+            f"{release.folder / FILE}: slot: {release.artifact_name} installs another slot image",
             hint="build the release again",
         )
 
@@ -54,7 +54,7 @@ def sign_as_stranger(release: Release, output: Path) -> Path:
     slot.unlink(missing_ok=True)
     tools.copy(release.slot_image, slot)  # `output` may be on another file system
     try:
-        return MAKERS[release.client].make(
+        return maker(release.client).make(
             slot,
             output,
             recipe=release.load_recipe(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.images.bootloaders import grub, uboot
+from harness import plugins
 from harness.images.layout import Piece, Region
 from harness.images.recipe import Recipe, Variant
 
@@ -32,4 +32,7 @@ class Bootloader(Protocol):
         from the package base (recipe key `boot_files`)."""
 
 
-BOOTLOADERS: dict[str, Bootloader] = {"grub": grub, "u-boot": uboot}
+def bootloader(name: str) -> Bootloader:
+    """The bootloader called `name`; ConfigurationError for an unknown one."""
+    found: Bootloader = plugins.load(plugins.BOOTLOADERS, name, kind=Bootloader, key="bootloader")
+    return found

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import plugins
 from harness.errors import BuildError
 from harness.images import recipe
-from harness.images.bootloaders import BOOTLOADERS, grub
+from harness.images.bootloaders import bootloader as bootloader_of
+from harness.images.bootloaders import grub
 from harness.images.layout import SECTOR, Region
 from tests.unit.images import samples
 
@@ -22,10 +24,10 @@ def test_regions_are_whole_and_apart(tmp_path: Path) -> None:
     assert ordered[0].offset == 1023 * 512
 
 
-@pytest.mark.parametrize("bootloader", BOOTLOADERS)
+@pytest.mark.parametrize("bootloader", plugins.names(plugins.BOOTLOADERS))
 def test_every_layout_is_whole_and_apart(bootloader: str, tmp_path: Path) -> None:
     small = recipe.load(samples.recipe_folder(tmp_path))
-    regions = BOOTLOADERS[bootloader].regions(small)
+    regions = bootloader_of(bootloader).regions(small)
     selection = regions.pop("boot-selection")
     for copy in ("boot-selection-1", "boot-selection-2"):
         end = regions[copy].offset + regions[copy].length

@@ -1,0 +1,55 @@
+"""Parts that a product can add without a fork, by entry point
+(https://packaging.python.org/en/latest/specifications/entry-points/); ours are declared alike."""
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from typing_extensions import get_protocol_members
+
+from harness.errors import ConfigurationError
+
+CLIENTS = "harness.clients"  # name of an update client -> class, made of a board
+ARTIFACTS = "harness.artifacts"  # name of an update client -> how its artifacts are made
+BOOTLOADERS = "harness.bootloaders"  # name -> what it puts on a disk
+SELECTIONS = "harness.selections"  # name of a bootloader -> how the medium holds its boot selection
+
+
+@cache
+def names(group: str) -> tuple[str, ...]:
+    """Sorted names of all parts of a group."""
+    return tuple(sorted(_found(group)))
+
+
+def load(group: str, name: str, *, kind: type, key: str) -> Any:
+    """The part called `name`, which has all that the Protocol `kind` asks for. `key` is what names
+    it in a recipe or release. Raises ConfigurationError: none, two, or none that can be used."""
+    points = _found(group).get(name, ())
+    if len(points) != 1:
+        given = ", ".join(sorted(str(each.dist.name) for each in points if each.dist))
+        raise ConfigurationError(
+            f"{key}: {given} each have a '{name}'" if points else f"{key}: there is no '{name}'",
+            hint=f"entry points of {group}: {', '.join(names(group)) or 'none'}",
+        )
+    found = _loaded(points[0])
+    if lacking := sorted(each for each in get_protocol_members(kind) if not hasattr(found, each)):
+        raise _unusable(points[0], f"has no {', '.join(lacking)}")
+    return found
+
+
+@cache
+def _found(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    points = entry_points(group=group)
+    return {name: tuple(each for each in points if each.name == name) for name in points.names}
+
+
+@cache
+def _loaded(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # somebody else's code
+        raise _unusable(point, f"cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _unusable(point: EntryPoint, why: str) -> ConfigurationError:
+    return ConfigurationError(f"entry point {point.group} {point.name} ({point.value}): {why}")

@@ -1,0 +1,96 @@
+"""Parts by entry point: ours, somebody else's, and those that cannot be used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import plugins
+
+TRY = """
+import sys
+from harness.clients.registry import make_client
+from harness.clients.selection_format import selection_format
+from harness.errors import ConfigurationError
+from harness.images.artifacts import maker
+from harness.images.bootloaders import bootloader
+try:
+    print({what})
+except ConfigurationError as error:
+    print(str(error))
+"""
+
+
+def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False) -> str:
+    """What a process says in which a package of somebody else's is installed."""
+    for name in ("acme", "emca") if twice else ("acme",):
+        info = tmp_path / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(declared)
+    (tmp_path / "acme.py").write_text(
+        "import harness.images.bootloaders.grub as grub\n"
+        "class Client:\n    def __init__(self, board): self.name = f'acme on {board}'\n"
+        "    other_slot = idle_changes = provision = install = None\n"
+        "    start_install = wait_install = status = boot_selection = reboot = switch_off = 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", TRY.format(what=what)],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def test_ours_are_declared_like_anybodys() -> None:
+    assert plugins.names(plugins.CLIENTS) == ("mender", "rauc")
+    assert plugins.names(plugins.ARTIFACTS) == ("mender", "rauc")
+    assert plugins.names(plugins.BOOTLOADERS) == ("grub", "u-boot")
+    assert plugins.names(plugins.SELECTIONS) == ("grub", "u-boot")
+
+
+def test_a_product_adds_its_own(tmp_path: Path) -> None:
+    declared = "[harness.clients]\nacme = acme:Client\n"
+    assert tried(tmp_path, "make_client('acme', 'desk').name", declared) == "acme on desk\n"
+
+
+def test_a_bootloader_that_is_a_module(tmp_path: Path) -> None:
+    declared = "[harness.bootloaders]\nlilo = acme:grub\n"
+    assert "bootloaders.grub" in tried(tmp_path, "bootloader('lilo')", declared)
+
+
+@pytest.mark.parametrize(
+    ("what", "declared", "told"),
+    [
+        (
+            "make_client('apt', None)",
+            "",
+            "client: there is no 'apt'\nhint: entry points of harness.clients: mender, rauc",
+        ),
+        ("maker('apt')", "", "client: there is no 'apt'"),
+        ("selection_format('lilo')", "", "bootloader: there is no 'lilo'"),
+        (
+            "bootloader('lilo')",
+            "[harness.bootloaders]\nlilo = acme.lilo\n",
+            "entry point harness.bootloaders lilo (acme.lilo): cannot be loaded: ModuleNotFound",
+        ),
+        (
+            "bootloader('lilo')",
+            "[harness.bootloaders]\nlilo = acme:Client\n",
+            "(acme:Client): has no COMPRESSIONS, pieces, prepare, regions",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_told(tmp_path: Path, what: str, declared: str, told: str) -> None:
+    assert told in tried(tmp_path, what, declared)
+
+
+def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
+    declared = "[harness.clients]\nrauc = acme:Client\n"
+    assert "client: acme, harness each have a 'rauc'" in tried(
+        tmp_path, "make_client('rauc', None)", declared
+    )
