@@ -156,6 +156,7 @@ CONTROLS = {
         flow=_without_kernel,
         expected=Verdict.BRICKED,
         bootloaders=("grub",),
+        ci=False,
     ),
     "watchdog-unarmed": Control(
         variants=("watchdog-unarmed",),

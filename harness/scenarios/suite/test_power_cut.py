@@ -155,12 +155,11 @@ def power_cut(
         bench.judged[state] = scenario.judged()
 
 
-# What `./run test` can afford: each phase once; an exploration tries all losses at each write.
+# What `./run test` can afford: most phases once; an exploration tries all losses at each write.
 # In `write` and `first-boot` more than one sector is unflushed; elsewhere `some` and `torn` can
 # only come to the states of `none` or `all`, and say so (`same_state_as`).
 IN_CI = {
     Phase.WRITE_50: "none",
-    Phase.BEFORE_SWITCH: "none",
     Phase.SWITCH: "none",
     Phase.BOOTLOADER: "none",
     Phase.FIRST_BOOT: "torn:1",
