@@ -18,6 +18,7 @@ class Manner(StrEnum):
     NO_HEAD = "no-head"  # HEAD is refused
     REDIRECT = "redirect"  # the file is elsewhere
     PORTAL = "portal"  # a page instead of the file, a few times
+    CHANGED = "changed"  # another file takes its name while it is downloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from harness.faults.manners import Manner, ServerFault
 _ELSEWHERE = "elsewhere/"
 _STRANGE = "<html>Welcome!</html>\n"
 _PIECE = 64 << 10  # bytes
+_INVERTED = bytes(range(255, -1, -1))
 HEALTH, HEALTHY = "/health", "ok\n"  # what is asked, and what is said: a portal says something else
 
 
@@ -48,7 +49,7 @@ class UpdateServer(LoopServer):
         self.log: list[Served] = []
         self._ill = 0.0  # answers about its health that are still to be wrong
         self._fault: ServerFault | None = None
-        self._pages = 0  # of a portal, still to come
+        self._strange = 0  # answers with something else than the file that are still to come
         self.port = port
         self._files: dict[str, Path] = {}
         self._runner: web.AppRunner | None = None
@@ -79,7 +80,7 @@ class UpdateServer(LoopServer):
 
     def behave(self, fault: ServerFault | None) -> None:
         """Answer so from now on; None: as usual."""
-        self._fault, self._pages = fault, fault.times if fault else 0
+        self._fault, self._strange = fault, fault.times if fault else 0
 
     def url(self, name: str = "") -> str:
         """The URL of the file called `name` on the server itself, not through a proxy."""
@@ -132,12 +133,15 @@ class UpdateServer(LoopServer):
             return web.Response(status=404, text="no such file\n")
         if manner is Manner.CHUNKED:
             return await _chunked(request, path)
+        if manner is Manner.CHANGED and request.method == "GET" and self._strange > 0:
+            self._strange -= 1
+            return await _half_of_another(request, path)
         return _File(path, ranges=manner is not Manner.NO_RANGES)
 
     def _instead(self, request: web.Request, name: str) -> web.Response | None:
         """The answer of a server that has no file to give in its manner."""
-        if self._manner is Manner.PORTAL and self._pages > 0:
-            self._pages -= 1
+        if self._manner is Manner.PORTAL and self._strange > 0:
+            self._strange -= 1
             return web.Response(text=_STRANGE, content_type="text/html")
         if self._manner is Manner.NO_HEAD and request.method == "HEAD":
             return web.Response(status=405)
@@ -160,6 +164,20 @@ async def _chunked(request: web.Request, path: Path) -> web.StreamResponse:
         while piece := stream.read(_PIECE):
             await response.write(piece)
     await response.write_eof()
+    return response
+
+
+async def _half_of_another(request: web.Request, path: Path) -> web.StreamResponse:
+    """What had the file's name before: as long, and the same in its first quarter. It ends in the
+    middle, as when the server is started anew to give out the next one."""
+    content = path.read_bytes()
+    half, quarter = len(content) // 2, len(content) // 4
+    response = web.StreamResponse(headers={"ETag": '"before"', "Accept-Ranges": "bytes"})
+    response.content_length = len(content)
+    await response.prepare(request)
+    await response.write(content[:quarter] + content[quarter:half].translate(_INVERTED))
+    if request.transport:
+        request.transport.close()
     return response
 
 

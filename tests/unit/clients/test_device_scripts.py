@@ -114,6 +114,20 @@ def test_a_server_of_another_manner(gateway: Gateway, manner: Manner) -> None:
     assert gateway.proxy.struck
 
 
+def test_who_asks_for_the_rest_of_any_file_gets_one_made_of_two(gateway: Gateway) -> None:
+    """Control: the same client, which neither says nor looks of which file it has the beginning."""
+    careless = PROGRAMS["gateway-update"].read_text()
+    for careful in ("If-Range:", '!= "$(tail -n 1 "$tag")"'):
+        assert careful in careless
+        careless = careless.replace(careful, "= none")
+    gateway.board.program("gateway-update", gateway.board.moved(careless))
+    gateway.server.behave(ServerFault(manner=Manner.CHANGED))
+    result = gateway.client.install(gateway.url, timeout=60)
+    assert not result.ok
+    assert "signature verification failed" in result.output
+    assert gateway.proxy.requests[-1].status == 206
+
+
 def test_status_of_the_shipped_program(gateway: Gateway) -> None:
     status = gateway.client.status(timeout=5)
     assert (status.version, status.slot, status.health) == ("1.0.0", "A", "ok")

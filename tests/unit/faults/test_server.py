@@ -1,5 +1,6 @@
 """The update server: how it answers when it is told to answer otherwise."""
 
+import contextlib
 import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,12 +33,10 @@ def server(tmp_path: Path) -> Iterator[UpdateServer]:
 def ask(
     server: UpdateServer, name: str = "update", *, method: str = "GET", first: int = 0
 ) -> Answer:
-    connection = http.client.HTTPConnection(*server.address, timeout=10)
-    connection.request(method, f"/{name}", headers={"Range": f"bytes={first}-"} if first else {})
-    answer = connection.getresponse()
-    found = Answer(answer.status, answer.headers, answer.read())
-    connection.close()
-    return found
+    with contextlib.closing(http.client.HTTPConnection(*server.address, timeout=10)) as asking:
+        asking.request(method, f"/{name}", headers={"Range": f"bytes={first}-"} if first else {})
+        answer = asking.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
 
 
 def test_as_usual(server: UpdateServer) -> None:
@@ -102,3 +101,15 @@ def test_somebody_else_answers_for_its_health(server: UpdateServer) -> None:
 def test_what_is_no_manner_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="server:"):
         ServerFault.parse(text)
+
+
+def test_another_file_takes_the_name_in_the_middle(server: UpdateServer) -> None:
+    server.behave(ServerFault(manner=Manner.CHANGED))
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        ask(server)
+    half, quarter = len(CONTENT) // 2, len(CONTENT) // 4
+    assert len(broken.value.partial) == half
+    assert broken.value.partial[:quarter] == CONTENT[:quarter]
+    assert broken.value.partial[quarter:] != CONTENT[quarter:half]
+    again = ask(server)
+    assert (again.body, again.headers["ETag"] != '"before"') == (CONTENT, True)
