@@ -4,7 +4,9 @@ aiohttp does the HTTP. The device normally reaches it through `harness.faults.ne
 """
 
 import math
+import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,16 +42,18 @@ class UpdateServer(LoopServer):
 
     `port` 0 is any free one. A port that is named may be shared (SO_REUSEPORT, socket(7)): several
     processes serve it at once, and each request is answered by any of them, so all must offer the
-    same files. LabError when somebody has it alone. `log` holds every request to this process in
-    the order of the answers.
+    same files. LabError when somebody has it alone. With `tls` it is HTTPS. `log` holds every
+    request to this process in the order of the answers.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
         self._ill = 0.0  # answers about its health that are still to be wrong
         self._fault: ServerFault | None = None
         self._strange = 0  # answers with something else than the file that are still to come
+        self._tls = tls
+        self._halfway: Callable[[], None] | None = None
         self.port = port
         self._files: dict[str, Path] = {}
         self._runner: web.AppRunner | None = None
@@ -82,9 +86,14 @@ class UpdateServer(LoopServer):
         """Answer so from now on; None: as usual."""
         self._fault, self._strange = fault, fault.times if fault else 0
 
-    def url(self, name: str = "") -> str:
+    def break_off(self, then: Callable[[], None]) -> None:
+        """End the next download in its middle, after `then` was called."""
+        self._halfway = then
+
+    def url(self, name: str = "", *, host: str = "127.0.0.1") -> str:
         """The URL of the file called `name` on the server itself, not through a proxy."""
-        return f"http://127.0.0.1:{self.port}/{name}".rstrip("/")
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{host}:{self.port}/{name}".rstrip("/")
 
     async def _start(self) -> None:
         application = web.Application()
@@ -92,7 +101,9 @@ class UpdateServer(LoopServer):
         application.router.add_get("/{name:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_port=self.port != 0)
+        site = web.TCPSite(
+            self._runner, "127.0.0.1", self.port, reuse_port=self.port != 0, ssl_context=self._tls
+        )
         try:
             await site.start()
         except OSError as error:
@@ -133,9 +144,8 @@ class UpdateServer(LoopServer):
             return web.Response(status=404, text="no such file\n")
         if manner is Manner.CHUNKED:
             return await _chunked(request, path)
-        if manner is Manner.CHANGED and request.method == "GET" and self._strange > 0:
-            self._strange -= 1
-            return await _half_of_another(request, path)
+        if cut := self._cut(request.method, path):
+            return await _half(request, *cut)
         return _File(path, ranges=manner is not Manner.NO_RANGES)
 
     def _instead(self, request: web.Request, name: str) -> web.Response | None:
@@ -147,6 +157,17 @@ class UpdateServer(LoopServer):
             return web.Response(status=405)
         if self._manner is Manner.REDIRECT and not name.startswith(_ELSEWHERE):
             return web.Response(status=302, headers={"Location": f"/{_ELSEWHERE}{name}"})
+        return None
+
+    def _cut(self, method: str, path: Path) -> tuple[bytes, str] | None:
+        """Content and ETag of the answer, when it has to end in its middle."""
+        if method == "GET" and self._manner is Manner.CHANGED and self._strange > 0:
+            self._strange -= 1
+            return _another(path.read_bytes()), '"before"'
+        if method == "GET" and self._halfway:
+            then, self._halfway = self._halfway, None
+            then()
+            return path.read_bytes(), _etag(path)
         return None
 
     @property
@@ -167,18 +188,27 @@ async def _chunked(request: web.Request, path: Path) -> web.StreamResponse:
     return response
 
 
-async def _half_of_another(request: web.Request, path: Path) -> web.StreamResponse:
-    """What had the file's name before: as long, and the same in its first quarter. It ends in the
-    middle, as when the server is started anew to give out the next one."""
-    content = path.read_bytes()
-    half, quarter = len(content) // 2, len(content) // 4
-    response = web.StreamResponse(headers={"ETag": '"before"', "Accept-Ranges": "bytes"})
+def _another(content: bytes) -> bytes:
+    """A file that is as long, and the same in its first quarter."""
+    quarter = len(content) // 4
+    return content[:quarter] + content[quarter:].translate(_INVERTED)
+
+
+async def _half(request: web.Request, content: bytes, etag: str) -> web.StreamResponse:
+    """An answer that ends in its middle, as when the server is started anew."""
+    response = web.StreamResponse(headers={"ETag": etag, "Accept-Ranges": "bytes"})
     response.content_length = len(content)
     await response.prepare(request)
-    await response.write(content[:quarter] + content[quarter:half].translate(_INVERTED))
+    await response.write(content[: len(content) // 2])
     if request.transport:
         request.transport.close()
     return response
+
+
+def _etag(path: Path) -> str:
+    """As aiohttp makes it."""
+    seen = path.stat()
+    return f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
 
 
 class _File(web.FileResponse):
@@ -193,8 +223,8 @@ class _File(web.FileResponse):
         self._ranges = ranges
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        asked, seen = request.headers.get("If-Range", ""), self._path.stat()
-        other = asked.endswith('"') and asked != f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
+        asked = request.headers.get("If-Range", "")
+        other = asked.endswith('"') and asked != _etag(self._path)
         if other or not self._ranges:
             kept = [(name, each) for name, each in request.headers.items() if name != "Range"]
             request = request.clone(headers=CIMultiDict(kept))

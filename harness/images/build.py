@@ -45,6 +45,7 @@ class _Job:
     base: Path
     signing: Signing
     key: Path  # public SSH key
+    server_ca: Path | None  # certificate
     inputs: str
 
 
@@ -158,6 +159,8 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
     signing = recipe.signing or pki.development()
     files.require_private(signing.key)
     key = recipe.login.authorized_key or pki.ssh_key().with_suffix(".pub")
+    authority = pki.server_ca(recipe)
+    server_ca = authority.certificate if authority else None
     return _Job(
         recipe=recipe,
         version=version,
@@ -165,6 +168,7 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
         base=base,
         signing=signing,
         key=key,
+        server_ca=server_ca,
         inputs=_hash(
             _about(base),
             version,
@@ -174,7 +178,8 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
             [_folder_hashes(folder) for folder in recipe.outside],
             {
                 p.name: releases.digest(p).sha256
-                for p in (signing.certificate, signing.keyring, key)
+                for p in (signing.certificate, signing.keyring, key, server_ca)
+                if p
             },
             _folder_hashes(Path(__file__).parent),  # the builder itself is an input
             tools.versions(),
@@ -222,6 +227,7 @@ def _make_release(work: Path, job: _Job) -> None:
         slot=releases.digest(image),
         artifact_name=artifact.FILE,
         downgrades=recipe.promised(chosen),
+        server_ca=releases.digest(job.server_ca).sha256 if job.server_ca else "",
         layout=bootloader(recipe.bootloader).regions(recipe),
         files={name: releases.digest(work / name) for name in (*releases.FILES, artifact.FILE)},
     ).write()
@@ -238,7 +244,13 @@ def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, b
         tree,
         recipe,
         chosen,
-        root.Identity(version=job.version, variants=job.variants, key=job.key, signing=job.signing),
+        root.Identity(
+            version=job.version,
+            variants=job.variants,
+            key=job.key,
+            signing=job.signing,
+            server_ca=job.server_ca,
+        ),
     )
     root.add_initramfs(tree, recipe, chosen, modules)
     root.take_out(tree, chosen)

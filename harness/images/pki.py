@@ -1,4 +1,5 @@
-"""Development keys, made at first use under paths.home()/pki: signer, stranger, SSH access.
+"""Development keys, made at first use under paths.home()/pki: signer, stranger, the update server's
+CA, SSH access.
 
 For the bench and CI only: a product names its own signer in the recipe (`signing`) and keeps its
 key in an HSM. The stranger is a signer that no device trusts, for tests. Certificates are valid
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harness import files, paths
-from harness.images.recipe import Signing
+from harness.images.recipe import DEVELOPMENT, Authority, Recipe, Signing
 
 _BEFORE = datetime.timedelta(days=1)  # for hosts whose clocks are a little late
 _UNTIL = datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)
@@ -31,6 +32,17 @@ def development() -> Signing:
 def stranger() -> Signing:
     """A signer with the same names whose certificate chain no image trusts; made at first use."""
     return _signer("stranger")
+
+
+def server_ca(recipe: Recipe) -> Authority | None:
+    """Who signs the certificates of the update server of a recipe's devices, if it says so; the
+    development one is made at first use."""
+    if recipe.server_ca != DEVELOPMENT:
+        return recipe.server_ca
+    folder = _folder()
+    authority = Authority(certificate=folder / "server.ca.pem", key=folder / "server.ca.key.pem")
+    _once(folder, authority.certificate, lambda: _make_authority(authority))
+    return authority
 
 
 def ssh_key() -> Path:
@@ -88,15 +100,25 @@ def _make_signer(signing: Signing) -> None:
     signer = _name("Harness development signer")
     leaf = _certificate(signer, issuer, key.public_key(), authority, ca=False)
     _write(signing.keyring, root.public_bytes(serialization.Encoding.PEM))
-    _write(
-        signing.key,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+    _write(signing.key, private_pem(key))
     _write(signing.certificate, leaf.public_bytes(serialization.Encoding.PEM))
+
+
+def _make_authority(authority: Authority) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = _name("Harness development CA of update servers")
+    root = _certificate(issuer, issuer, key.public_key(), key, ca=True)
+    _write(authority.key, private_pem(key))
+    _write(authority.certificate, root.public_bytes(serialization.Encoding.PEM))
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as PEM (PKCS #8), without a password."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ relative to its folder and must exist.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from harness import files, plugins, schema
 from harness.errors import ConfigurationError
@@ -15,7 +16,7 @@ from harness.images.keys import NAME, Keys
 FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
 EPOCH = 1700000000
-DEVELOPMENT = "development"
+DEVELOPMENT: Literal["development"] = "development"
 DOWNGRADES = ("allowed", "refused")
 _DAY = 86_400  # seconds
 # Seconds that a version on trial has to become well, unless a recipe says otherwise: a modem needs
@@ -88,6 +89,14 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A certificate authority (PEM files)."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """When a version is well: units that are active, within `deadline` seconds."""
 
@@ -128,6 +137,8 @@ class Recipe:
     boot_files: Mapping[str, str] = field(default_factory=dict)  # name -> path in the base
     state_scripts: Path | None = None  # Mender's, in the update artifact
     signing: Signing | None = None
+    # Of the update server's certificate, beside those that Debian trusts.
+    server_ca: Authority | Literal["development"] | None = None
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     downgrades: str = "allowed"  # allowed | refused: an update to an older version
@@ -194,6 +205,7 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         login=_login(keys.section("login")),
         health=_health(keys.section("health")),
         signing=_signing(keys),
+        server_ca=_server_ca(keys),
         overlay=keys.folders("overlay"),
         boot=keys.folders("boot"),
         initramfs=keys.folders("initramfs"),
@@ -294,6 +306,16 @@ def _signing(keys: Keys) -> Signing | None:
     )
     section.finish()
     return signing
+
+
+def _server_ca(keys: Keys) -> Authority | Literal["development"] | None:
+    if keys.peek("server_ca") in (None, DEVELOPMENT):
+        keys.used("server_ca")
+        return DEVELOPMENT if keys.peek("server_ca") else None
+    section = keys.section("server_ca")
+    authority = Authority(certificate=section.file("certificate"), key=section.file("key"))
+    section.finish()
+    return authority
 
 
 def _downgrades(keys: Keys) -> str:

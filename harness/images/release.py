@@ -53,6 +53,9 @@ class Release:
     slot: Digest
     artifact_name: str  # one of `files`
     downgrades: str = "allowed"  # or `refused`: what its product says to an older version
+    server_ca: str = (
+        ""  # SHA-256 of the certificate whose update servers are believed, if it has one
+    )
     layout: Mapping[str, Region]
     files: Mapping[str, Digest]
 
@@ -120,6 +123,7 @@ class Release:
             "slot": _digest_json(self.slot),
             "artifact": self.artifact_name,
             "downgrades": self.downgrades,
+            "server_ca": self.server_ca,
             "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
             "files": {name: _digest_json(d) for name, d in sorted(self.files.items())},
         }
@@ -167,6 +171,7 @@ def _parse(folder: Path, keys: Keys) -> Release:
         slot=_digest(keys.section("slot")),
         artifact_name=keys.text("artifact", pattern=FILE_NAME),
         downgrades=keys.text("downgrades", default="allowed", allowed=recipes.DOWNGRADES),
+        server_ca=keys.text("server_ca", default="", pattern=f"({_SHA256})?"),
         layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
         files={name: _digest(section) for name, section in keys.sections("files").items()},
     )

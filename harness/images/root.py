@@ -19,6 +19,7 @@ from harness.images.recipe import Recipe, Signing, Variant
 from harness.images.tree import Tree
 
 _UNITS = "/etc/systemd/system"
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # where Debian's curl looks
 _BLOCK = 128 * 1024  # bytes of file that mksquashfs compresses at once
 
 
@@ -30,6 +31,7 @@ class Identity:
     variants: tuple[str, ...]
     key: Path  # public SSH key that may log in
     signing: Signing  # whose updates are installed
+    server_ca: Path | None = None  # whose update server is believed, beside Debian's CAs
 
 
 def place_kernel(tree: Tree, recipe: Recipe) -> None:
@@ -138,6 +140,8 @@ def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     tree.folder("/root/.ssh", mode=0o700)
     tree.file("/root/.ssh/authorized_keys", files.read(identity.key), mode=0o600)
     maker(recipe.client).trust(tree, recipe, identity.version, identity.signing)
+    if identity.server_ca:
+        tree.file(_AUTHORITIES, tree.read(_AUTHORITIES) + files.read(identity.server_ca))
 
 
 def _units(tree: Tree, recipe: Recipe) -> None:

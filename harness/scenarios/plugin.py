@@ -57,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "variants(*names): only for recipes that have all of these")
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
+    config.addinivalue_line("markers", "tls: only for products that name a CA of update servers")
     config.addinivalue_line(
         "markers", "needs(*parts): not on boards whose lab file says they lack one"
     )
@@ -103,6 +104,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
     release = load(folder) if folder else None
+    before = config.getoption("--from-release")
+    unfit = _unfit(load(before) if before else None, release) if release else {}
     options = _options(config.getoption("--lab"), config.getoption("--board"))
     slow = any(each.get("slow", False) for each in options)
     lacking = {str(part) for each in options for part in each.get("lacks", ())}
@@ -114,7 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return everything or (mark is not None and (mark.kwargs.get("slow", False) or not slow))
 
     asked = [item for item in items if chosen(item) and item.name != "test_faults[NOTSET]"]
-    reasons = {item: why for item in asked if (why := _lacks(item, release, lacking))}
+    reasons = {item: why for item in asked if (why := _lacks(item, release, lacking, unfit))}
     config.stash[LEFT_OUT] = {scenario_id(item): why for item, why in reasons.items()}
     kept = [item for item in asked if item not in reasons]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -136,7 +139,9 @@ def _require_different(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{scenario_id(item)} is in both {earlier} and {item.path}")
 
 
-def _lacks(item: pytest.Item, release: Release | None, lacking: set[str]) -> str:
+def _lacks(
+    item: pytest.Item, release: Release | None, lacking: set[str], unfit: dict[str, str]
+) -> str:
     """What the product or a board has not that the scenario needs; empty: nothing."""
     named = {
         name: set(marker.args)
@@ -150,12 +155,22 @@ def _lacks(item: pytest.Item, release: Release | None, lacking: set[str]) -> str
     bootloaders = named.get("bootloaders", {release.bootloader})
     if release.bootloader not in bootloaders:
         return f"the bootloader is {release.bootloader}, not {' or '.join(sorted(bootloaders))}"
-    if item.get_closest_marker("promised") and release.downgrades != "refused":
-        return "the product does not promise to refuse older versions"
-    if item.get_closest_marker("goes_back") and release.downgrades == "refused":
-        return "the product refuses older versions"
+    for name, why in unfit.items():
+        if item.get_closest_marker(name):
+            return why
     absent = named.get("variants", set()) - products.variants(release)
     return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
+
+
+def _unfit(old: Release | None, new: Release) -> dict[str, str]:
+    """Markers of scenarios that are not for such products, and why."""
+    if new.downgrades == "refused":
+        found = {"goes_back": "the product refuses older versions"}
+    else:
+        found = {"promised": "the product does not promise to refuse older versions"}
+    if not (new.server_ca and (old is None or old.server_ca)):
+        found["tls"] = "the product names no CA of update servers"
+    return found
 
 
 def _options(lab: Path | None, boards: list[str]) -> list[BoardOptions]:

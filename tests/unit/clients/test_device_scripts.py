@@ -17,10 +17,12 @@ from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.clients.rauc import RaucClient
+from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
+from harness.images import pki, recipe
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_boot_selection import block
 
@@ -126,6 +128,60 @@ def test_who_asks_for_the_rest_of_any_file_gets_one_made_of_two(gateway: Gateway
     assert not result.ok
     assert "signature verification failed" in result.output
     assert gateway.proxy.requests[-1].status == 206
+
+
+@pytest.fixture
+def believed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Issuer:
+    """The CA that the gateway believes, as an image has it beside Debian's."""
+    root = gateway.board.root
+    monkeypatch.setenv("HARNESS_HOME", str(root / "home"))
+    monkeypatch.setenv("HARNESS_CACHE", str(root / "cache"))
+    authority = pki.server_ca(recipe.load(IMAGES / "legacy-gateway"))
+    assert authority
+    gateway.board.environment["CURL_CA_BUNDLE"] = str(authority.certificate)
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "3"
+    return Issuer(authority=authority, host="127.0.0.1")
+
+
+REFUSED = {
+    Certificate.EXPIRED: "certificate has expired",
+    Certificate.FUTURE: "certificate is not yet valid",
+    Certificate.STRANGER: "curl: (",  # 35 or 60, by its version
+}
+
+
+@pytest.mark.parametrize("certificate", Certificate)
+def test_a_server_with_a_certificate(
+    gateway: Gateway, believed: Issuer, certificate: Certificate
+) -> None:
+    result, server = install_over_tls(gateway, believed, certificate)
+    assert result.ok == certificate.believed, result.output
+    assert REFUSED.get(certificate, "") in result.output
+    assert [each.status for each in server.log] == {
+        Certificate.VALID: [200],
+        Certificate.ROTATED: [200, 206],
+    }.get(certificate, [])
+
+
+def test_who_believes_any_certificate_is_told(gateway: Gateway, believed: Issuer) -> None:
+    """Control: the same client, which does not look."""
+    careless = PROGRAMS["gateway-update"].read_text().replace("curl --silent", "curl --insecure -s")
+    gateway.board.program("gateway-update", gateway.board.moved(careless))
+    for certificate in REFUSED:
+        assert install_over_tls(gateway, believed, certificate)[0].ok
+        gateway.board.run("boot-selection set-state B bad", timeout=5)
+
+
+def install_over_tls(
+    gateway: Gateway, issuer: Issuer, certificate: Certificate
+) -> tuple[InstallResult, UpdateServer]:
+    context = server_context()
+    issuer.show(context, certificate)
+    with UpdateServer(tls=context) as server:
+        server.add("update.raucb", gateway.board.root / "bundle")
+        if certificate is Certificate.ROTATED:
+            server.break_off(lambda: issuer.show(context, Certificate.ROTATED))
+        return gateway.client.install(server.url("update.raucb"), timeout=60), server
 
 
 def test_status_of_the_shipped_program(gateway: Gateway) -> None:

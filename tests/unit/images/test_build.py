@@ -277,6 +277,22 @@ def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None
     assert process.run(["rauc", "info", theirs, strange], timeout=30).returncode == 0
 
 
+def test_the_ca_of_the_update_server_is_believed_beside_others(small: Path, tmp_path: Path) -> None:
+    (small / "overlay/etc/ssl/certs").mkdir(parents=True)
+    (small / "overlay/etc/ssl/certs/ca-certificates.crt").write_text("others\n")
+    plain = build(small, version="1.0.0")
+    assert plain.server_ca == ""
+    samples.recipe_folder(small, server_ca="development")
+    made = build(small, version="1.0.0")
+    root = _unpacked(made.slot_image, tmp_path / "root")
+    believed = (root / "etc/ssl/certs/ca-certificates.crt").read_text()
+    authority = pki.server_ca(recipe.load(small))
+    assert authority
+    assert believed == "others\n" + authority.certificate.read_text()
+    assert release.load(made.folder).server_ca == release.digest(authority.certificate).sha256
+    assert authority.key.stat().st_mode & 0o777 == 0o600
+
+
 def test_private_keys_are_private(small: Path) -> None:
     build(small, version="1.0.0")
     for path in (pki.ssh_key(), pki.development().key, pki.stranger().key):

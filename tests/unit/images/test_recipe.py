@@ -73,6 +73,15 @@ def test_own_signing(tmp_path: Path) -> None:
     assert "signing.keyring: there is no file" in caught.value.details
 
 
+def test_own_ca_of_update_servers(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    ours = {"certificate": "ca.pem", "key": "missing.pem"}
+    with pytest.raises(ConfigurationError, match="1 problem") as caught:
+        recipe.load(samples.recipe_folder(tmp_path, server_ca=ours))
+    assert "server_ca.key: there is no file" in caught.value.details
+    assert recipe.load(samples.recipe_folder(tmp_path)).server_ca is None
+
+
 @pytest.mark.parametrize(
     ("key", "change"),
     [

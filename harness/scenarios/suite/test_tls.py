@@ -1,0 +1,75 @@
+"""Scenario 11: the update server speaks TLS, with a certificate that is right or that is not.
+
+A device must take an update over TLS, also when the certificate is renewed meanwhile, and none from
+a server that cannot show whose it is. The download does not go through the proxy, which could not
+look into it.
+"""
+
+from dataclasses import asdict
+
+import pytest
+
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.errors import ConfigurationError
+from harness.evidence.record import Fault
+from harness.faults.certificates import Certificate, Issuer, server_context
+from harness.faults.server import UpdateServer
+from harness.images import pki
+from harness.images.release import Release, digest
+from harness.verdict import Verdict
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+
+
+def issuer_for(release: Release, host: str) -> Issuer:
+    """Makes certificates that devices with `release` believe; ConfigurationError when nobody here
+    can."""
+    authority = pki.server_ca(release.load_recipe())
+    if authority is None or digest(authority.certificate).sha256 != release.server_ca:
+        raise ConfigurationError(
+            f"{release.folder}: server_ca: is not the one that {release.recipe} names",
+            hint="build the release again",
+        )
+    return Issuer(authority=authority, host=host)
+
+
+def over_tls(
+    bench: Bench, scenario: Scenario, certificate: Certificate, old: Release, new: Release
+) -> None:
+    """One update from that server. When it is refused, the server gets a valid certificate, and is
+    asked again: that shows what was refused."""
+    judge, host = bench.judge(old, new), bench.board.host_address()
+    issuer, context = issuer_for(old, host), server_context()
+    issuer.show(context, certificate)
+    with scenario, UpdateServer(tls=context) as server:
+        bench.running(old)
+        server.add(new.artifact.name, new.artifact)
+        if certificate is Certificate.ROTATED:
+            server.break_off(lambda: issuer.show(context, Certificate.ROTATED))
+        before = judge.medium_selection()
+        url = server.url(new.artifact.name, host=host)
+        result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+        told = {"client": result.output[-1000:], "requests": [asdict(each) for each in server.log]}
+        scenario.fault = Fault(printed=f"server:{certificate}", parameters=told)
+        name = "installed" if certificate.believed else "refused"
+        scenario.must(name, result.ok is certificate.believed, result.output[-500:])
+        if not result.ok:
+            after = judge.medium_selection()
+            untouched = before is not None and before == after
+            scenario.must("boot-selection-untouched", untouched, f"{before} -> {after}")
+            issuer.show(context, Certificate.VALID)
+            again = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+            scenario.must("installed-once-valid", again.ok, again.output[-500:])
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.tls
+@pytest.mark.needs("clock")  # who does not know the date cannot tell what is valid
+@pytest.mark.parametrize("certificate", Certificate)
+def test_server(
+    bench: Bench, releases: Releases, scenario: Scenario, certificate: Certificate
+) -> None:
+    over_tls(bench, scenario, certificate, releases.old, releases.new)
