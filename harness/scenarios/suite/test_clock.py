@@ -1,4 +1,5 @@
-"""Scenario 8: the real-time clock is wrong, as after a battery's end: the device must update.
+"""Scenario 8: the real-time clock is wrong, as after a battery's end, or the running one jumps in
+the middle of a download: the device must update.
 
 Certificates are valid from a day on, and to one; a device that asks its clock refuses every update.
 No clock may stand before the software was made.
@@ -9,7 +10,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.errors import LabError
 from harness.evidence.record import Fault
+from harness.faults.clock import ClockJump
+from harness.faults.network import NetworkFault
 from harness.images.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
@@ -38,8 +43,48 @@ def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Rel
         scenario.second_update(judge, judgement)
 
 
-@pytest.mark.needs("clock")
-@pytest.mark.parametrize("year", [1970, 2000, 2037])
-def test_clock(bench: Bench, releases: Releases, scenario: Scenario, year: int) -> None:
-    at = datetime(year, 1, 2, tzinfo=UTC)
-    clock(bench, scenario, at, releases.old, releases.new)
+_SLOWLY = NetworkFault.parse("rate:1M")  # long enough to be set in
+
+
+def clock_jump(
+    bench: Bench, scenario: Scenario, fault: ClockJump, old: Release, new: Release
+) -> None:
+    """The clock is set while the device downloads, and stays so until it reboots."""
+    judge, earlier = bench.judge(old, new), len(bench.proxy.requests)
+    with scenario:
+        scenario.fault = Fault(printed=f"clock:{fault}")
+        bench.running(old)
+        bench.proxy.arm(_SLOWLY)
+        bench.client.start_install(bench.offer(new))
+        bench.proxy.wait_strike(DOWNLOAD_AND_INSTALL_SECONDS)
+        said = bench.board.run(fault.command, timeout=60)
+        sent = sum(each.sent for each in bench.proxy.requests[earlier:])
+        if sent >= new.artifact.stat().st_size or not fault.has_struck(said.stdout):
+            raise LabError(
+                f"{bench.board.name}: the clock was not set within the download",
+                details=f"{sent} bytes, clock: {said.stdout}{said.stderr}",
+            )
+        result = bench.client.wait_install(DOWNLOAD_AND_INSTALL_SECONDS)
+        bench.proxy.disarm()
+        told = {"clock": said.stdout.split(), "at byte": sent, "client": result.output[-1000:]}
+        scenario.fault = replace(scenario.fault, parameters=told)
+        scenario.must("installed", result.ok, result.output[-500:])
+        judgement = bench.reboot(judge)
+        scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
+        scenario.second_update(judge, judgement)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        *(pytest.param(str(year), marks=pytest.mark.needs("clock")) for year in (1970, 2000, 2037)),
+        "jump:+3650d",
+        "jump:-20y",
+    ],
+)
+def test_clock(bench: Bench, releases: Releases, scenario: Scenario, at: str) -> None:
+    old, new = releases.old, releases.new
+    if at.isdecimal():
+        clock(bench, scenario, datetime(int(at), 1, 2, tzinfo=UTC), old, new)
+    else:
+        clock_jump(bench, scenario, ClockJump.parse(at), old, new)
