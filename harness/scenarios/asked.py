@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from harness.faults.manners import ServerFault
+from harness.faults.memory import MemoryFault
 from harness.faults.network import NetworkFault, require_order
 from harness.faults.power import PowerFault
 from harness.faults.storage import MediumFault
 from harness.images.release import Release
 
-_SERVER = "server:"
+_SERVER, _MEMORY = "server:", "memory:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Faults:
     medium: tuple[MediumFault, ...]
     server: ServerFault | None
     power: PowerFault | None
+    memory: MemoryFault | None
 
     @classmethod
     def parse(cls, printed: str, new: Release) -> "Faults":
@@ -30,11 +32,13 @@ class Faults:
         media = [MediumFault.parse(each) for each in texts if _is_medium(each)]
         power = [PowerFault.parse(each) for each in texts if "/" in each]
         servers = [ServerFault.parse(each) for each in texts if each.startswith(_SERVER)]
+        memory = [MemoryFault.parse(each) for each in texts if each.startswith(_MEMORY)]
         size = new.artifact.stat().st_size
-        rest = [e for e in texts if not ("/" in e or _is_medium(e) or e.startswith(_SERVER))]
-        network = [NetworkFault.parse(each, size=size) for each in rest]
-        if len(power) > 1 or len(servers) > 1:
-            raise ValueError("one update has one power cut and one server")
+        network = [NetworkFault.parse(e, size=size) for e in texts if not _is_elsewhere(e)]
+        if len(power) > 1 or len(servers) > 1 or len(memory) > 1:
+            raise ValueError("one update has one power cut, one server and one memory")
+        if memory and power:
+            raise ValueError(f"{power[0]}: {memory[0]} may leave nothing to be cut in")
         require_order(network)
         for each in media:
             each.failing(new.layout)
@@ -44,7 +48,13 @@ class Faults:
             medium=tuple(media),
             server=servers[0] if servers else None,
             power=power[0] if power else None,
+            memory=memory[0] if memory else None,
         )
+
+
+def _is_elsewhere(text: str) -> bool:
+    """Any fault but one of the network."""
+    return "/" in text or _is_medium(text) or text.startswith((_SERVER, _MEMORY))
 
 
 def _is_medium(text: str) -> bool:

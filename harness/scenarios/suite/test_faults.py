@@ -1,9 +1,9 @@
 """Any faults around one update, as they are asked for: `harness test --fault ... --fault ...`.
 
 Network faults strike the download one after the other, the server answers in another manner, the
-medium fails from before the install until it has ended; one power cut ends it or comes in the boot
-after it. Afterwards all is well again, and the board must be so, too: in the old version or in the
-new one, and it must update.
+medium fails from before the install until it has ended, the memory is taken once all is downloaded;
+one power cut ends the install or comes in the boot after it. Afterwards all is well again, and the
+board must be so, too: in the old version or in the new one, and it must update.
 """
 
 from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
@@ -15,6 +15,7 @@ from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_power_cut import reach
 from harness.verdict import Verdict
+from harness.scenarios.suite.test_memory import install_out_of_memory
 
 
 def under_faults(
@@ -29,13 +30,16 @@ def under_faults(
         bench.server.behave(faults.server)
         if faults.network:
             bench.proxy.arm(*faults.network)
-        output, boots = "", bench.board.boots
+        told: dict[str, object] = {}
+        boots = bench.board.boots
         try:
-            if faults.power is None or not faults.power.phase.during_install:
+            if faults.memory:
+                _, told = install_out_of_memory(bench, faults.memory, new)
+            elif faults.power is None or not faults.power.phase.during_install:
                 result = bench.client.install(
                     bench.offer(new), timeout=DOWNLOAD_AND_INSTALL_SECONDS
                 )
-                output = result.output[-1000:]
+                told = {"client": result.output[-1000:]}
             if faults.power:
                 reach(bench, judge, faults.power.phase, new)
                 boots = bench.board.boots
@@ -45,7 +49,7 @@ def under_faults(
             bench.proxy.disarm()
             bench.proxy.wait_link_up(60)
         bench.board.fail([])
-        told = {"client": output, "strikes": [each.fault for each in bench.proxy.strikes]}
+        told["strikes"] = [each.fault for each in bench.proxy.strikes]
         scenario.fault = Fault(printed=faults.printed, parameters=told)
         if faults.network:
             scenario.must(
@@ -53,6 +57,7 @@ def under_faults(
             )
         if faults.power:
             bench.board.power_on()
+        if faults.power or bench.board.boots > boots:  # out of memory, it may have reset itself
             judgement = judge.judge(boots_before=boots)
         else:
             judgement = bench.reboot(judge)

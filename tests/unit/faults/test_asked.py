@@ -41,6 +41,7 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
     assert list(map(str, found.medium)) == ["eio-write@slot-B"]
     assert str(found.server) == "server:portalx2"
     assert str(found.power) == "switch/some:1"
+    assert str(Faults.parse("reset@10%+memory:8M", release).memory) == "memory:8M"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,10 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
         "switch/none+commit/all",
         "switch/half",
         "server:gone",
+        "server:tls",
+        "memory:8",
+        "memory:8M+memory:9M",
+        "memory:8M+commit/none",
         "rate:2M+reset@5",
     ],
 )

@@ -1,0 +1,89 @@
+"""Scenario 12: the device runs out of memory while it installs, until its kernel kills somebody.
+
+Whoever that is: the device must be well in the old version or in the new one, with its data and its
+identity, once there is memory again, and update. A kernel that killed nobody was not out of memory.
+"""
+
+import time
+from dataclasses import replace
+
+from harness.boards.board import Board
+from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.deadline import Deadline
+from harness.errors import DeviceError, LabError
+from harness.evidence.record import Fault
+from harness.faults.memory import SECONDS, STOP, MemoryFault, killed
+from harness.images.release import Release
+from harness.log import step
+from harness.verdict import Verdict
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+
+
+def install_out_of_memory(
+    bench: Bench, fault: MemoryFault, release: Release
+) -> tuple[bool, dict[str, object]]:
+    """Install `release`, and take the memory when it is downloaded; whether it was installed, and
+    what happened. LabError when nobody was killed."""
+    board, earlier, said = bench.board, len(bench.proxy.requests), len(bench.console_text())
+    bench.client.start_install(bench.offer(release))
+    _wait_downloaded(bench, earlier, release.artifact.stat().st_size)
+    board.run(fault.command, timeout=60)
+    installed = False
+    with step("out-of-memory", board=board.name):
+        try:
+            result = bench.client.wait_install(DOWNLOAD_AND_INSTALL_SECONDS)
+            installed, output = result.ok, result.output[-1000:]
+        except DeviceError as error:  # the client itself was killed, or nobody answers meanwhile
+            output = f"{error}\n{error.details}"[-1000:]
+        _give_back(board)
+    victims = killed(bench.console_text()[said:])
+    if not victims:
+        raise LabError(
+            f"{board.name}: {fault}: the kernel killed nobody: it was not out of memory",
+            details=output,
+        )
+    return installed, {"client": output, "killed": victims}
+
+
+def _wait_downloaded(bench: Bench, earlier: int, size: int) -> None:
+    deadline = Deadline(DOWNLOAD_AND_INSTALL_SECONDS)
+    while sum(each.sent for each in bench.proxy.requests[earlier:]) < size:
+        if deadline.over:
+            raise LabError(f"{bench.board.name}: not downloaded: no memory was taken")
+        time.sleep(0.1)
+
+
+def _give_back(board: Board) -> None:
+    """End what takes the memory; it does so itself at last, or by a reboot."""
+    deadline = Deadline(SECONDS + 60)
+    while True:
+        try:
+            board.run(STOP, timeout=60)
+            return
+        except DeviceError:
+            if deadline.over:
+                raise
+
+
+def out_of_memory(
+    bench: Bench, scenario: Scenario, fault: MemoryFault, old: Release, new: Release
+) -> None:
+    """One update in which that happens, and another one."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=str(fault))
+        bench.running(old)
+        boots = bench.board.boots
+        installed, told = install_out_of_memory(bench, fault, new)
+        scenario.fault = replace(scenario.fault, parameters=told)
+        rebooted = bench.board.boots > boots
+        judgement = judge.judge(boots_before=boots) if rebooted else bench.reboot(judge)
+        expected = {Verdict.OLD, Verdict.NEW, Verdict.RECOVERED}
+        scenario.conclude(judgement, expected=expected, final="new" if installed else "")
+        scenario.second_update(judge, judgement)
+
+
+def test_out_of_memory(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    out_of_memory(bench, scenario, MemoryFault(left=8), releases.old, releases.new)
