@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-ATTEMPTS = 3  # boot attempts that a slot gets
+ATTEMPTS = 3  # boot attempts that a slot gets, unless its product promises another number
+MOST_ATTEMPTS = 9
 KEYS = ("gen_head", "order", "A_state", "A_left", "B_state", "B_left", "gen_tail")
 
 
@@ -44,7 +45,7 @@ class SlotChoice:
     """A slot's part of the boot selection."""
 
     state: SlotState
-    left: int  # boot attempts left, 0 to ATTEMPTS
+    left: int  # boot attempts left
 
     @property
     def bootable(self) -> bool:
@@ -91,10 +92,12 @@ class BootSelection:
         return f"{'>'.join(self.order)} {slots} gen {self.generation}{copies}"
 
     @classmethod
-    def parse(cls, variables: Mapping[str, str]) -> "BootSelection":
+    def parse(
+        cls, variables: Mapping[str, str], *, attempts: int = MOST_ATTEMPTS
+    ) -> "BootSelection":
         """From variables as `boot-selection show` names them; raises ValueError naming the key.
 
-        `copy1` and `copy2` may be missing: then `copies_ok` is None.
+        `copy1` and `copy2` may be missing: then `copies_ok` is None. `attempts`: that a slot gets.
         """
         missing = [key for key in KEYS if key not in variables]
         if missing:
@@ -107,7 +110,7 @@ class BootSelection:
         copies = [variables.get(copy) for copy in ("copy1", "copy2")]
         return cls(
             order=(order[0], order[1]),
-            slots={slot: _choice(variables, slot) for slot in Slot},
+            slots={slot: _choice(variables, slot, attempts) for slot in Slot},
             generation=_number(variables, "gen_head", r"\d{1,10}"),
             copies_ok=(copies[0] == "ok", copies[1] == "ok") if all(copies) else None,
         )
@@ -122,11 +125,12 @@ class BootSelection:
 Copies = tuple[BootSelection | None, BootSelection | None]  # on the medium; None: torn
 
 
-def _choice(variables: Mapping[str, str], slot: Slot) -> SlotChoice:
+def _choice(variables: Mapping[str, str], slot: Slot, attempts: int) -> SlotChoice:
     state = variables[f"{slot}_state"]
     if state not in list(SlotState):
         raise ValueError(f"boot selection: {slot}_state={state} is no state")
-    return SlotChoice(state=SlotState(state), left=_number(variables, f"{slot}_left", "[0-3]"))
+    left = _number(variables, f"{slot}_left", f"[0-{attempts}]")
+    return SlotChoice(state=SlotState(state), left=left)
 
 
 def _number(variables: Mapping[str, str], key: str, form: str) -> int:

@@ -3,7 +3,7 @@
 GRUB manual, "Environment block"; the variables in it are ours (docs/boot-selection.md).
 """
 
-from harness.clients.boot_selection import KEYS, BootSelection, Copies, Slot
+from harness.clients.boot_selection import ATTEMPTS, KEYS, BootSelection, Copies, Slot
 
 _HEADER = "# GRUB Environment Block\n"
 BLOCK_SIZE = 512  # bytes: one sector, which is written completely or not at all
@@ -29,11 +29,11 @@ def variables(copy: bytes) -> dict[str, str] | None:
     return {key: value for key, _, value in pairs}
 
 
-def parse(copy: bytes) -> BootSelection | None:
+def parse(copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
     """The boot selection in one copy on the medium; None when it is torn or none."""
     found = variables(copy)
     try:
-        return BootSelection.parse(found) if found else None
+        return BootSelection.parse(found, attempts=attempts) if found else None
     except ValueError:
         return None
 

@@ -6,7 +6,8 @@ They read the sectors behind the back of the software under test: nothing here a
 from typing import Protocol
 
 from harness import plugins
-from harness.clients.boot_selection import BootSelection, Copies, Slot
+from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
+from harness.errors import ConfigurationError
 
 
 class SelectionFormat(Protocol):
@@ -20,8 +21,9 @@ class SelectionFormat(Protocol):
     def variables(self, copy: bytes) -> dict[str, str] | None:
         """All variables in the bytes of a copy, None when it is torn."""
 
-    def parse(self, copy: bytes) -> BootSelection | None:
-        """The boot selection in the bytes of a copy, None when it is torn or none."""
+    def parse(self, copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
+        """The boot selection in the bytes of a copy, None when it is torn or none. `attempts` is
+        what a slot gets."""
 
     def counting(self, copies: Copies) -> BootSelection | None:
         """The one of two copies that the bootloader will use, None when both are torn."""

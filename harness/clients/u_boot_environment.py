@@ -38,7 +38,7 @@ def variables(copy: bytes) -> dict[str, str] | None:
     return {key: value for key, _, value in pairs}
 
 
-def parse(copy: bytes) -> BootSelection | None:
+def parse(copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
     """The boot selection in one copy on the medium; None when it is torn or none."""
     found = variables(copy)
     if found is None or found.get("mender_boot_part") not in _SLOTS:
@@ -48,10 +48,10 @@ def parse(copy: bytes) -> BootSelection | None:
         return None
     slot = _SLOTS[found["mender_boot_part"]]
     if found["upgrade_available"] == "1":
-        left = max(0, ATTEMPTS - int(count))
-        choices = (SlotState.TRIAL, left), (SlotState.GOOD, ATTEMPTS)
+        left = max(0, attempts - int(count))
+        choices = (SlotState.TRIAL, left), (SlotState.GOOD, attempts)
     else:
-        choices = (SlotState.GOOD, ATTEMPTS), (SlotState.BAD, ATTEMPTS)
+        choices = (SlotState.GOOD, attempts), (SlotState.BAD, attempts)
     return BootSelection(
         order=(slot, slot.other),
         slots={

@@ -107,6 +107,7 @@ class Exploration:
         }
         self.system = filesystem.find(recording.base, recording.layout["data"])
         self._format = selection_format(recording.old.bootloader)
+        self._attempts = recording.old.promises.attempts
         self._copies = [
             tuple(n // SECTOR for n in recording.layout[f"boot-selection-{copy}"])
             for copy in (1, 2)
@@ -268,7 +269,7 @@ class Exploration:
             here = (tracked >= first) & (tracked < first + count)
             ids[tracked[here] - first] = picture.ids[here]
             content = b"".join(map(self._contents.data, ids.tolist()))
-            said.append(self._format.parse(content))
+            said.append(self._format.parse(content, self._attempts))
         counting = self._format.counting((said[0], said[1]))
         which = counting and said.index(counting)
         return repr([which, *(each and replace(each, generation=0) for each in said)])

@@ -37,7 +37,7 @@ from harness.crash.recording import (
     keep_consoles,
     own_files,
 )
-from harness.crash.verdict import HEALTH_LINE, Judge
+from harness.crash.verdict import HEALTH_LINE, ROLLED_BACK, Judge
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
 from harness.images import release as releases
@@ -184,7 +184,8 @@ class Session:
             boots = self._reboot(client)
             self.board.link(up=bad is not None)
             try:
-                line = self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+                said = ROLLED_BACK if judge.repeats else HEALTH_LINE
+                line = self.board.expect(said, timeout=BOOT_SECONDS + judge.soak)
             finally:
                 self.board.link(up=True)
             if "rolled back" not in line:

@@ -8,9 +8,10 @@ import contextlib
 import hashlib
 import random
 from dataclasses import asdict, dataclass, field, replace
+from typing import Self
 
 from harness.boards.board import Board
-from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot, SlotState
+from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
 from harness.clients.client import Client, Status
 from harness.clients.selection_format import SelectionFormat, selection_format
 from harness.crash import identity
@@ -25,6 +26,7 @@ from harness.verdict import Invariant, Verdict
 
 # What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
+ROLLED_BACK = r"gateway-health: slot [AB]: rolled back[^\r\n]*"
 SENTINEL = "/data/sentinel"
 _REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
 # How long a version is watched after it was well: longer than a watchdog's 60 s, and than systemd
@@ -36,13 +38,19 @@ DWELL_SECONDS = 75.0
 class Budget:
     """How long a board may take to come back by itself before it counts as bricked.
 
-    `boots`: a trial slot is tried three times, then the old one must come; one more for the cut
-    itself and one in reserve. `boot_seconds`: silence in one boot, longer than the longest way in
-    which a device may help itself (a watchdog; systemd's JobTimeoutSec=360 in the gateway's trial).
+    `boots`: a trial slot has its attempts, then the old one must come; one more for the cut itself
+    and one in reserve. `boot_seconds`: silence in one boot, longer than the longest way in which a
+    device may help itself (a watchdog; systemd's JobTimeoutSec=360 in the gateway), and than a good
+    version may wait for its commit.
     """
 
-    boots: int = 6
-    boot_seconds: float = 390.0
+    boots: int
+    boot_seconds: float
+
+    @classmethod
+    def of(cls, *, attempts: int, soak: int) -> Self:
+        """What products get that promise this."""
+        return cls(boots=attempts + 3, boot_seconds=390.0 + soak)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,8 @@ class Judge:
     install an update from there afterwards, and so sees more. `provisioned` False: a device that
     its site has given nothing yet, so that there is no sentinel to lose. `identity` is learned at
     the first look unless it is known. `flashed` is the release whose disk image the board was
-    flashed with: where things are on its medium is that one's to say, whatever was installed since.
+    flashed with: where things are on its medium is that one's to say, whatever was installed since,
+    and how often its bootloader tries. `budget`: another one than follows from what is promised.
     """
 
     board: Board
@@ -72,7 +81,7 @@ class Judge:
     old: Release
     new: Release
     flashed: Release
-    budget: Budget = Budget()
+    budget: Budget | None = None
     asks_server: bool = True
     provisioned: bool = True
     identity: Identity = field(default_factory=Identity)
@@ -109,10 +118,10 @@ class Judge:
         """Follow the console boot by boot; returns why the board is given up, or nothing."""
         while True:
             boot = self.board.boots
-            if boot - boots_before > self.budget.boots:
-                return f"not healthy after {self.budget.boots} boots"
+            if boot - boots_before > self.limits.boots:
+                return f"not healthy after {self.limits.boots} boots"
             try:
-                line = self._expect_health(boot)
+                line = self.last_health(boot)
             except DeviceError as silence:
                 if self.board.boots != boot:
                     continue  # it rebooted meanwhile: the next boot has its own time
@@ -121,9 +130,35 @@ class Judge:
             if "rolled back" not in line:
                 return ""
 
-    def _expect_health(self, boot: int) -> str:
-        """The health line, watched in slices so that a reboot loop is seen as such."""
-        deadline = Deadline(self.budget.boot_seconds)
+    def last_health(self, boot: int) -> str:
+        """What a boot says of its health at last: its only line, or, where there may be more, the
+        one when its version is well and committed, is left, or has no more time. DeviceError when
+        it says nothing."""
+        deadline = Deadline(self.limits.boot_seconds)
+        line = self._expect_health(boot, deadline)
+        if not self.soak and not self.repeats:
+            return line
+        while True:
+            line = self._newest_health(boot, line)
+            if self._is_last(line) or deadline.over or self.board.boots != boot:
+                return line
+            with contextlib.suppress(DeviceError):
+                line = self.board.expect(HEALTH_LINE, timeout=min(5.0, deadline.left()))
+
+    def _newest_health(self, boot: int, line: str) -> str:
+        """The last one that has been said by now."""
+        with contextlib.suppress(DeviceError):
+            while self.repeats and self.board.boots == boot:
+                line = self.board.expect(HEALTH_LINE, timeout=0.1)
+        return line
+
+    def _is_last(self, line: str) -> bool:
+        chosen = self.medium_selection()
+        waits = chosen is not None and chosen.slots[chosen.primary].state is SlotState.TRIAL
+        return "rolled back" in line or (line.endswith(": ok") and not waits)
+
+    def _expect_health(self, boot: int, deadline: Deadline) -> str:
+        """The next health line, watched in slices so that a reboot loop is seen as such."""
         while True:
             try:
                 return self.board.expect(HEALTH_LINE, timeout=min(5.0, deadline.left()))
@@ -175,7 +210,7 @@ class Judge:
             ),
             _invariant(
                 "attempts-restored",
-                running_choice is not None and running_choice.left == ATTEMPTS,
+                running_choice is not None and running_choice.left == self.attempts,
                 f"slot {status.slot}: {running_choice}",
             ),
             *self._keeps_data(),
@@ -228,6 +263,26 @@ class Judge:
         return _invariant("stayed-up", more == 0, f"{more} resets while it was looked at")
 
     @property
+    def limits(self) -> Budget:
+        """What the board gets: as was asked for, or by what the versions promise."""
+        return self.budget or Budget.of(attempts=self.attempts, soak=self.soak)
+
+    @property
+    def attempts(self) -> int:
+        """Boots that a version on trial gets."""
+        return self.flashed.promises.attempts
+
+    @property
+    def soak(self) -> int:
+        """Seconds that a good version may stay on trial, beside what a boot takes."""
+        return max(self.old.promises.soak, self.new.promises.soak)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a boot may say more than once how well it is."""
+        return "repeatedly" in (self.old.promises.health, self.new.promises.health)
+
+    @property
     def format(self) -> SelectionFormat:
         """How the board's bootloader keeps the boot selection."""
         return selection_format(self.flashed.bootloader)
@@ -235,7 +290,9 @@ class Judge:
     def copies(self) -> Copies:
         """Both copies of the boot selection on the medium; None for a torn one."""
         first, second = (
-            self.format.parse(self.board.read(*self.flashed.layout[f"boot-selection-{number}"]))
+            self.format.parse(
+                self.board.read(*self.flashed.layout[f"boot-selection-{number}"]), self.attempts
+            )
             for number in (1, 2)
         )
         return first, second

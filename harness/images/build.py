@@ -226,7 +226,7 @@ def _make_release(work: Path, job: _Job) -> None:
         source_date_epoch=EPOCH,
         slot=releases.digest(image),
         artifact_name=artifact.FILE,
-        downgrades=recipe.promised(chosen),
+        promises=recipe.promised(chosen),
         server_ca=releases.digest(job.server_ca).sha256 if job.server_ca else "",
         layout=bootloader(recipe.bootloader).regions(recipe),
         files={name: releases.digest(work / name) for name in (*releases.FILES, artifact.FILE)},

@@ -79,13 +79,15 @@ class Keys:
             self._require_match(key, item, pattern)
         return tuple(value)
 
-    def number(self, key: str, *, default: int | None = None, most: int = _LARGEST) -> int:
-        """A whole number from 1 to `most`; required without `default`."""
+    def number(
+        self, key: str, *, default: int | None = None, least: int = 1, most: int = _LARGEST
+    ) -> int:
+        """A whole number from `least` to `most`; required without `default`."""
         value = self._get(key, default)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-            self._problem(key, f"must be a whole number from 1 to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self._problem(key, f"must be a whole number from {least} to {most}")
             return 0
         return value
 
@@ -146,9 +148,9 @@ class Keys:
             self._require_match(f"{key}.{name}", text, pattern)
         return {str(name): text for name, text in value.items()}
 
-    def section(self, key: str) -> "Keys":
-        """A mapping below `key`; required."""
-        value = self._get(key, None)
+    def section(self, key: str, *, default: Any = None) -> "Keys":
+        """A mapping below `key`; required without `default`."""
+        value = self._get(key, default)
         content = {} if value is None else value
         return Keys(content, self._name(key), self._folder, self._problems)
 

@@ -5,19 +5,20 @@ relative to its folder and must exist.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness import files, plugins, schema
 from harness.errors import ConfigurationError
+from harness.images import promises
 from harness.images.keys import NAME, Keys
+from harness.images.promises import Promises
 
 FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
 EPOCH = 1700000000
 DEVELOPMENT: Literal["development"] = "development"
-DOWNGRADES = ("allowed", "refused")
 _DAY = 86_400  # seconds
 # Seconds that a version on trial has to become well, unless a recipe says otherwise: a modem needs
 # up to two minutes from its power to its first packet; one more, for a link that loses some.
@@ -113,7 +114,7 @@ class Variant:
     initramfs: Path | None = None
     u_boot: Path | None = None
     remove: tuple[str, ...] = ()
-    downgrades: str = ""  # what it promises instead of its recipe
+    promises: Mapping[str, Any] = field(default_factory=dict)  # instead of its recipe's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,7 @@ class Recipe:
     server_ca: Authority | Literal["development"] | None = None
     enable: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
-    downgrades: str = "allowed"  # allowed | refused: an update to an older version
+    promises: Promises = field(default_factory=Promises)
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
     @property
@@ -156,9 +157,12 @@ class Recipe:
         inside = self.folder.resolve()
         return [folder for folder in named if not folder.resolve().is_relative_to(inside)]
 
-    def promised(self, variants: Sequence[Variant]) -> str:
-        """What becomes of an update to an older version: one of DOWNGRADES."""
-        return [self.downgrades, *(each.downgrades for each in variants if each.downgrades)][-1]
+    def promised(self, variants: Sequence[Variant]) -> Promises:
+        """What is promised with these variants, of which the later ones win."""
+        found = self.promises
+        for each in variants:
+            found = replace(found, **each.promises)
+        return found
 
     def chosen(self, names: Sequence[str]) -> list[Variant]:
         """The variants called `names`, in that order; ConfigurationError names unknown ones."""
@@ -214,7 +218,7 @@ def _recipe(folder: Path, keys: Keys) -> Recipe:
         state_scripts=keys.folder("state_scripts") if keys.peek("state_scripts") else None,
         enable=keys.texts("enable", pattern=_UNIT),
         mask=keys.texts("mask", pattern=_UNIT),
-        downgrades=_downgrades(keys),
+        promises=Promises(**promises.named(keys)),
         variants={
             name: _variant(section) for name, section in keys.sections("variants", of=NAME).items()
         },
@@ -318,10 +322,6 @@ def _server_ca(keys: Keys) -> Authority | Literal["development"] | None:
     return authority
 
 
-def _downgrades(keys: Keys) -> str:
-    return keys.text("downgrades", default="allowed", allowed=DOWNGRADES)
-
-
 def _variant(keys: Keys) -> Variant:
     variant = Variant(
         overlay=keys.folder("overlay") if keys.peek("overlay") else None,
@@ -329,7 +329,7 @@ def _variant(keys: Keys) -> Variant:
         initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
         u_boot=keys.folder("u-boot") if keys.peek("u-boot") else None,
         remove=keys.texts("remove", pattern=_PATH),
-        downgrades=_downgrades(keys) if keys.peek("downgrades") else "",
+        promises=promises.named(keys),
     )
     keys.finish()
     return variant

@@ -10,15 +10,17 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import files, project, schema, version
 from harness.errors import ConfigurationError
+from harness.images import promises
 from harness.images import recipe as recipes
 from harness.images.keys import FILE_NAME, LINE, NAME, Keys
 from harness.images.layout import Region
+from harness.images.promises import Promises
 from harness.images.recipe import Recipe
 
 FILE = "release.json"
@@ -52,10 +54,8 @@ class Release:
     source_date_epoch: int
     slot: Digest
     artifact_name: str  # one of `files`
-    downgrades: str = "allowed"  # or `refused`: what its product says to an older version
-    server_ca: str = (
-        ""  # SHA-256 of the certificate whose update servers are believed, if it has one
-    )
+    promises: Promises = field(default_factory=Promises)
+    server_ca: str = ""  # SHA-256 of the CA certificate of its update servers, if it names one
     layout: Mapping[str, Region]
     files: Mapping[str, Digest]
 
@@ -122,7 +122,7 @@ class Release:
             "source_date_epoch": self.source_date_epoch,
             "slot": _digest_json(self.slot),
             "artifact": self.artifact_name,
-            "downgrades": self.downgrades,
+            "promises": asdict(self.promises),
             "server_ca": self.server_ca,
             "layout": {name: [r.offset, r.length] for name, r in self.layout.items()},
             "files": {name: _digest_json(d) for name, d in sorted(self.files.items())},
@@ -170,7 +170,7 @@ def _parse(folder: Path, keys: Keys) -> Release:
         source_date_epoch=keys.number("source_date_epoch"),
         slot=_digest(keys.section("slot")),
         artifact_name=keys.text("artifact", pattern=FILE_NAME),
-        downgrades=keys.text("downgrades", default="allowed", allowed=recipes.DOWNGRADES),
+        promises=Promises(**promises.named(keys)),
         server_ca=keys.text("server_ca", default="", pattern=f"({_SHA256})?"),
         layout={name: Region(*pair) for name, pair in keys.pairs("layout").items()},
         files={name: _digest(section) for name, section in keys.sections("files").items()},

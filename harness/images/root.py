@@ -6,19 +6,21 @@ A base is never changed: both run for every version and variant, in seconds.
 import fnmatch
 import gzip
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import files
-from harness.errors import BuildError
+from harness.errors import BuildError, ConfigurationError
 from harness.images import initramfs
 from harness.images.artifacts import maker
 from harness.images.kernel import Modules
-from harness.images.recipe import Recipe, Signing, Variant
+from harness.images.recipe import FILE, Recipe, Signing, Variant
 from harness.images.tree import Tree
 
 _UNITS = "/etc/systemd/system"
+_SELECTION = "/usr/sbin/boot-selection"
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # where Debian's curl looks
 _BLOCK = 128 * 1024  # bytes of file that mksquashfs compresses at once
 
@@ -73,6 +75,7 @@ def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Id
     }
     for folder in recipe.overlay:
         tree.lay_over(folder, marks)
+    _require_attempts(tree, recipe)
     _identify(tree, recipe, identity)
     _tell_apart(tree, identity)
     _let_in(tree, recipe, identity)
@@ -96,6 +99,16 @@ def take_out(tree: Tree, variants: Sequence[Variant]) -> None:
     for variant in variants:
         for path in variant.remove:
             tree.remove(path)
+
+
+def _require_attempts(tree: Tree, recipe: Recipe) -> None:
+    """ConfigurationError when the image's own program gives other attempts than are promised."""
+    if _SELECTION not in tree:
+        return
+    found = re.search(r"^ATTEMPTS=([0-9]+)", tree.read(_SELECTION).decode(), re.MULTILINE)
+    if found and int(found[1]) != recipe.promises.attempts:
+        problem = f"promises.attempts: {recipe.promises.attempts}, but {_SELECTION} has {found[0]}"
+        raise ConfigurationError.of(str(recipe.folder / FILE), [problem])
 
 
 def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:

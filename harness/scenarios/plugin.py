@@ -164,7 +164,7 @@ def _lacks(
 
 def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     """Markers of scenarios that are not for such products, and why."""
-    if new.downgrades == "refused":
+    if new.promises.downgrades == "refused":
         found = {"goes_back": "the product refuses older versions"}
     else:
         found = {"promised": "the product does not promise to refuse older versions"}

@@ -35,6 +35,6 @@ def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Re
 def onward(running: Release, before: Release) -> Release:
     """What a device that runs `running` can be updated to: the version that it had before, or,
     where its product refuses to go back, a newer one."""
-    if running.downgrades == "allowed" or is_newer(before.version, running.version):
+    if running.promises.downgrades == "allowed" or is_newer(before.version, running.version):
         return before
     return alike(running, version=f"{running.version}+next")

@@ -12,6 +12,7 @@ from harness.boards.share import Share
 from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Record
+from harness.images.promises import Promises
 from harness.scenarios import scenario as scenarios
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario
@@ -205,9 +206,7 @@ def test_what_has_failed_already_is_not_watched(scenario: Scenario) -> None:
     assert scenario.record and scenario.record.verdict is Verdict.BRICKED
 
 
-OLD, NEW = (
-    SimpleNamespace(version=version, downgrades="allowed") for version in ("1.0.0", "1.1.0")
-)
+OLD, NEW = (SimpleNamespace(version=version, promises=Promises()) for version in ("1.0.0", "1.1.0"))
 
 
 @pytest.mark.parametrize(("final", "runs", "next_one"), [("new", NEW, OLD), ("old", OLD, NEW)])

@@ -61,7 +61,8 @@ def pieces(
 ) -> list[Piece]:
     """Boot sector, core image and boot partition; `files` go into the boot partition."""
     folders = [*recipe.boot, *(v.boot for v in variants if v.boot)]
-    (folder / "boot.img").write_bytes(boot_partition(folders, recipe.disk.signature, files))
+    boot = boot_partition(folders, recipe.disk.signature, files, attempts=recipe.promises.attempts)
+    (folder / "boot.img").write_bytes(boot)
     (folder / "mbr.img").write_bytes(boot_sector())
     core = core_image(folder / "core.img")
     return [
@@ -95,7 +96,11 @@ def boot_sector() -> bytes:
 
 
 def boot_partition(
-    folders: Sequence[Path], signature: str, extra: dict[str, bytes] | None = None
+    folders: Sequence[Path],
+    signature: str,
+    extra: dict[str, bytes] | None = None,
+    *,
+    attempts: int = 3,
 ) -> bytes:
     """The boot partition: both selection copies at their sectors, then the folders' files.
 
@@ -108,7 +113,7 @@ def boot_partition(
             files[name] = content.replace(b"@SIGNATURE@", signature.encode())
     # Between the copies: a header of one sector in front of each copy, the rest is this file.
     gap = (SELECTION_2 - SELECTION_1 - 3) * SECTOR
-    selection = environment_block()
+    selection = environment_block(attempts=attempts)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         _add(tar, "selection-1", selection)
@@ -124,13 +129,17 @@ def boot_partition(
 
 
 def environment_block(
-    *, generation: int = 1, order: str = "A B", states: Sequence[str] = ("good", "good")
+    *,
+    generation: int = 1,
+    order: str = "A B",
+    states: Sequence[str] = ("good", "good"),
+    attempts: int = 3,
 ) -> bytes:
     """One copy of the boot selection, as /usr/sbin/boot-selection writes it (512 bytes)."""
     text = (
         "# GRUB Environment Block\n"
         f"gen_head={generation:08d}\norder={order}\n"
-        f"A_state={states[0]}\nA_left=3\nB_state={states[1]}\nB_left=3\n"
+        f"A_state={states[0]}\nA_left={attempts}\nB_state={states[1]}\nB_left={attempts}\n"
         f"gen_tail={generation:08d}\n"
     )
     return text.encode().ljust(SECTOR, b"#")

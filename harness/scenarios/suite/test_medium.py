@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from harness.clients.boot_selection import Slot
-from harness.crash.verdict import HEALTH_LINE, Budget, Judge
+from harness.crash.verdict import Budget, Judge
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import MediumFault
@@ -61,12 +61,12 @@ def medium_fault(
 def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
     """What the health check says in the first boot that does not end in a reboot of its own; empty
     when there is none in the budget."""
-    board, budget = bench.board, judge.budget
+    board = bench.board
     with step("comes-up", board=board.name):
-        while board.boots - boots <= budget.boots:
+        while board.boots - boots <= judge.limits.boots:
             boot = board.boots
             try:
-                line = board.expect(HEALTH_LINE, timeout=budget.boot_seconds)
+                line = judge.last_health(boot)
             except DeviceError:
                 if board.boots == boot:
                     return ""
@@ -104,7 +104,7 @@ def update_beside(
         bench.bring(new, judge, kept=False)
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
-        bench.board.wait_boots(boots + 1, timeout=judge.budget.boot_seconds)
+        bench.board.wait_boots(boots + 1, timeout=judge.limits.boot_seconds)
         line = comes_up(bench, judge, boots)
         scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
         bench.board.run("sync", timeout=60)

@@ -63,32 +63,35 @@ def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
         board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
     else:
         client.reboot(timeout=60)
-        board.wait_cut(BOOT_SECONDS)
+        board.wait_cut(BOOT_SECONDS + judge.soak)
     return target
 
 
 # State and attempts left of the target slot before and after the change that the cut meets in its
-# middle: whatever else the trigger may have met is not the phase that was asked for.
+# middle, with {all} and {less} after an attempt: whatever else the trigger may have met is not the
+# phase that was asked for.
 _CHANGES = {
-    Phase.SWITCH: ("bad/3", "trial/3"),
-    Phase.BOOTLOADER: ("trial/3", "trial/2"),
-    Phase.COMMIT: ("trial/2", "good/3"),
-    Phase.ROLLBACK: ("trial/2", "bad/3"),
+    Phase.SWITCH: ("bad/{all}", "trial/{all}"),
+    Phase.BOOTLOADER: ("trial/{all}", "trial/{less}"),
+    Phase.COMMIT: ("trial/{less}", "good/{all}"),
+    Phase.ROLLBACK: ("trial/{less}", "bad/{all}"),
 }
 
 
 def _require_phase(judge: Judge, phase: Phase, target: Slot) -> None:
     """Look at the medium at the instant of the cut, nothing lost yet; DeviceError if elsewhere."""
     copies, content = judge.copies(), judge.slot_content(target)
+    left = {"all": judge.attempts, "less": judge.attempts - 1}
     chosen = judge.format.counting(copies) if judge.format.redundant(copies) else None
     if phase.percent is not None:  # the slot is not completely written
         struck = content != "new"
     elif phase is Phase.BEFORE_SWITCH:  # it is, and nothing selects it
         struck = content == "new" and chosen is not None and chosen.primary == target.other
     elif phase is Phase.FIRST_BOOT:  # the attempt has been counted
-        struck = chosen is not None and str(chosen.slots[target]) == "trial/2"
+        struck = chosen is not None and str(chosen.slots[target]) == f"trial/{left['less']}"
     else:
-        struck = judge.format.halfway(copies, target, *_CHANGES[phase])
+        before, after = (each.format_map(left) for each in _CHANGES[phase])
+        struck = judge.format.halfway(copies, target, before, after)
     if not struck:
         seen = f"slot {target}: {content or 'neither'}, {[str(copy or 'torn') for copy in copies]}"
         raise DeviceError(f"the power was not cut in phase {phase}", details=f"medium: {seen}")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.crash.verdict import ROLLED_BACK
 from harness.evidence.record import Fault
 from harness.images.release import Release
 from harness.scenarios.bench import Bench
@@ -16,7 +17,6 @@ from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.verdict import Verdict
 
-_LEFT = r"gateway-health: slot [AB]: rolled back: [^\r\n]*"
 _WRONG_ANSWERS = 5  # it is asked once a second
 _LITTLE = 64 << 10  # bytes of answers about health, and that an artifact is whole
 
@@ -47,7 +47,7 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
         bench.client.reboot(timeout=60)
         end = WRONG[wrong](bench)
         try:
-            told = bench.board.expect(_LEFT, timeout=judge.budget.boot_seconds)
+            told = bench.board.expect(ROLLED_BACK, timeout=judge.budget.boot_seconds)
         finally:
             end()
         scenario.fault = Fault(printed=wrong, parameters={"said": told})

@@ -78,7 +78,7 @@ def test_prints_on_one_line() -> None:
 BROKEN = {
     "torn": SHOW.replace("gen_tail=00000007", "gen_tail=00000006"),
     "no such state": SHOW.replace("A_state=good", "A_state=fine"),
-    "too many attempts": SHOW.replace("A_left=3", "A_left=4"),
+    "too many attempts": SHOW.replace("A_left=3", "A_left=10"),
     "one slot twice": SHOW.replace("order=B A", "order=B B"),
     "one slot only": SHOW.replace("order=B A", "order=B"),
     "no order": SHOW.replace("order=B A\n", ""),
@@ -111,3 +111,9 @@ def test_what_is_not_in_the_format_is_refused(show: str) -> None:
 )
 def test_a_sector_that_was_not_written_completely_is_none(content: bytes) -> None:
     assert parse_environment_block(content) is None
+
+
+def test_more_attempts_than_a_product_gives_were_not_written_by_it() -> None:
+    copy = block(SHOW.replace("A_left=3", "A_left=4").partition("copy1")[0])
+    assert parse_environment_block(copy) is None
+    assert str(parse_environment_block(copy, 5)) == "B>A A=good/4 B=trial/2 gen 7"

@@ -41,6 +41,11 @@ def selection(copy: bytes) -> BootSelection:
     return found
 
 
+def test_attempts_are_those_of_the_product() -> None:
+    found = parse(environment(3, 1, 4), 5)
+    assert str(found) == "B>A A=good/5 B=trial/1 gen 1"
+
+
 @pytest.mark.parametrize(
     ("part", "available", "count", "printed", "primary"),
     [

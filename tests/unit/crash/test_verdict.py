@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from harness import deadline
 from harness.boards.board import Board, CommandResult
 from harness.boards.share import Share
-from harness.clients.boot_selection import BootSelection, Slot
+from harness.clients.boot_selection import MOST_ATTEMPTS, BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.crash.identity import Identity
@@ -19,6 +20,7 @@ from harness.crash.verdict import Budget, Judge, Judgement, sentinel
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import Region
+from harness.images.promises import Promises
 from harness.images.release import Digest, Release
 from harness.verdict import Verdict
 
@@ -29,9 +31,10 @@ LAYOUT = {
     "slot-A": Region(1024, 96),
     "slot-B": Region(2048, 96),
 }
+PROMISES = Promises()
 
 
-def release(version: str, content: bytes) -> Release:
+def release(version: str, content: bytes, promises: Promises = PROMISES) -> Release:
     return Release(
         folder=Path(),
         machine="fake",
@@ -47,6 +50,7 @@ def release(version: str, content: bytes) -> Release:
         source_date_epoch=0,
         slot=Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content)),
         artifact_name="update",
+        promises=promises,
         layout=LAYOUT,
         files={},
     )
@@ -155,7 +159,7 @@ class FakeClient:
     def status(self, timeout: float) -> Status:
         if self.silent:
             raise DeviceError("no SSH")
-        said = parse_environment_block(self.selection or self.board.block)
+        said = parse_environment_block(self.selection or self.board.block, MOST_ATTEMPTS)
         return Status(
             version=self.version,
             variants=(),
@@ -389,3 +393,122 @@ def test_a_portal_is_no_update_server() -> None:
     [broken] = [each for each in judged(board).invariants if not each.holds]
     assert broken.name == "update-server-reachable"
     assert "please log in" in broken.detail
+
+
+# What a product promises. A board's time passes only while somebody waits for it.
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@dataclass
+class SlowBoard(FakeBoard):
+    """Says each of `lines` at its second of one boot, and commits at a second."""
+
+    clock: Clock = field(default_factory=Clock)
+    lines: list[tuple[float, str]] = field(default_factory=list)
+    commits: float = 0.0
+    on_trial: bytes = field(
+        default_factory=lambda: environment_block(order="B A", states=("good", "trial"))
+    )
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        until = self.clock.now + timeout
+        if self.lines and self.lines[0][0] <= until:
+            at, line = self.lines.pop(0)
+            self.clock.now = max(self.clock.now, at)
+            self.boots += "rolled back" in line
+            return line
+        self.clock.now = until
+        raise DeviceError("silence")
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self.clock.now < self.commits and offset < 1024:
+            return self.on_trial
+        return super().read(offset, length)
+
+
+def judged_as(board: FakeBoard, promises: Promises, client: FakeClient | None = None) -> Judgement:
+    """By the rules of a product with those promises."""
+    old, new = release("1", OLD, promises), release("2", NEW, promises)
+    judge = replace(judge_of(board, client), old=old, new=new, flashed=old, budget=None)
+    return judge.judge(boots_before=0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(deadline, "time", found)
+    return found
+
+
+OK, TRIED = "gateway-health: slot B: ok", "gateway-health: slot B: degraded: not yet"
+SOAKS, REPEATS = Promises(soak=400), Promises(health="repeatedly")
+
+
+@pytest.mark.parametrize(
+    ("promises", "lines", "commits", "verdict"),
+    [
+        (SOAKS, [(470.0, OK)], 469.0, "new"),
+        (PROMISES, [(470.0, OK)], 469.0, "bricked"),
+        (SOAKS, [(740.0, OK)], 739.0, "bricked"),
+        (SOAKS, [(60.0, OK)], 455.0, "new"),
+        (PROMISES, [(60.0, OK)], 455.0, "inconsistent"),
+        (SOAKS, [(60.0, OK)], 900.0, "inconsistent"),
+        (REPEATS, [(10.0, TRIED), (40.0, OK), (70.0, OK)], 39.0, "new"),
+        (REPEATS, [(10.0, TRIED), (40.0, OK), (70.0, OK)], 900.0, "inconsistent"),
+    ],
+)
+def test_a_good_version_may_wait_as_long_as_its_product_says(
+    clock: Clock,
+    promises: Promises,
+    lines: list[tuple[float, str]],
+    commits: float,
+    verdict: str,
+) -> None:
+    board = SlowBoard([], clock=clock, lines=list(lines), commits=commits)
+    assert judged_as(board, promises).verdict == verdict
+
+
+@pytest.mark.parametrize(("promises", "seen"), [(REPEATS, "ok"), (PROMISES, "degraded: not yet")])
+def test_the_last_line_counts_where_there_are_more(
+    clock: Clock, promises: Promises, seen: str
+) -> None:
+    board = SlowBoard([], clock=clock, lines=[(10.0, TRIED), (40.0, OK)])
+    judged_as(board, promises)
+    assert board.lines == ([] if seen == "ok" else [(40.0, OK)])
+
+
+@pytest.mark.parametrize(("promises", "verdict"), [(REPEATS, "recovered"), (PROMISES, "old")])
+def test_what_was_said_first_may_be_taken_back(
+    clock: Clock, promises: Promises, verdict: str
+) -> None:
+    lines = [(10.0, OK), (10.0, "gateway-health: slot B: rolled back: why"), (60.0, OK)]
+    block = environment_block(states=("good", "bad"))
+    board = SlowBoard([], clock=clock, lines=lines, block=block)
+    found = judged_as(board, promises, FakeClient(board, version="1", slot=Slot.A))
+    assert found.verdict == verdict
+
+
+FIVE = Promises(attempts=5)
+
+
+def test_attempts_are_as_many_as_promised() -> None:
+    block = environment_block(order="B A", attempts=5)
+    assert judged_as(FakeBoard(HEALTHY, block=block), FIVE).verdict is Verdict.NEW
+    for others in (FakeBoard(HEALTHY), FakeBoard(HEALTHY, block=block)):
+        promises = FIVE if others.block != block else PROMISES
+        assert "attempts-restored" in broken(judged_as(others, promises))
+
+
+@pytest.mark.parametrize(("promises", "bricked"), [(FIVE, False), (PROMISES, True)])
+def test_a_version_may_be_tried_as_often_as_promised(promises: Promises, bricked: bool) -> None:
+    block = environment_block(states=("good", "bad"), attempts=promises.attempts)
+    board = FakeBoard(["reset"] * 7 + ["gateway-health: slot A: ok"], block=block)
+    found = judged_as(board, promises, FakeClient(board, version="1", slot=Slot.A))
+    assert found.verdict is (Verdict.BRICKED if bricked else Verdict.RECOVERED)

@@ -7,6 +7,7 @@ import shutil
 import struct
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from harness.images import pki, recipe, release
 from harness.images.artifacts import sign_as_stranger
 from harness.images.build import build
 from harness.images.layout import KEEP
+from harness.images.promises import Promises
 from tests.unit.images import samples
 
 
@@ -291,6 +293,30 @@ def test_the_ca_of_the_update_server_is_believed_beside_others(small: Path, tmp_
     assert believed == "others\n" + authority.certificate.read_text()
     assert release.load(made.folder).server_ca == release.digest(authority.certificate).sha256
     assert authority.key.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_product_promises_is_in_its_releases(small: Path) -> None:
+    said: dict[str, Any] = {"attempts": 5, "soak": 400, "health": "repeatedly"}
+    variants = {"refusing": {"promises": {"downgrades": "refused", "soak": 0}}}
+    samples.recipe_folder(small, promises=said, variants=variants)
+    made = build(small, version="1.0.0")
+    assert release.load(made.folder).promises == Promises(**said)
+    assert b"A_left=5" in made.disk_image.read_bytes()[524288:524800]
+    other = build(small, version="1.0.0", variants=["refusing"]).promises
+    assert other == Promises(**{**said, "downgrades": "refused", "soak": 0})
+
+
+def test_a_promise_that_the_image_breaks_is_told(small: Path) -> None:
+    program = small / "overlay/usr/sbin/boot-selection"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nATTEMPTS=3 # a comment\n")
+    assert build(small, version="1.0.0").promises.attempts == 3
+    samples.recipe_folder(small, promises={"attempts": 5})
+    with pytest.raises(ConfigurationError) as caught:
+        build(small, version="1.0.0")
+    assert (
+        "promises.attempts: 5, but /usr/sbin/boot-selection has ATTEMPTS=3" in caught.value.details
+    )
 
 
 def test_private_keys_are_private(small: Path) -> None:

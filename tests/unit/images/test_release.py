@@ -10,6 +10,7 @@ import pytest
 from harness.errors import ConfigurationError
 from harness.images import release
 from harness.images.layout import Region
+from harness.images.promises import Promises
 from harness.images.release import Release
 from harness.plain import plain
 from tests.unit.bounds import bounded
@@ -34,6 +35,7 @@ def _release(folder: Path) -> Release:
         source_date_epoch=1700000000,
         slot=release.digest(folder / "slot.img"),
         artifact_name="update.raucb",
+        promises=Promises(downgrades="refused", attempts=5, soak=400, health="repeatedly"),
         layout={"slot-A": Region(1048576, 4096)},
         files={name: release.digest(folder / name) for name in files},
     )
