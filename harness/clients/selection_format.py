@@ -7,7 +7,6 @@ from typing import Protocol
 
 from harness import plugins
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
-from harness.errors import ConfigurationError
 
 
 class SelectionFormat(Protocol):

@@ -17,7 +17,7 @@ STOP = f"systemctl stop {_UNIT}"
 # (/proc/vmstat, oom_kill). What is left is what the kernel says could be had without swapping.
 _TAKE = """\
 value() { while read -r key found rest; do [ "$key" != "$1" ] || return 0; done <"$2"; }
-mount -t tmpfs -o size=100% memory /mnt || exit
+mount -t tmpfs -o size=0 memory /mnt || exit
 value oom_kill /proc/vmstat
 before=$found
 while value oom_kill /proc/vmstat && [ "$found" = "$before" ]; do

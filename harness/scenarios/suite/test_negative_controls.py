@@ -19,6 +19,7 @@ from harness.errors import DeviceError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import read_subject
+from harness.faults.certificates import Certificate
 from harness.faults.power import Phase, PowerFault
 from harness.faults.storage import DataFault, StorageFault
 from harness.images.release import Release
@@ -34,6 +35,7 @@ from harness.scenarios.suite.test_power_cut import power_cut
 from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
 from harness.scenarios.suite.test_update import update
 from harness.verdict import Verdict
+from harness.scenarios.suite.test_tls import over_tls
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
@@ -47,6 +49,7 @@ class Control:
     expected: Verdict
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
     needs: tuple[str, ...] = ()  # what the board must have
+    tls: bool = False  # whether the product must name a CA of update servers
     because: str = ""  # a pattern that must be among the reasons, where others are possible
     slow: bool = False  # whether ./run test can afford it on slow boards, too
     ci: bool = True  # whether ./run test can afford it at all
@@ -70,6 +73,10 @@ def _two_bad(bench: Bench, releases: Releases, scenario: Scenario, broken: Relea
 
 def _in_1970(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     clock(bench, scenario, datetime(1970, 1, 2, tzinfo=UTC), broken, releases.old)
+
+
+def _strange_server(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    over_tls(bench, scenario, Certificate.STRANGER, broken, releases.old)
 
 
 def _interrupted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -211,6 +218,15 @@ CONTROLS = {
         needs=("clock",),
         ci=False,
     ),
+    "certificates-unchecked": Control(
+        variants=("certificates-unchecked",),
+        flow=_strange_server,
+        because="refused does not hold",
+        expected=Verdict.INCONSISTENT,
+        needs=("clock",),
+        tls=True,
+        ci=False,
+    ),
     "newer-only-said": Control(
         variants=("newer-only-said",),
         flow=_older,
@@ -286,6 +302,7 @@ def _cases() -> list[ParameterSet]:
                 pytest.mark.bootloaders(*control.bootloaders),
                 pytest.mark.needs(*control.needs),
                 pytest.mark.variants(*control.variants),
+                *([pytest.mark.tls] if control.tls else []),
             ],
         )
         for name, control in CONTROLS.items()
