@@ -29,7 +29,7 @@ def install_out_of_memory(
     board, earlier, said = bench.board, len(bench.proxy.requests), len(bench.console_text())
     bench.client.start_install(bench.offer(release))
     _wait_downloaded(bench, earlier, release.artifact.stat().st_size)
-    board.run(fault.command, timeout=60)
+    begun = board.run(fault.command, timeout=60)
     installed = False
     with step("out-of-memory", board=board.name):
         try:
@@ -42,7 +42,7 @@ def install_out_of_memory(
     if not victims:
         raise LabError(
             f"{board.name}: {fault}: the kernel killed nobody: it was not out of memory",
-            details=output,
+            details=f"{begun.stderr}{output}",
         )
     return installed, {"client": output, "killed": victims}
 
