@@ -7,6 +7,7 @@ read from the medium, behind the back of the software under test, and both must 
 import contextlib
 import hashlib
 import random
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
@@ -116,11 +117,14 @@ class Judge:
 
     def _await_health(self, boots_before: int) -> str:
         """Follow the console boot by boot; returns why the board is given up, or nothing."""
+        boot = boots_before
         while True:
-            boot = self.board.boots
-            if boot - boots_before > self.limits.boots:
-                return f"not healthy after {self.limits.boots} boots"
             try:
+                if self._says_more:  # also the boot before, until it ends
+                    self.board.wait_boots(boot + 1, timeout=self.limits.boot_seconds)
+                boot = self.board.boots
+                if boot - boots_before > self.limits.boots:
+                    return f"not healthy after {self.limits.boots} boots"
                 line = self.last_health(boot)
             except DeviceError as silence:
                 if self.board.boots != boot:
@@ -135,22 +139,24 @@ class Judge:
         one when its version is well and committed, is left, or has no more time. DeviceError when
         it says nothing."""
         deadline = Deadline(self.limits.boot_seconds)
-        line = self._expect_health(boot, deadline)
-        if not self.soak and not self.repeats:
-            return line
+        if not self._says_more:
+            return self._expect_health(boot, deadline)
         while True:
-            line = self._newest_health(boot, line)
+            line = self._newest_health(boot)
             if self._is_last(line) or deadline.over or self.board.boots != boot:
-                return line
-            with contextlib.suppress(DeviceError):
-                line = self.board.expect(HEALTH_LINE, timeout=min(5.0, deadline.left()))
-
-    def _newest_health(self, boot: int, line: str) -> str:
-        """The last one that has been said by now."""
-        with contextlib.suppress(DeviceError):
-            while self.repeats and self.board.boots == boot:
-                line = self.board.expect(HEALTH_LINE, timeout=0.1)
+                break
+            with contextlib.suppress(DeviceError):  # no reboot is no news
+                self.board.wait_boots(boot + 1, timeout=min(5.0, deadline.left()))
+        if not line:
+            raise DeviceError(f"{self.board.name}: nothing about its health in boot {boot}")
         return line
+
+    def _newest_health(self, boot: int) -> str:
+        """The last one in the console log of that boot; boots before it may say more, too."""
+        logs = self.board.console_logs
+        said = logs[boot - 1].read_text(errors="replace") if len(logs) >= boot else ""
+        found = [each[0] for each in re.finditer(HEALTH_LINE, said)]
+        return found[-1] if found else ""
 
     def _is_last(self, line: str) -> bool:
         chosen = self.medium_selection()
@@ -158,7 +164,7 @@ class Judge:
         return "rolled back" in line or (line.endswith(": ok") and not waits)
 
     def _expect_health(self, boot: int, deadline: Deadline) -> str:
-        """The next health line, watched in slices so that a reboot loop is seen as such."""
+        """The health line, watched in slices so that a reboot loop is seen as such."""
         while True:
             try:
                 return self.board.expect(HEALTH_LINE, timeout=min(5.0, deadline.left()))
@@ -281,6 +287,11 @@ class Judge:
     def repeats(self) -> bool:
         """Whether a boot may say more than once how well it is."""
         return "repeatedly" in (self.old.promises.health, self.new.promises.health)
+
+    @property
+    def _says_more(self) -> bool:
+        """Whether the first line about its health need not be the last one of a boot."""
+        return self.soak > 0 or self.repeats
 
     @property
     def format(self) -> SelectionFormat:

@@ -67,12 +67,12 @@ def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
             boot = board.boots
             try:
                 line = judge.last_health(boot)
+                if "rolled back" not in line:
+                    return line
+                board.wait_boots(boot + 1, timeout=judge.limits.boot_seconds)
             except DeviceError:
                 if board.boots == boot:
                     return ""
-                continue
-            if "rolled back" not in line:
-                return line
     return ""
 
 

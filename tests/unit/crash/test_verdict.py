@@ -408,24 +408,50 @@ class Clock:
 
 @dataclass
 class SlowBoard(FakeBoard):
-    """Says each of `lines` at its second of one boot, and commits at a second."""
+    """Says each of `lines` at its second, and commits at a second."""
 
+    folder: Path = Path()
     clock: Clock = field(default_factory=Clock)
     lines: list[tuple[float, str]] = field(default_factory=list)
     commits: float = 0.0
     on_trial: bytes = field(
         default_factory=lambda: environment_block(order="B A", states=("good", "trial"))
     )
+    heard: int = 0
+
+    def _wait(self, until: float) -> None:
+        self.clock.now = max(self.clock.now, until)
+        self.boots = 1 + sum("rolled back" in line for _, line in self._said())
+
+    def _said(self) -> list[tuple[float, str]]:
+        return [each for each in self.lines if each[0] <= self.clock.now]
 
     def expect(self, pattern: str, timeout: float) -> str:
-        until = self.clock.now + timeout
-        if self.lines and self.lines[0][0] <= until:
-            at, line = self.lines.pop(0)
-            self.clock.now = max(self.clock.now, at)
-            self.boots += "rolled back" in line
+        if self.heard < len(self.lines) and self.lines[self.heard][0] <= self.clock.now + timeout:
+            at, line = self.lines[self.heard]
+            self.heard += 1
+            self._wait(at)
             return line
-        self.clock.now = until
+        self._wait(self.clock.now + timeout)
         raise DeviceError("silence")
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        end = self.clock.now + timeout
+        for at in [each for each, _ in self.lines if each <= end] + [end]:
+            if self.boots >= count:
+                return
+            self._wait(at)
+        if self.boots < count:
+            raise DeviceError("no boot")
+
+    @property
+    def console_logs(self) -> list[Path]:
+        said = "".join(f"{line}\r\n" for _, line in self._said())
+        texts = re.split(r"(?<=back: why\r\n)", said)
+        paths = [self.folder / f"boot-{number}.log" for number in range(1, self.boots + 1)]
+        for path, text in zip(paths, [*texts, ""], strict=False):
+            path.write_text(text)
+        return paths
 
     def read(self, offset: int, length: int) -> bytes:
         if self.clock.now < self.commits and offset < 1024:
@@ -441,10 +467,10 @@ def judged_as(board: FakeBoard, promises: Promises, client: FakeClient | None = 
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(deadline, "time", found)
-    return found
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowBoard:
+    board = SlowBoard([], folder=tmp_path)
+    monkeypatch.setattr(deadline, "time", board.clock)
+    return board
 
 
 OK, TRIED = "gateway-health: slot B: ok", "gateway-health: slot B: degraded: not yet"
@@ -465,34 +491,47 @@ SOAKS, REPEATS = Promises(soak=400), Promises(health="repeatedly")
     ],
 )
 def test_a_good_version_may_wait_as_long_as_its_product_says(
-    clock: Clock,
+    slow: SlowBoard,
     promises: Promises,
     lines: list[tuple[float, str]],
     commits: float,
     verdict: str,
 ) -> None:
-    board = SlowBoard([], clock=clock, lines=list(lines), commits=commits)
-    assert judged_as(board, promises).verdict == verdict
+    slow.lines, slow.commits = lines, commits
+    assert judged_as(slow, promises).verdict == verdict
 
 
-@pytest.mark.parametrize(("promises", "seen"), [(REPEATS, "ok"), (PROMISES, "degraded: not yet")])
+@pytest.mark.parametrize(("promises", "at"), [(REPEATS, 45.0), (PROMISES, 10.0)])
 def test_the_last_line_counts_where_there_are_more(
-    clock: Clock, promises: Promises, seen: str
+    slow: SlowBoard, promises: Promises, at: float
 ) -> None:
-    board = SlowBoard([], clock=clock, lines=[(10.0, TRIED), (40.0, OK)])
-    judged_as(board, promises)
-    assert board.lines == ([] if seen == "ok" else [(40.0, OK)])
+    slow.lines = [(10.0, TRIED), (45.0, OK)]
+    judged_as(slow, promises)
+    assert slow.clock.now == at
 
 
-@pytest.mark.parametrize(("promises", "verdict"), [(REPEATS, "recovered"), (PROMISES, "old")])
+LEFT = "gateway-health: slot B: rolled back: why"
+
+
+@pytest.mark.parametrize(
+    ("promises", "verdict"), [(REPEATS, "recovered"), (PROMISES, "inconsistent")]
+)
 def test_what_was_said_first_may_be_taken_back(
-    clock: Clock, promises: Promises, verdict: str
+    slow: SlowBoard, promises: Promises, verdict: str
 ) -> None:
-    lines = [(10.0, OK), (10.0, "gateway-health: slot B: rolled back: why"), (60.0, OK)]
-    block = environment_block(states=("good", "bad"))
-    board = SlowBoard([], clock=clock, lines=lines, block=block)
-    found = judged_as(board, promises, FakeClient(board, version="1", slot=Slot.A))
+    for region in ("boot-selection-1", "boot-selection-2"):
+        slow.write(region, environment_block(states=("good", "bad")))
+    slow.block = environment_block(states=("good", "bad"))
+    slow.lines, slow.commits = [(10.0, OK), (12.0, LEFT), (60.0, OK)], 12.0
+    found = judged_as(slow, promises, FakeClient(slow, version="1", slot=Slot.A))
     assert found.verdict == verdict
+
+
+def test_what_the_boot_before_says_is_not_this_ones(slow: SlowBoard) -> None:
+    """It says that it is well until it reboots; then nothing comes."""
+    slow.lines = [(0.0, OK), (10.0, OK), (20.0, "the end: rolled back: why")]
+    judge = replace(judge_of(slow), old=release("1", OLD, REPEATS), budget=None)
+    assert judge.judge(boots_before=1).verdict is Verdict.BRICKED
 
 
 FIVE = Promises(attempts=5)
