@@ -13,9 +13,9 @@ from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_memory import install_out_of_memory
 from harness.scenarios.suite.test_power_cut import reach
 from harness.verdict import Verdict
-from harness.scenarios.suite.test_memory import install_out_of_memory
 
 
 def under_faults(

@@ -140,7 +140,7 @@ def update_refused_beside(
         result = bench.install(new)
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
-        bench.board.wait_boots(boots + 1, timeout=judge.budget.boot_seconds)
+        bench.board.wait_boots(boots + 1, timeout=judge.limits.boot_seconds)
         line = comes_up(bench, judge, boots)
         told = {"installed": result.ok, "came up": line}
         scenario.fault = replace(scenario.fault, parameters=told)

@@ -15,10 +15,10 @@ from harness.evidence.record import Fault
 from harness.faults.memory import SECONDS, STOP, MemoryFault, killed
 from harness.images.release import Release
 from harness.log import step
-from harness.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.verdict import Verdict
 
 
 def install_out_of_memory(

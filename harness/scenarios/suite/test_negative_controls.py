@@ -33,9 +33,9 @@ from harness.scenarios.suite.test_clock import clock
 from harness.scenarios.suite.test_network import interrupted_updates, network
 from harness.scenarios.suite.test_power_cut import power_cut
 from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
+from harness.scenarios.suite.test_tls import over_tls
 from harness.scenarios.suite.test_update import update
 from harness.verdict import Verdict
-from harness.scenarios.suite.test_tls import over_tls
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 

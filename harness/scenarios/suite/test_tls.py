@@ -16,10 +16,10 @@ from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.faults.server import UpdateServer
 from harness.images import pki
 from harness.images.release import Release, digest
-from harness.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.verdict import Verdict
 
 
 def issuer_for(release: Release, host: str) -> Issuer:

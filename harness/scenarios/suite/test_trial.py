@@ -47,7 +47,7 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
         bench.client.reboot(timeout=60)
         end = WRONG[wrong](bench)
         try:
-            told = bench.board.expect(ROLLED_BACK, timeout=judge.budget.boot_seconds)
+            told = bench.board.expect(ROLLED_BACK, timeout=judge.limits.boot_seconds)
         finally:
             end()
         scenario.fault = Fault(printed=wrong, parameters={"said": told})
