@@ -12,11 +12,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from harness.crash import carried, results
-from harness.crash.exploration import Exploration
-from harness.crash.recording import Recording
-from harness.crash.resume import resumed
-from harness.crash.sample import least_sample
+from harness.crash.exploration import carried
+from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording.recording import Recording
+from harness.crash.results import results
+from harness.crash.results.sampling import least_sample
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from harness.crash import prove, results
-from harness.crash.exploration import Exploration
-from harness.crash.recording import Recording
-from harness.crash.resume import resumed
+from harness.crash.exploration import prove
+from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording.recording import Recording
+from harness.crash.results import results
 
 _CORES = (16, 256)  # one QEMU each
 

@@ -11,9 +11,9 @@ from harness import progress
 from harness.commands.terminal import Json, Lab, ReleaseFolder, answer, show
 
 if TYPE_CHECKING:
-    from harness.crash.prove import Proof
-    from harness.crash.recording import Recording
-    from harness.crash.results import Results
+    from harness.crash.exploration.prove import Proof
+    from harness.crash.recording.recording import Recording
+    from harness.crash.results.results import Results
 
 app = typer.Typer(
     name="crash",
@@ -138,9 +138,9 @@ def explore(
 
     [dim]harness crash explore run --budget 30m --jobs 2[/]
     """
-    from harness.crash import report as reports
-    from harness.crash.explore import Plan
-    from harness.crash.explore import explore as explore_states
+    from harness.crash.exploration.explore import Plan
+    from harness.crash.exploration.explore import explore as explore_states
+    from harness.crash.results import report as reports
 
     plan = Plan(
         budget=_seconds(budget),
@@ -171,8 +171,8 @@ def report(
 
     [dim]harness crash report run --store ~/.local/share/harness/evidence[/]
     """
-    from harness.crash import report as reports
-    from harness.crash import results
+    from harness.crash.results import report as reports
+    from harness.crash.results import results
     from harness.evidence import crash, signing
     from harness.evidence.store import EvidenceStore
 
@@ -213,7 +213,7 @@ def replay(
     [dim]harness crash replay run --at 1234 --loss torn:1230:3[/]
     """
     from harness.boards import bench
-    from harness.crash import replay as replays
+    from harness.crash.inspect import replay as replays
 
     recording, text = _recorded_state(run, at, loss, state)
     if console and not bench.has_terminal():
@@ -243,8 +243,8 @@ def fsck(
 
     [dim]harness crash fsck run --at 1234[/]
     """
-    from harness.crash.fsck import inspect
-    from harness.crash.replay import state_file
+    from harness.crash.inspect.fsck import inspect
+    from harness.crash.inspect.replay import state_file
 
     recording, text = _recorded_state(run, at, loss, state)
     with state_file(recording, text) as path:
@@ -255,8 +255,8 @@ def fsck(
 
 def _recorded_state(run: Path, at: int | None, loss: str, state: str) -> tuple["Recording", str]:
     """The recording, and the text form of one of its states."""
-    from harness.crash.recording import Recording
-    from harness.crash.state import parse, printed
+    from harness.crash.recording.recording import Recording
+    from harness.crash.states.cut import parse, printed
 
     if (at is None) == (not state):
         raise typer.BadParameter("give either --at (with --loss) or --state")
@@ -265,7 +265,7 @@ def _recorded_state(run: Path, at: int | None, loss: str, state: str) -> tuple["
 
 def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> None:
     """The verdict of one boot; DeviceError when it is a failure."""
-    from harness.crash.tally import verdict_of
+    from harness.crash.exploration.summary import verdict_of
     from harness.errors import DeviceError
 
     verdict, why = verdict_of(recording, _first_cut(proof.state), proof)
@@ -298,7 +298,7 @@ def _show_steps(context: typer.Context) -> None:
 
 def _tell_results(results: "Results", page: Path, *, as_json: bool) -> None:
     """The verdicts of an exploration; DeviceError when there is a failure among them."""
-    from harness.crash import report as reports
+    from harness.crash.results import report as reports
     from harness.errors import DeviceError
 
     answer(

@@ -1,7 +1,7 @@
 """Records one real update of a board, and one rollback, for everything that is to be proven of it.
 
 The board goes straight to the update server, on a port that is kept in the recording: whoever boots
-one of its crash states later serves there, too (`harness.crash.prove.serving`).
+one of its crash states later serves there, too (`harness.crash.exploration.prove.serving`).
 """
 
 import contextlib
@@ -23,12 +23,10 @@ from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Loss, LossKind
 from harness.clients.client import Client
 from harness.clients.registry import make_client
-from harness.crash import phases, probe, provision
-from harness.crash.again import Again
-from harness.crash.identity import Identity
-from harness.crash.phases import Span
-from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.recording import (
+from harness.crash.exploration.again import Again
+from harness.crash.recording import phases, probe
+from harness.crash.recording.phases import Span
+from harness.crash.recording.recording import (
     CONSOLE,
     EVENTS,
     LOG,
@@ -37,11 +35,14 @@ from harness.crash.recording import (
     keep_consoles,
     own_files,
 )
-from harness.crash.verdict import HEALTH_LINE, ROLLED_BACK, Judge
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.faults.server import UpdateServer
 from harness.images import release as releases
 from harness.images.release import Digest, Release
+from harness.judge import provision
+from harness.judge.identity import Identity
+from harness.judge.judge import HEALTH_LINE, ROLLED_BACK, Judge
+from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.log import json_lines, step
 
 _SHORT = 60.0  # seconds

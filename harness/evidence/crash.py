@@ -19,12 +19,12 @@ from typing import Any
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness import files, project
-from harness.crash import report, results
-from harness.crash.recording import Recording
-from harness.crash.recount import recount
-from harness.crash.results import Results
-from harness.crash.schema import file_bytes
-from harness.crash.strip import report_command
+from harness.crash.exploration.recount import recount
+from harness.crash.recording.recording import Recording
+from harness.crash.recording.schema import file_bytes
+from harness.crash.results import report, results
+from harness.crash.results.results import Results
+from harness.crash.results.strip import report_command
 from harness.errors import ConfigurationError
 from harness.evidence.explored import CACHED, SCENARIO
 from harness.evidence.record import Fault, Record
@@ -33,7 +33,7 @@ from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import Release
-from harness.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, Verdict
 
 REPORT_FILE = "crash.html"
 RESULTS_FILE = "results.json.gz"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness.evidence.record import Record
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 
 SCENARIO = "crash"
 CACHED = "crash-card-cache"  # of a card that is taken to have a cache: it never counts as the other

@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 
 from harness import schema
 from harness.errors import ConfigurationError
-from harness.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, Verdict
 
 
 class Outcome(StrEnum):

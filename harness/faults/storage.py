@@ -95,7 +95,7 @@ class Harmed(Protocol):
 
 
 class Geometry(Protocol):
-    """Where things lie in the data partition's file system: `harness.crash.filesystem`."""
+    """Where things lie in the data partition's file system: `harness.crash.disk.ext4`."""
 
     @property
     def offset(self) -> int:

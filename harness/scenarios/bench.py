@@ -12,16 +12,16 @@ from pathlib import Path
 from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
-from harness.crash import provision
-from harness.crash.identity import Identity
-from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.verdict import HEALTH_LINE, Judge, Judgement
 from harness.errors import DeviceError
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
 from harness.images.release import Release
+from harness.judge import provision
+from harness.judge.identity import Identity
+from harness.judge.judge import HEALTH_LINE, Judge, Judgement
+from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Invariant
 from harness.log import step
-from harness.verdict import Invariant
 
 
 @dataclass(frozen=True, kw_only=True)

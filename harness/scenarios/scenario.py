@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness import log
-from harness.crash import identity
-from harness.crash.verdict import Judge, Judgement, lab_trouble
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Control, Fault, Record
 from harness.images.release import Release
+from harness.judge import identity
+from harness.judge.judge import Judge, Judgement, lab_trouble
+from harness.judge.verdict import Invariant, Verdict
 from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
-from harness.verdict import Invariant, Verdict
 
 
 @dataclass(kw_only=True)

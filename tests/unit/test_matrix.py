@@ -31,7 +31,7 @@ from harness import errors
 from harness.scenarios import runner
 from harness.evidence import signing
 from harness.evidence.subject import read_subject
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.evidence.samples import finished_run, record
 def run_scenarios(selection, store):
     subject, before = read_subject(selection.release), read_subject(selection.from_release)

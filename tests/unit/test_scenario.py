@@ -9,14 +9,14 @@ from typing import Any, cast
 import pytest
 
 from harness.boards.share import Share
-from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Record
 from harness.images.promises import Promises
+from harness.judge.judge import Judge, Judgement
+from harness.judge.verdict import Invariant, Verdict
 from harness.scenarios import scenario as scenarios
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Invariant, Verdict
 
 GOOD = Judgement(verdict=Verdict.NEW, final="new", boots=1, invariants=())
 

@@ -23,10 +23,15 @@ LAYERS = [
     {"scenarios"},
     {"promotion"},
     {"evidence"},
-    {"crash", "faults"},
+    {"crash"},
+    {"judge"},
+    {"faults"},
     {"clients"},
     {"boards", "images"},
 ]
+# The same inside of `harness/crash`; what lies beside the rooms stands on all of them.
+ROOMS = ["exploration", "results", "equivalence", "disk", "states", "recording"]
+ABOVE_THE_ROOMS = {"record", "inspect"}
 BOTTOM = len(LAYERS)
 SPEAKS_TO_THE_USER = {"cli", "commands", "demo", "progress"}
 PROCESS_STARTER = ROOT / "harness" / "process.py"
@@ -68,6 +73,20 @@ def uses() -> set[tuple[str, str]]:
 
 def test_imports_go_one_way() -> None:
     wrong = [f"{user} -> {used}" for user, used in uses() if layer(user) > layer(used)]
+    assert wrong == []
+
+
+def test_rooms_of_crash_are_entered_one_way() -> None:
+    crash = ROOT / "harness" / "crash"
+    order = {name: i for i, name in enumerate(ROOMS)} | dict.fromkeys(ABOVE_THE_ROOMS, -1)
+    wrong = [
+        f"{path.relative_to(crash)} -> {name}"
+        for path in crash.rglob("*.py")
+        if path.parent != crash or path.stem != "__init__"
+        for name in imports(path)
+        if name.startswith("harness.crash.")
+        and order[path.relative_to(crash).with_suffix("").parts[0]] > order[name.split(".")[2]]
+    ]
     assert wrong == []
 
 

@@ -1,4 +1,4 @@
-"""What a medium reads as: a seam with two sides, a flat file and a crash state (`state.py`).
+"""What a medium reads as: a seam with two sides, a flat file and a crash state (`cut.py`).
 
 `Volatile` keeps promises on top of it. Reads come from any thread at any time; everything else is
 called by one thread at a time.

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
 from harness.images.artifacts import sign_as_stranger
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 # What shows on the console that the bad version was booted and failed as it was meant to.
 SIGNS = {

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.errors import LabError
 from harness.evidence.record import Fault
 from harness.faults.clock import ClockJump
 from harness.faults.network import NetworkFault
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Release) -> None:

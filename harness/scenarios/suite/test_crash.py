@@ -23,20 +23,20 @@ from distributed.security import Security
 
 from harness.boards.medium.log import LogReader
 from harness.boards.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
-from harness.crash.explore import Plan, explore
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.crash.exploration.explore import Plan, explore
 from harness.crash.record import record
-from harness.crash.results import Bad
-from harness.crash.state import Cut, Doubt, Sources, Unflushed, cut_off
-from harness.crash.view import StateView
+from harness.crash.results.results import Bad
+from harness.crash.states.cut import Cut, Doubt, Sources, Unflushed, cut_off
+from harness.crash.states.reader import StateView
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.process import background, kill_group
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 _WHILE = 180.0  # seconds
 

@@ -9,14 +9,14 @@ import re
 
 import pytest
 
-from harness.crash.provision import BOOT_SECONDS
-from harness.crash.verdict import HEALTH_LINE
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
+from harness.judge.judge import HEALTH_LINE
+from harness.judge.provision import BOOT_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 NAMES = ("mender_boot_part", "mender_boot_part_hex", "upgrade_available", "bootcount")
 

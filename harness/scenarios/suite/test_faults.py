@@ -6,16 +6,16 @@ one power cut ends the install or comes in the boot after it. Afterwards all is 
 board must be so, too: in the old version or in the new one, and it must update.
 """
 
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_memory import install_out_of_memory
 from harness.scenarios.suite.test_power_cut import reach
-from harness.verdict import Verdict
 
 
 def under_faults(

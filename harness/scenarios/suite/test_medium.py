@@ -11,16 +11,16 @@ from dataclasses import replace
 import pytest
 
 from harness.clients.boot_selection import Slot
-from harness.crash.verdict import Budget, Judge
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import MediumFault
 from harness.images.release import Release
+from harness.judge.judge import Budget, Judge
+from harness.judge.verdict import Verdict
 from harness.log import step
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 # Of what the guest is told depends on the board: QEMU's SD card tells of no failure.
 _TELLS = pytest.mark.bootloaders("grub")

@@ -8,17 +8,17 @@ import time
 from dataclasses import replace
 
 from harness.boards.board import Board
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
 from harness.faults.memory import SECONDS, STOP, MemoryFault, killed
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.log import step
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 def install_out_of_memory(

@@ -23,6 +23,7 @@ from harness.faults.certificates import Certificate
 from harness.faults.power import Phase, PowerFault
 from harness.faults.storage import DataFault, StorageFault
 from harness.images.release import Release
+from harness.judge.verdict import Verdict
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios.bench import Bench
@@ -35,7 +36,6 @@ from harness.scenarios.suite.test_power_cut import power_cut
 from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
 from harness.scenarios.suite.test_tls import over_tls
 from harness.scenarios.suite.test_update import update
-from harness.verdict import Verdict
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
 

@@ -10,15 +10,15 @@ from dataclasses import asdict
 import pytest
 
 from harness.clients.client import InstallResult
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.evidence.record import Fault
 from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.images.release import Release
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 # After these the transfer cannot go on where it was: it must be asked for again. (A link that is
 # back in time may go on with the same connection.)

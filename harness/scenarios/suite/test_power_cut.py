@@ -12,16 +12,16 @@ from _pytest.mark import ParameterSet
 
 from harness.boards.medium.model import Cut, Loss
 from harness.clients.boot_selection import Slot
-from harness.crash.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.verdict import Judge
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.power import Changes, Phase, PowerFault, trigger
 from harness.images.release import Release
+from harness.judge.judge import Judge
+from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 # Nothing may have selected the new version yet.
 MUST_END_OLD = {*(phase for phase in Phase if phase.percent is not None), Phase.BEFORE_SWITCH}

@@ -10,17 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from harness.crash import filesystem, provision
-from harness.crash.contents import SECTOR
-from harness.crash.verdict import Judge, Judgement
+from harness.crash.disk import ext4
+from harness.crash.states.contents import SECTOR
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
 from harness.images.release import Release
+from harness.judge import provision
+from harness.judge.judge import Judge, Judgement
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 def newest_copy(judge: Judge) -> tuple[int, int]:
@@ -94,7 +95,7 @@ def data_fault(
         bench.bring(new, judge, kept=kept)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        fault.strike(bench.board, filesystem.find(old.disk_image, old.layout["data"]))
+        fault.strike(bench.board, ext4.find(old.disk_image, old.layout["data"]))
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -175,7 +176,7 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         board.power_off()
         kept = [board.read(place, len(_MAGIC)) == _MAGIC for place in places]
         scenario.must("copies-there-again", all(kept), str(kept))
-        fault.strike(board, filesystem.find(old.disk_image, old.layout["data"]))
+        fault.strike(board, ext4.find(old.disk_image, old.layout["data"]))
         boots = board.boots
         board.power_on()
         judgement = _without_the_sites_own(judge.judge(boots_before=boots))

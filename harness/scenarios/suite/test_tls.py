@@ -9,17 +9,17 @@ from dataclasses import asdict
 
 import pytest
 
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.errors import ConfigurationError
 from harness.evidence.record import Fault
 from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.faults.server import UpdateServer
 from harness.images import pki
 from harness.images.release import Release, digest
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 def issuer_for(release: Release, host: str) -> Issuer:

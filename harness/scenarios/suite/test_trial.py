@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.crash.verdict import ROLLED_BACK
 from harness.evidence.record import Fault
 from harness.images.release import Release
+from harness.judge.judge import ROLLED_BACK
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 _WRONG_ANSWERS = 5  # it is asked once a second
 _LITTLE = 64 << 10  # bytes of answers about health, and that an artifact is whole

@@ -3,10 +3,10 @@
 import pytest
 
 from harness.images.release import Release
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from harness.clients.client import InstallResult
-from harness.crash.provision import DOWNLOAD_AND_INSTALL_SECONDS
-from harness.crash.verdict import Judge, Judgement
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault
 from harness.faults.power import Phase
 from harness.images.release import Release
+from harness.judge.judge import Judge, Judgement
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.verdict import Verdict
 from harness.log import step
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_power_cut import reach
 from harness.scenarios.walk import BAD, CUTS, NOTHING, Device, Event, Kind, parse, shorter
-from harness.verdict import Verdict
 
 _NETWORK = {
     Kind.RESET: "reset@40%x2",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.boards.board import CommandResult
-from harness.crash import filesystem
-from harness.crash.filesystem import FileSystem
+from harness.crash.disk import ext4
+from harness.crash.disk.ext4 import FileSystem
 from harness.images import disk
 from harness.images.layout import KEEP, MIB
 from harness.process import run
@@ -91,7 +91,7 @@ class DataPartition:
     @property
     def system(self) -> FileSystem:
         """Its geometry."""
-        return filesystem.find(self.image, (0, SIZE - KEEP))
+        return ext4.find(self.image, (0, SIZE - KEEP))
 
     def crash(self, image: Path) -> None:
         """Go on with a copy of the image that was made at some other time."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 
 _VERDICTS = list(Verdict)
 _WRITES, _ENDS = 40, 30  # of 256

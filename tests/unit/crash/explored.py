@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.crash import audit, exploration, prove, tally
-from harness.crash.exploration import Exploration
-from harness.crash.prove import Proof
-from harness.crash.recording import FILE, Recording
-from harness.crash.resume import resumed
-from harness.crash.sample import choose_sample
-from harness.verdict import Verdict
+from harness.crash.exploration import audit, known, prove, summary
+from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.prove import Proof
+from harness.crash.exploration.resume import resumed
+from harness.crash.exploration.sample import choose_sample
+from harness.crash.recording.recording import FILE, Recording
+from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import LAYOUT, OLD, Log
@@ -23,8 +23,8 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
-    known = prove.proofs(found) if ">" in state else []
-    image = content(exploration.sources(found, state, known))
+    proofs = prove.proofs(found) if ">" in state else []
+    image = content(known.sources(found, state, proofs))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
     whole = (OLD, found.new.slot_image.read_bytes())
@@ -73,7 +73,7 @@ def explore(folder: Path) -> None:
         proof = Proof.load(folder / prove.PROOFS / f"{number:05}", found)
         explored.add(proof, sample=sample)
     audit.save(audit.audit(explored, explored.deciding()), folder)
-    tally.write(explored, folder, seconds=1.0, jobs=1)
+    summary.write(explored, folder, seconds=1.0, jobs=1)
 
 
 def _wanted(explored: Exploration) -> Iterator[tuple[str, bool]]:

@@ -7,8 +7,8 @@ from harness.boards.medium import recorder
 from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
 from harness.boards.medium.model import Model
 from harness.boards.medium.recorder import Recorder
-from harness.crash import mixtures
-from harness.crash.state import Sources
+from harness.crash.equivalence import mixtures
+from harness.crash.states.cut import Sources
 
 SECTOR = 512
 SECTORS = 48

@@ -11,15 +11,16 @@ from pathlib import Path
 from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
-from harness.crash import digests, phases, prove, questions
-from harness.crash.identity import Identity
-from harness.crash.prove import Proof
-from harness.crash.recording import LOG, Recording, own_files
-from harness.crash.state import parse
+from harness.crash.exploration import prove, questions
+from harness.crash.exploration.prove import Proof
+from harness.crash.recording import digests, phases
+from harness.crash.recording.recording import LOG, Recording, own_files
+from harness.crash.states.cut import parse
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
-from harness.verdict import Invariant, Verdict
+from harness.judge.identity import Identity
+from harness.judge.verdict import Invariant, Verdict
 from tests.unit.images import bundles
 
 SECTOR = 512

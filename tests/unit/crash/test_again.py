@@ -12,10 +12,11 @@ from harness.boards.medium import replay
 from harness.boards.medium.log import Kind, LogError, LogReader, join
 from harness.boards.medium.model import Loss, LossKind, Model
 from harness.boards.medium.recorder import Recorder
-from harness.crash import carried, phases
-from harness.crash.again import Again
+from harness.crash.exploration import carried
+from harness.crash.exploration.again import Again
 from harness.crash.record import Session
-from harness.crash.recording import Recording
+from harness.crash.recording import phases
+from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError
 from harness.faults.server import UpdateServer
 from harness.images.release import Release

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from harness.clients import u_boot_environment
-from harness.crash import audit, results
-from harness.crash.exploration import Booted, Exploration
-from harness.crash.filesystem import checksum
-from harness.crash.readers import selection
-from harness.crash.resume import resumed
+from harness.crash.disk.ext4 import checksum
+from harness.crash.disk.readers import selection
+from harness.crash.exploration import audit
+from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.resume import resumed
+from harness.crash.results import results
 from harness.errors import ConfigurationError, LabError
 from harness.images.bootloaders.grub import environment_block
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.clients.test_u_boot_environment import environment
 from tests.unit.crash import recordings
 from tests.unit.crash.recordings import LAYOUT, recording

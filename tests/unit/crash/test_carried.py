@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import audit, carried, filesystem, prove, report, results, tally
-from harness.crash.exploration import Exploration
-from harness.crash.identity import Identity
-from harness.crash.recording import Recording, own_files
-from harness.crash.recount import recount
-from harness.crash.resume import resumed
+from harness.crash.disk import ext4
+from harness.crash.exploration import audit, carried, prove, summary
+from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.recount import recount
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording.recording import Recording, own_files
+from harness.crash.results import report, results
 from harness.errors import ConfigurationError
 from harness.evidence import crash
 from harness.images import release as releases
 from harness.images.release import Digest, Release
-from harness.verdict import Verdict
+from harness.judge.identity import Identity
+from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.explored import explore
 from tests.unit.crash.logs import SECTOR
@@ -86,7 +88,7 @@ def test_a_version_that_differs_where_nobody_looked_keeps_the_proofs(
     exploration = resumed(run, seed=1)
     assert exploration.undecided() == []
     assert used(run) == first_cuts(other)
-    told = tally.tally(exploration, seconds=1.0, jobs=1)
+    told = summary.tally(exploration, seconds=1.0, jobs=1)
     assert told.counts.decided["carried"] == told.counts.cut_points and told.boots == []
     assert {each.carried for each in told.proofs} == {other.id}
     assert not told.complete  # what was carried is sampled, too
@@ -257,7 +259,7 @@ def test_the_sample_asks_what_was_carried(other: Recording, tmp_path: Path) -> N
     assert by and by.carried
     made = recordings.proof(run, 0, state, Verdict.BRICKED, sample=True)
     exploration.add(made, sample=True)
-    (told,) = tally.tally(exploration, seconds=1.0, jobs=1).disagreements
+    (told,) = summary.tally(exploration, seconds=1.0, jobs=1).disagreements
     assert (told.state, told.got) == (state, "bricked")
     assert told.proof == f"{other.id:.12}/{by.proof.folder.name}"
 
@@ -273,7 +275,7 @@ def test_a_recording_that_is_not_explored_or_is_not_sure_has_no_proofs(
     exploration = resumed(other, seed=1)
     sample = next(each.proof for each in exploration.booted if each.sample)
     replace(sample, verdict=Verdict.BRICKED, final="", slot="", broken=recordings.BROKEN).save()
-    tally.write(resumed(other, seed=1), other.folder, seconds=1.0, jobs=1)
+    summary.write(resumed(other, seed=1), other.folder, seconds=1.0, jobs=1)
     with pytest.raises(ConfigurationError, match="came out otherwise"):
         carried.take(run, [other.folder])
 
@@ -304,7 +306,7 @@ def test_the_readers_are_asked_about_what_was_carried(other: Recording, tmp_path
 
 def without_bitmap(image: Path) -> list[tuple[int, bytes]]:
     """Zeros over the first block bitmap, which no boot here reads."""
-    system = filesystem.find(image, LAYOUT["data"])
+    system = ext4.find(image, LAYOUT["data"])
     block = next(first for first, _, name in system.parts if name == "Block bitmap")
     return [(system.sector(block) * SECTOR, bytes(system.block_size))]
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.crash import carried
-from harness.crash.exploration import Booted, Exploration
-from harness.crash.prove import Proof
+from harness.crash.exploration import carried
+from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.prove import Proof
 from harness.images import release as releases
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording

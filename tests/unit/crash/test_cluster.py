@@ -14,7 +14,7 @@ import pytest
 from dask.distributed import Client
 from distributed.security import Security
 
-from harness.crash.cluster import connected
+from harness.crash.exploration.cluster import connected
 from harness.errors import ConfigurationError, LabError
 
 # Another process: tries each address, with the certificate that it is given or with its own.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.crash.columns import Columns, runs, steps
-from harness.crash.results import Point, loss_at
-from harness.verdict import Verdict
+from harness.crash.results.results import Point, loss_at
+from harness.crash.results.table import Columns, runs, steps
+from harness.judge.verdict import Verdict
 
 OLD, NEW = {Verdict.OLD: 3}, {Verdict.NEW: 2, Verdict.OLD: 1}
 ROWS = [

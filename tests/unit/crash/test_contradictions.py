@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.crash.results import load
+from harness.crash.results.results import load
 from harness.errors import ConfigurationError
 from tests.unit.crash.samples import START, disagreeing, results, write_run
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import filesystem, prove, tally
-from harness.crash.contradictions import contradictions
-from harness.crash.exploration import Exploration, sources
-from harness.crash.prove import Proof
-from harness.crash.recording import Recording
-from harness.crash.resume import resumed
-from harness.crash.sample import OF_EACH_RULE, choose_sample
+from harness.crash.disk import ext4
+from harness.crash.exploration import prove, summary
+from harness.crash.exploration.known import Exploration, sources
+from harness.crash.exploration.prove import Proof
+from harness.crash.exploration.resume import resumed
+from harness.crash.exploration.sample import OF_EACH_RULE, choose_sample
+from harness.crash.recording.recording import Recording
+from harness.crash.results.contradictions import contradictions
 from harness.errors import ConfigurationError
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording, update_log
@@ -49,7 +50,7 @@ def ended(found: Recording) -> Exploration:
     exploration = Exploration(found, seed=1)
 
     def boot(state: str, *, sample: bool) -> None:
-        final, slot = sorted(tally.allowed_ends(found, int(state.partition("/")[0])))[-1]
+        final, slot = sorted(summary.allowed_ends(found, int(state.partition("/")[0])))[-1]
         made = proof(found, state, verdict=Verdict(final), slot=slot, sample=sample)
         exploration.add(made, sample=sample)
 
@@ -101,7 +102,7 @@ def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
     exploration.refresh()
     nested = [{one.factory for one in group.classes} for group in exploration.groups[1:]]
     assert nested == [{True}, {False}]
-    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.tally(exploration, seconds=1.0, jobs=1)
     assert results.recording.phases[0].name == "factory"
     assert [each.position for each in results.writes] == list(range(found.end + 1))
 
@@ -123,7 +124,7 @@ def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
     assert not exploration.comes_back(same, [first]) and exploration.comes_back(other, [first])
     exploration.add(proof(found, first, verdict=Verdict.OLD, came_back=False), sample=False)
     assert exploration.comes_back(same, ()) and exploration.one_way() == [first]
-    assert tally.tally(exploration, seconds=1.0, jobs=1).counts.one_way == 1
+    assert summary.tally(exploration, seconds=1.0, jobs=1).counts.one_way == 1
     exploration.add(proof(found, first, verdict=Verdict.OLD, sample=True), sample=True)
     assert {state: exploration.comes_back(state, ()) for state in wanted} == wanted | {first: False}
     assert exploration.one_way() == []
@@ -145,7 +146,7 @@ def test_a_condition_after_two_cuts_is_what_it_is_after_one(tmp_path: Path) -> N
 def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
     """A boot that recovers a journal depends on blocks that it never read, and no log writes."""
     found = recording(tmp_path)
-    block = filesystem.find(found.base, LAYOUT["data"]).block_size
+    block = ext4.find(found.base, LAYOUT["data"]).block_size
     blocks, last = tmp_path / "blocks", DATA_SIZE // block - 2
     blocks.write_bytes(b"j" * block)
     script = tmp_path / "script"
@@ -168,13 +169,13 @@ def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
 def test_the_numbers_add_up_and_come_back(tmp_path: Path) -> None:
     found = recording(tmp_path)
     exploration = ended(found)
-    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.tally(exploration, seconds=1.0, jobs=1)
     counts = results.counts
     assert counts.sampled > 0 and counts.booted > 1
     assert sum(results.verdicts.values()) == counts.cut_points == exploration.main.cut_points
     assert sum(counts.decided.values()) == counts.cut_points and counts.undecided == 0
     assert choose_sample(exploration) == []
-    again = tally.tally(resumed(found, seed=1), seconds=1.0, jobs=1)
+    again = summary.tally(resumed(found, seed=1), seconds=1.0, jobs=1)
     assert asdict(again) == asdict(results)
     # Nobody has looked at the cuts in these boots: that is no exploration without second cuts.
     assert counts.nested.missing == counts.booted and not results.complete
@@ -186,7 +187,7 @@ def test_a_boot_that_fails_makes_its_cut_points_bad(tmp_path: Path) -> None:
     exploration = Exploration(found, seed=1)
     state = exploration.undecided()[0].kinds[0].states[0]
     exploration.add(proof(found, state, verdict=Verdict.BRICKED), sample=False)
-    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.tally(exploration, seconds=1.0, jobs=1)
     assert not results.complete and not results.good
     decides = sum(each.count for each in exploration.decided())
     assert results.verdicts == {Verdict.BRICKED: decides} and decides > 1
@@ -202,7 +203,7 @@ def test_a_sample_that_comes_out_otherwise_is_told_with_both(tmp_path: Path) -> 
     other = choose_sample(exploration)[0]
     sampled = proof(found, other, verdict=Verdict.BRICKED, sample=True)
     exploration.add(sampled, sample=True)
-    (told,) = tally.tally(exploration, seconds=1.0, jobs=1).disagreements
+    (told,) = summary.tally(exploration, seconds=1.0, jobs=1).disagreements
     assert (told.state, told.expected, told.got) == (other, "new new B", "bricked")
     assert (told.proof, told.sample_proof) == (by.folder.name, sampled.folder.name)
     assert told.reason == "healthy: silence"
@@ -224,7 +225,7 @@ def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
     while left := exploration.undecided():
         made = proof(found, left[0].kinds[0].states[0])
         exploration.add(made, sample=False)
-    counts = tally.tally(exploration, seconds=1.0, jobs=1).counts
+    counts = summary.tally(exploration, seconds=1.0, jobs=1).counts
     rules = Counter[str]()
     for state in choose_sample(exploration, least=0):
         by = exploration.decider(state)
@@ -250,7 +251,7 @@ def test_a_card_is_read_again_as_if_it_had_a_cache(tmp_path: Path) -> None:
     assert all(s.endswith("~4") for one in left for kind in one.kinds for s in kind.states)
     assert cached.main.cut_points > plain.main.cut_points > 0
     cached.add(proof(found, left[0].kinds[0].states[0]), sample=False)
-    results = tally.tally(cached, seconds=1.0, jobs=1)
+    results = summary.tally(cached, seconds=1.0, jobs=1)
     assert (results.recording.model, results.counts.booted) == ("sd~4", 1)
     with pytest.raises(ConfigurationError, match="recorded on a disk, which has a cache anyway"):
         Exploration(replace(found, model="disk"), seed=1, window=4)
@@ -294,7 +295,7 @@ def test_a_version_that_must_not_run_there(
 ) -> None:
     found = recording(tmp_path)
     at = next(each.start for each in found.phases if each.name == phase) + 1
-    got, why = tally.verdict_of(found, at, proof(found, f"{at}/all", verdict=final, slot=slot))
+    got, why = summary.verdict_of(found, at, proof(found, f"{at}/all", verdict=final, slot=slot))
     assert got is verdict
     assert bool(why) == verdict.failed
 
@@ -303,11 +304,11 @@ def test_a_late_boot_that_ends_badly_is_never_forgotten(tmp_path: Path) -> None:
     """Made by hand, say, when another one had decided its state and many others."""
     found = recording(tmp_path)
     exploration = ended(found)
-    good = tally.tally(exploration, seconds=1.0, jobs=1)
+    good = summary.tally(exploration, seconds=1.0, jobs=1)
     by = max(good.proofs, key=lambda each: each.decides)
     made = proof(found, by.state, verdict=Verdict.BRICKED)
     exploration.add(made, sample=False)
-    results = tally.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.tally(exploration, seconds=1.0, jobs=1)
     assert results.verdicts == good.verdicts
     late = [bad for bad in results.bad if bad.proof == made.folder.name]
     assert [(bad.state, bad.verdict, bad.count) for bad in late] == [(by.state, Verdict.BRICKED, 0)]

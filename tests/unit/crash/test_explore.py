@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from dask.distributed import LocalCluster
 
-from harness.crash import audit, prove
-from harness.crash.explore import Plan, explore
-from harness.crash.recording import Recording
-from harness.crash.results import Results
-from harness.crash.resume import resumed
-from harness.crash.state import parse
+from harness.crash.exploration import audit, prove
+from harness.crash.exploration.explore import Plan, explore
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording.recording import Recording
+from harness.crash.results.results import Results
+from harness.crash.states.cut import parse
 from harness.errors import ConfigurationError, LabError
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash.explored import boot, leave
 from tests.unit.crash.recordings import BEFORE, recording
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import filesystem
-from harness.crash.contents import SECTOR
-from harness.crash.metadata import Metadata, plain_superblock, superblock_accepted
+from harness.crash.disk import ext4
+from harness.crash.disk.metadata import Metadata, plain_superblock, superblock_accepted
+from harness.crash.states.contents import SECTOR
 from harness.errors import ConfigurationError
 
 SIZE = 8 << 20
@@ -40,7 +40,7 @@ def run(*words: str | Path) -> tuple[int, str]:
 
 def plain(image: Path) -> list[bytes]:
     """All sectors of inode tables without their bookkeeping."""
-    known, content = Metadata(filesystem.find(image, (0, SIZE))), image.read_bytes()
+    known, content = Metadata(ext4.find(image, (0, SIZE))), image.read_bytes()
     return [known.plain_inodes(at, content[at * SECTOR : (at + 1) * SECTOR]) for at in known.inodes]
 
 
@@ -74,7 +74,7 @@ def sectors_of(image: Path, places: Iterable[int]) -> Iterator[tuple[int, bytes]
 
 @pytest.mark.parametrize("field", ["atime", "mtime", "version", "checksum"])
 def test_of_an_inode_that_is_refused_everything_counts(image: Path, field: str) -> None:
-    known = Metadata(filesystem.find(image, (0, SIZE)))
+    known = Metadata(ext4.find(image, (0, SIZE)))
     before, raw = plain(image), bytearray(image.read_bytes())
     (sector,) = (at for at, first in known.inodes.items() if first == 11)  # and 12, the file
     place = (
@@ -91,13 +91,13 @@ def test_of_an_inode_that_is_refused_everything_counts(image: Path, field: str) 
 
 
 def test_all_inodes_and_descriptors_of_a_sound_file_system_are_accepted(image: Path) -> None:
-    known = Metadata(filesystem.find(image, (0, SIZE)))
+    known = Metadata(ext4.find(image, (0, SIZE)))
     everything = [*known.inodes, *known.groups]
     assert known.groups and all(known.accepted(*each) for each in sectors_of(image, everything))
 
 
 def test_a_descriptor_that_is_refused(image: Path) -> None:
-    known = Metadata(filesystem.find(image, (0, SIZE)))
+    known = Metadata(ext4.find(image, (0, SIZE)))
     (sector,) = known.groups
     raw = bytearray(image.read_bytes())
     raw[sector * SECTOR + 0x0C] ^= 1  # bg_free_blocks_count_lo
@@ -134,7 +134,7 @@ def test_without_checksums_a_superblock_is_known_by_its_magic(image: Path) -> No
 def test_no_file_system(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(bytes(SIZE))
     with pytest.raises(ConfigurationError, match="no ext4 file system with a journal at byte 0"):
-        filesystem.find(tmp_path / "empty", (0, SIZE))
+        ext4.find(tmp_path / "empty", (0, SIZE))
 
 
 def test_a_mount_count_counts_where_it_causes_a_check(image: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_mount_count_counts_where_it_causes_a_check(image: Path) -> None:
 
 def test_what_lies_behind_a_short_inode_is_no_bookkeeping(image: Path) -> None:
     """Extended attributes begin where i_extra_isize says."""
-    known = Metadata(filesystem.find(image, (0, SIZE)))
+    known = Metadata(ext4.find(image, (0, SIZE)))
     (sector,) = (at for at, first in known.inodes.items() if first == 11)  # and 12, the file
 
     def after(creation: int) -> bytes:

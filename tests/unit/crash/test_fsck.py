@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.boards.medium.model import Model
-from harness.crash.fsck import Findings, inspect
-from harness.crash.recording import Recording
-from harness.crash.state import Sources, cut_off, parse
-from harness.crash.view import StateView
+from harness.crash.inspect.fsck import Findings, inspect
+from harness.crash.recording.recording import Recording
+from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.reader import StateView
 from harness.errors import ConfigurationError
 from tests.unit.crash.recordings import LAYOUT, NEW, OLD, recording
 

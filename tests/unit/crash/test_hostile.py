@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from harness.boards.medium.log import HEADER, LogError, LogReader
-from harness.crash import phases, prove, recount, results, workers
-from harness.crash.exploration import Exploration
-from harness.crash.recording import FILE, Recording
-from harness.crash.resume import resumed
+from harness.crash.exploration import prove, recount, workers
+from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording import phases
+from harness.crash.recording.recording import FILE, Recording
+from harness.crash.results import results
 from harness.errors import ConfigurationError, HarnessError
 from tests.unit.bounds import bounded
 from tests.unit.crash import mutations

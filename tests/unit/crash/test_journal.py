@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import filesystem
-from harness.crash.contents import Contents
-from harness.crash.filesystem import FileSystem
-from harness.crash.journal import Block, Journal, Recovery
-from harness.crash.metadata import needs_recovery
+from harness.crash.disk import ext4
+from harness.crash.disk.ext4 import FileSystem
+from harness.crash.disk.jbd2 import Block, Journal, Recovery
+from harness.crash.disk.metadata import needs_recovery
+from harness.crash.states.contents import Contents
 
 BLOCK = 1024
 MAGIC = bytes.fromhex("c03b3998")
@@ -108,7 +108,7 @@ def test_whole_transactions_a_revocation_and_an_escaped_block(tmp_path: Path) ->
     targets = []
     for count in range(5):
         image = transactions(tmp_path, count)
-        found, told = compare(image, filesystem.find(image, (0, SIZE)))
+        found, told = compare(image, ext4.find(image, (0, SIZE)))
         assert not found.unknown and not found.torn, told
         targets.append(sorted(found.blocks))
     assert targets == [
@@ -124,7 +124,7 @@ def test_whole_transactions_a_revocation_and_an_escaped_block(tmp_path: Path) ->
 def test_a_last_transaction_of_which_sectors_are_missing(tmp_path: Path, count: int) -> None:
     """Cut off at each sector; each sector lost alone. What lay there before is zeros, or old."""
     older, newer = transactions(tmp_path, count - 1), transactions(tmp_path, count)
-    system = filesystem.find(newer, (0, SIZE))
+    system = ext4.find(newer, (0, SIZE))
     old, new = older.read_bytes(), newer.read_bytes()
     blocks = [n for n in system.journal[1:] if part(old, n) != part(new, n)]
     sectors = [n * 2 + half for n in blocks for half in (0, 1)]
@@ -146,7 +146,7 @@ def test_a_last_transaction_of_which_sectors_are_missing(tmp_path: Path, count: 
 
 def test_what_it_does_not_know_is_unknown(tmp_path: Path) -> None:
     image = transactions(tmp_path, 2, checksums=False)
-    system = filesystem.find(image, (0, SIZE))
+    system = ext4.find(image, (0, SIZE))
     assert prediction(image, system)[0].unknown  # no checksums: nothing says what is whole
     image = transactions(tmp_path, 2)
     good = image.read_bytes()
@@ -165,7 +165,7 @@ def test_what_it_does_not_know_is_unknown(tmp_path: Path) -> None:
 def test_an_empty_journal_that_is_refused_is_unknown(tmp_path: Path) -> None:
     """e2fsck calls it corrupt and makes it anew; a kernel without e2fsck does not mount."""
     image = transactions(tmp_path, 2)
-    system = filesystem.find(image, (0, SIZE))
+    system = ext4.find(image, (0, SIZE))
     run("e2fsck", "-fy", "-E", "journal_only", image)
     assert prediction(image, system)[0] == Recovery()
     assert run("e2fsck", "-p", image)[0] == 0
@@ -188,7 +188,7 @@ def test_a_damaged_commit_behind_a_damaged_descriptor_ends_recovery_with_an_erro
 ) -> None:
     """Then nothing at all is replayed, of no transaction."""
     image = transactions(tmp_path, 2)
-    system = filesystem.find(image, (0, SIZE))
+    system = ext4.find(image, (0, SIZE))
     bad = bytearray(image.read_bytes())
     bad[journal_blocks(image, system, 2)[-1] + 40] ^= 1
     image.write_bytes(bad)
@@ -202,7 +202,7 @@ def test_a_damaged_commit_behind_a_damaged_descriptor_ends_recovery_with_an_erro
 
 def test_a_damaged_commit_that_is_older_is_taken_for_an_old_one(tmp_path: Path) -> None:
     image = transactions(tmp_path, 2)
-    system = filesystem.find(image, (0, SIZE))
+    system = ext4.find(image, (0, SIZE))
     bad = bytearray(image.read_bytes())
     time = journal_blocks(image, system, 2)[-1] + 0x30
     bad[time : time + 8] = (1000).to_bytes(8, "big")
@@ -214,13 +214,13 @@ def test_a_damaged_commit_that_is_older_is_taken_for_an_old_one(tmp_path: Path) 
 @pytest.mark.parametrize("start", [0x0FFFFFFF, 1 << 20])
 def test_a_journal_that_begins_behind_its_end_is_unknown(tmp_path: Path, start: int) -> None:
     image = transactions(tmp_path, 1)
-    system = filesystem.find(image, (0, SIZE))
+    system = ext4.find(image, (0, SIZE))
     content = bytearray(image.read_bytes())
     at = system.journal[0] * BLOCK
     head = content[at : at + 1024]
     head[0x1C:0x20] = start.to_bytes(4, "big")
     head[0xFC:0x100] = bytes(4)
-    head[0xFC:0x100] = filesystem.checksum(bytes(head)).to_bytes(4, "big")
+    head[0xFC:0x100] = ext4.checksum(bytes(head)).to_bytes(4, "big")
     content[at : at + 1024] = head
     image.write_bytes(content)
     assert prediction(image, system)[0].unknown

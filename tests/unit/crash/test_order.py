@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from harness.crash.classes import Kind, StateClass
-from harness.crash.landscape import Picture
-from harness.crash.order import in_turns
-from harness.crash.pieces import Pieces
+from harness.crash.equivalence.classes import Kind, StateClass
+from harness.crash.equivalence.footprint import Picture
+from harness.crash.equivalence.order import in_turns
+from harness.crash.states.chunks import Pieces
 
 
 def state_class(name: str, count: int, seen: list[int], odd: bytes = b"") -> StateClass:

@@ -10,13 +10,15 @@ from harness.boards.medium.log import CHANGES, LogReader, Origin, create_log
 from harness.boards.medium.loss import choose
 from harness.boards.medium.model import Loss, Model
 from harness.clients import grub_environment
-from harness.crash import mixtures, phases, tally
-from harness.crash.exploration import Exploration, sources
-from harness.crash.families import Family
-from harness.crash.recording import Recording, own_files
-from harness.crash.state import Sources, Unflushed, cut_off, parse
+from harness.crash.equivalence import mixtures
+from harness.crash.equivalence.families import Family
+from harness.crash.exploration import summary
+from harness.crash.exploration.known import Exploration, sources
+from harness.crash.recording import phases
+from harness.crash.recording.recording import Recording, own_files
+from harness.crash.states.cut import Sources, Unflushed, cut_off, parse
 from harness.images.layout import MIB
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, NEW, OLD, SELECTION, Log, proof
@@ -136,7 +138,7 @@ def states(found: Recording, families: tuple[Family, ...]) -> Iterator[str]:
 def test_a_product_that_one_kind_of_loss_bricks(tmp_path: Path, name: str) -> None:
     product = PRODUCTS[name]
     found = recorded(tmp_path, product)
-    results = tally.tally(explored(found, product), seconds=1.0, jobs=1)
+    results = summary.tally(explored(found, product), seconds=1.0, jobs=1)
     assert results.counts.undecided == 0
     assert results.verdicts[Verdict.BRICKED] > 0
     assert set(results.problems) <= {  # no sample, no second cut, no reader is asked for here

@@ -15,16 +15,16 @@ import pytest
 
 from harness.boards.board import Board, CommandResult
 from harness.boards.share import Share
-from harness.crash.identity import Identity
-from harness.crash.phases import Phase
-from harness.crash.probe import serving
-from harness.crash.prove import FILE, Proof, prove
-from harness.crash.recording import Recording
-from harness.crash.selected import Selected
-from harness.crash.verdict import sentinel
+from harness.crash.exploration.prove import FILE, Proof, prove
+from harness.crash.exploration.selected import Selected
+from harness.crash.recording.phases import Phase
+from harness.crash.recording.probe import serving
+from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.images.bootloaders.grub import environment_block
-from harness.verdict import Verdict
+from harness.judge.identity import Identity
+from harness.judge.judge import sentinel
+from harness.judge.verdict import Verdict
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, PROBE, recording, release
 from tests.unit.crash.test_verdict import HEALTHY
 

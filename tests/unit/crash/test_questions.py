@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import questions
+from harness.crash.exploration import questions
 
 HARNESS = Path(questions.__file__).parents[1]
 
@@ -12,7 +12,7 @@ HARNESS = Path(questions.__file__).parents[1]
 @pytest.mark.parametrize(
     "name",
     [
-        *("crash/verdict.py", "crash/prove.py", "crash/contents.py", "crash/log.py"),
+        *("judge/judge.py", "crash/exploration/prove.py", "crash/recording/log.py"),
         *("deadline.py", "process.py", "faults/server.py", "images/artifacts/rauc.py"),
         *("images/pki.py", "boards/medium/plugin.py", "boards/raspi4b.dtso", "clients/mender.py"),
     ],
@@ -24,4 +24,4 @@ def test_what_a_boot_stands_on_is_in_it(name: str) -> None:
 def test_what_comes_after_a_boot_is_not() -> None:
     others = {path.relative_to(HARNESS).parts[0] for path in questions._files()}
     assert not others & {"promotion", "evidence", "commands", "cli.py"}
-    assert HARNESS / "crash/report.py" not in questions._files()
+    assert HARNESS / "crash/results/report.py" not in questions._files()

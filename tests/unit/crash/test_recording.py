@@ -8,8 +8,8 @@ import pytest
 
 from harness.boards.lab_file import described
 from harness.boards.medium.log import Origin, create_log
-from harness.crash import phases
-from harness.crash.recording import FILE, Recording
+from harness.crash.recording import phases
+from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.images.layout import MIB
 from tests.unit.crash.recordings import LAYOUT, Log, recording

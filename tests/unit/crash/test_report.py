@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import rich.console
 
-from harness.crash import report
-from harness.crash.results import load
-from harness.crash.strip import replay_command, strip
+from harness.crash.results import report
+from harness.crash.results.results import load
+from harness.crash.results.strip import replay_command, strip
 from harness.errors import ConfigurationError
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash.samples import START, disagreeing, results, write_run
 
 VOID = {"meta", "br"}

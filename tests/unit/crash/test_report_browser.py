@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash import report
+from harness.crash.results import report
 from tests.unit.crash.browser import PROGRAM, Page, with_page
 from tests.unit.crash.samples import START, results, write_run
 

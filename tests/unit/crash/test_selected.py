@@ -8,10 +8,10 @@ import pytest
 
 from harness.boards.board import Board
 from harness.clients.client import Client
-from harness.crash.selected import Selected, selected
-from harness.crash.verdict import Judge, Judgement
+from harness.crash.exploration.selected import Selected, selected
 from harness.images.bootloaders.grub import environment_block
-from harness.verdict import Verdict
+from harness.judge.judge import Judge, Judgement
+from harness.judge.verdict import Verdict
 from tests.unit.crash.recordings import LAYOUT, NEW, recording, release
 from tests.unit.crash.test_prove import Device
 

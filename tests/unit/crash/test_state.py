@@ -7,7 +7,7 @@ import pytest
 
 from harness.boards.medium.log import Kind
 from harness.boards.medium.model import Loss, Model
-from harness.crash.state import Cut, Sources, cut_off, parse, printed
+from harness.crash.states.cut import Cut, Sources, cut_off, parse, printed
 from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
     SIZE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash.structure import Structures, metadata
+from harness.crash.disk.structures import Structures, metadata
 from harness.errors import ConfigurationError
 
 MIB = 1 << 20

@@ -16,10 +16,10 @@ import pytest
 
 from harness.boards.medium.log import Kind, LogReader
 from harness.boards.medium.model import Model
-from harness.crash.contents import SECTOR
-from harness.crash.metadata import superblock_accepted
-from harness.crash.state import Sources, cut_off, parse
-from harness.crash.view import StateView
+from harness.crash.disk.metadata import superblock_accepted
+from harness.crash.states.contents import SECTOR
+from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.reader import StateView
 from harness.process import run
 from tests.unit.clients.data_partition import SERVER, DataPartition
 

@@ -15,14 +15,14 @@ from harness.boards.share import Share
 from harness.clients.boot_selection import MOST_ATTEMPTS, BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
-from harness.crash.identity import Identity
-from harness.crash.verdict import Budget, Judge, Judgement, sentinel
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import Region
 from harness.images.promises import Promises
 from harness.images.release import Digest, Release
-from harness.verdict import Verdict
+from harness.judge.identity import Identity
+from harness.judge.judge import Budget, Judge, Judgement, sentinel
+from harness.judge.verdict import Verdict
 
 OLD, NEW = b"old version " * 8, b"new version!" * 8
 LAYOUT = {

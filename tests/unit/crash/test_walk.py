@@ -9,14 +9,14 @@ import pytest
 
 from harness.boards.medium.log import Kind, Record
 from harness.boards.medium.model import Loss, LossKind, Model
-from harness.crash.base import Image
-from harness.crash.classes import Classes
-from harness.crash.contents import Contents
-from harness.crash.landscape import Checked, Landscape, SlotImages
-from harness.crash.phases import Stretch
-from harness.crash.state import Sources, cut_off, parse
-from harness.crash.walk import Walk
-from harness.crash.writes import Writes
+from harness.crash.equivalence.classes import Classes
+from harness.crash.equivalence.enumerate import Walk
+from harness.crash.equivalence.footprint import Checked, Landscape, SlotImages
+from harness.crash.recording.phases import Stretch
+from harness.crash.states.baseline import Image
+from harness.crash.states.contents import Contents
+from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
 from tests.unit.crash.logs import (
     SECTOR,

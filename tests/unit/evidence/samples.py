@@ -14,7 +14,7 @@ from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import own_version
 from harness.images.release import FILES, Release, digest
-from harness.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, Verdict
 from tests.unit.images import bundles
 
 ARTIFACT = "update.mender"

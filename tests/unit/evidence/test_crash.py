@@ -16,22 +16,22 @@ import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.boards.medium.log import HEADER, LogReader
-from harness.crash import prove, tally
-from harness.crash.explore import Plan
-from harness.crash.explore import explore as explore_states
-from harness.crash.prove import Proof
-from harness.crash.recording import FILE, Recording
-from harness.crash.results import Results
-from harness.crash.results import load as read
-from harness.crash.results import recorded as recorded_as
-from harness.crash.resume import resumed
+from harness.crash.exploration import prove, summary
+from harness.crash.exploration.explore import Plan
+from harness.crash.exploration.explore import explore as explore_states
+from harness.crash.exploration.prove import Proof
+from harness.crash.exploration.resume import resumed
+from harness.crash.recording.recording import FILE, Recording
+from harness.crash.results.results import Results
+from harness.crash.results.results import load as read
+from harness.crash.results.results import recorded as recorded_as
 from harness.errors import ConfigurationError
 from harness.evidence import crash, explored
 from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
 from harness.images import release as releases
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.crash.explored import change, copied, explore
 from tests.unit.crash.recordings import recording
 from tests.unit.crash.samples import disagreeing, results, write_run
@@ -90,7 +90,7 @@ def _ended(run: Path, when: Callable[[int], float | None]) -> None:
         replace(proof, ended=when(number) or 0.0).save()
     explored = resumed(recording, seed=1)
     explored.nest()
-    tally.write(explored, run, seconds=1.0, jobs=1)
+    summary.write(explored, run, seconds=1.0, jobs=1)
 
 
 def test_evidence_is_as_old_as_its_oldest_boot(

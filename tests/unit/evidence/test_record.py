@@ -5,7 +5,7 @@ import pytest
 
 from harness.errors import ConfigurationError
 from harness.evidence.record import Control, Outcome, Record, standing
-from harness.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, Verdict
 from tests.unit.evidence.samples import NOON, record
 
 

@@ -11,7 +11,7 @@ from harness.evidence.report import write_matrix, write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
 from harness.evidence.table import verdict_table
-from harness.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, Verdict
 from tests.unit.evidence.samples import finished_run, make_release, record
 
 VOID = {"meta", "line"}

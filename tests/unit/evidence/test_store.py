@@ -21,7 +21,7 @@ from harness.evidence.signing import BrokenEvidenceError, UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Stored, load
 from harness.evidence.subject import Subject, read_subject
 from harness.images import release
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.evidence.samples import finished_run, make_release, record
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.boards.medium.model import Failing, Misdeed
-from harness.crash.filesystem import FileSystem
+from harness.crash.disk.ext4 import FileSystem
 from harness.errors import ConfigurationError
 from harness.faults.storage import DataFault, MediumFault, StorageFault, Where
 

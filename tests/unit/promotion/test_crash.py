@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.crash.results import load
+from harness.crash.results.results import load
 from harness.errors import PromotionError
 from harness.evidence import crash
 from harness.evidence.record import Record

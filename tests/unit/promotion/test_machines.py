@@ -10,8 +10,8 @@ import yaml
 
 from harness.errors import ConfigurationError, PromotionError
 from harness.evidence.store import EvidenceStore, Found
+from harness.judge.verdict import Verdict
 from harness.promotion.promote import promote
-from harness.verdict import Verdict
 from tests.unit.evidence.samples import record
 from tests.unit.promotion.conftest import Bench, git
 

@@ -14,7 +14,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness import schema
 from harness.errors import PromotionError
-from harness.verdict import Verdict
+from harness.judge.verdict import Verdict
 from tests.unit.evidence.samples import record
 from tests.unit.promotion.conftest import Bench, git
 

@@ -7,10 +7,10 @@ to be proven, `scenario` the record that becomes evidence. A test's name is the 
 
 import pytest
 
+from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.verdict import Verdict
 
 
 @pytest.mark.ci()

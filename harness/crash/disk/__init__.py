@@ -1,0 +1,1 @@
+"""What lies on a disk: ext4, its journal, the real readers of both."""

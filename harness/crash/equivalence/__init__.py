@@ -1,0 +1,1 @@
+"""Which crash states must end alike."""

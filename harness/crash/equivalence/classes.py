@@ -1,0 +1,79 @@
+"""Crash states put together: which of them must end alike, and by which rule.
+
+A *kind* has the same content in every tracked sector, the journal's included, and the same in the
+slots. A *class* is made of the kinds that are the same after the recovery of the journal.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from harness.crash.equivalence.footprint import Picture
+
+KEPT = 4  # states of a kind that are remembered, each cut point with the same chance
+
+
+@dataclass(eq=False, slots=True)
+class Kind:
+    """States that no boot so far can have told apart by what it read."""
+
+    parent: "StateClass"
+    picture: Picture
+    count: int = 0  # cut points
+    states: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class StateClass:
+    """Kinds that no boot so far can have told apart once the journal was recovered."""
+
+    picture: Picture
+    slots: tuple[str, ...]  # what fills slot A, B: a version's name, or nothing known
+    factory: bool = False  # cuts in the first boot: other questions, so never decided by others
+    kinds: list[Kind] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Cut points."""
+        return sum(kind.count for kind in self.kinds)
+
+
+class Classes:
+    """All classes under the present landscape; the seed decides which states are remembered."""
+
+    def __init__(self, seed: int) -> None:
+        self._classes: dict[tuple[bytes, bytes, tuple[str, ...], bool], StateClass] = {}
+        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...], bool], Kind] = {}
+        self._chance = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
+
+    def __iter__(self) -> Iterator[StateClass]:
+        return iter(self._classes.values())
+
+    def kind(self, picture: Picture, slots: tuple[str, ...], *, factory: bool) -> Kind:
+        """The kind of a picture."""
+        key = (picture.digest, picture.seen_digest, slots, factory)
+        found = self._kinds.get(key)
+        if found is None:
+            whole = StateClass(picture, slots, factory)
+            seen = (picture.seen_digest, picture.odd, slots, factory)
+            parent = self._classes.setdefault(seen, whole)
+            found = self._kinds[key] = Kind(parent, picture)
+            parent.kinds.append(found)
+        return found
+
+    def add(self, kind: Kind, number: int, name: Callable[[int], str]) -> None:
+        """So many more cut points of a kind; `name` gives the state of each."""
+        old, new = kind.count, number
+        kind.count += number
+        if kind.count <= KEPT:
+            kind.states += map(name, range(number))
+            return
+        chosen = 0  # of all that there are now, some are drawn: how many of them are new ones?
+        for _ in range(KEPT):
+            if self._chance.random() * (old + new) < new:
+                chosen, new = chosen + 1, new - 1
+            else:
+                old -= 1
+        if chosen:
+            drawn = self._chance.sample(kind.states, KEPT - chosen)
+            kind.states = drawn + [name(n) for n in self._chance.sample(range(number), chosen)]

@@ -1,0 +1,240 @@
+"""Every crash state of one write log, in order, each put into its kind.
+
+For each log position: nothing in doubt kept, all kept, each write in doubt lost alone, each kept
+alone, torn, two at a time, and some drawn mixtures (docs/crash.md). Nothing is computed for each
+state that can be had from its neighbour: a write is worked out once for as long as no other write
+in doubt overlaps it, and a state is a position and the difference that few writes make to it.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.boards.medium.log import CHANGES, Kind, Record
+from harness.boards.medium.model import Loss, LossKind, Model
+from harness.crash.equivalence import mixtures
+from harness.crash.equivalence.classes import Classes
+from harness.crash.equivalence.classes import Kind as StateKind
+from harness.crash.equivalence.families import Family
+from harness.crash.equivalence.footprint import Landscape
+from harness.crash.equivalence.mixtures import Mixtures, Side
+from harness.crash.equivalence.tears import every_sector
+from harness.crash.equivalence.views import Change, Lens, Step, View
+from harness.crash.recording.phases import EVERYWHERE, Stretch
+from harness.crash.states.contents import SECTOR, hashes
+from harness.crash.states.writes import Writes
+
+Hashes = npt.NDArray[np.uint64]
+Tears = Callable[[Record], npt.NDArray[np.int64]]
+_NO_CUTS = np.empty(0, np.int64)
+_NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
+
+
+class Walk:
+    """The crash states of a log: of the power cuts in `stretches`.
+
+    `seed` draws the mixtures that are drawn; `tears` says after which sectors a write is torn that
+    is not the newest, or that is kept alone.
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        writes: Writes,
+        stretches: Sequence[Stretch] = (EVERYWHERE,),
+        *,
+        seed: int = 1,
+        tears: Tears = every_sector,
+    ) -> None:
+        self._landscape, self.writes, self._stretches = landscape, writes, stretches
+        self._seed, self._tears = seed, tears
+        landscape.written[writes.sectors] = True
+        # What each write did to all before it: the same in every run, but for what is tracked.
+        self._effects: dict[int, tuple[np.uint64, npt.NDArray[np.int64]]] = {}
+        self._wrong = [images.wrong(writes.base) for images in landscape.slots.values()]
+        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
+        self.points: dict[int, Counter[StateKind]] = {}
+        self.families = Counter[Family]()
+        self._hashes = array("Q")
+
+    @property
+    def cut_points(self) -> int:
+        """Number of crash states, equal ones counted as often as they occur."""
+        return self.families.total()
+
+    @property
+    def distinct(self) -> int:
+        """Number of different contents among those that are compared whole: see `hashes`."""
+        return len(np.unique(self.hashes))
+
+    @property
+    def hashes(self) -> Hashes:
+        """Of the content of each state of the families ALL, NONE, SINGLE and TORN, as far as the
+        log can change it. The others are put into their kinds without being made in full."""
+        return np.array(self._hashes, np.uint64)
+
+    def run(self, classes: Classes, prefix: str = "") -> None:
+        """Go through all states; `prefix` is the state whose boot wrote this log, with its `>`."""
+        self.points, self._hashes, self.families = {}, array("Q"), Counter()
+        self._shared: dict[tuple[StateKind, int], Counter[StateKind]] = {}
+        self._classes, self._prefix = classes, prefix
+        self._lens = Lens(self._landscape, self.writes)
+        self._now, self._open, self._whole = self._lens.start(self._wrong), list[Step](), None
+        self._stable = self._now.copy()
+        for record in self.writes.records:
+            self._issue(record)
+            stretch = next((s for s in self._stretches if record.position in s.records), None)
+            if stretch and record.kind is not Kind.MARK:
+                if stretch.factory != self._lens.factory:
+                    self._lens.factory, self._whole = stretch.factory, None
+                self._emit(record.position + 1, record)
+        self._whole = None
+        del self._now, self._stable, self._open, self._lens  # megabytes
+
+    # What the log does
+
+    def _issue(self, record: Record) -> None:
+        """One record has been issued."""
+        if record.kind in (Kind.FLUSH, Kind.CUT):
+            # A cut in a recording is that of a board which had switched itself off: nothing lost.
+            self._settle(len(self._open))
+        elif record.kind in CHANGES:
+            if self.writes.model is Model.SD:
+                self._settle(max(0, len(self._open) - self.writes.window))
+            self._add(self._step(record))
+
+    def _step(self, record: Record) -> Step:
+        ids, first = self.writes.ids(record), self._lens.column(record.offset // SECTOR)
+        matters = self._lens.matters(slice(first, first + len(ids)))
+        cuts = self._tears(record) if len(ids) > 1 else _NO_CUTS
+        return Step(record, first, ids, matters, cuts)
+
+    def _add(self, step: Step) -> None:
+        step.clashes = [other for other in self._open if other.overlaps(step)]
+        # Differences change with what lies over them, also when a FUA write has been answered.
+        for news in (step, *(s for s in self._open[-1:] if s.promised)):
+            self._forget_under(news)
+        step.change = self._effect(step)
+        equal = self._now.wrong == 0
+        self._now.apply(step.change)
+        if step.change.active and (step.change.relevant or (equal != (self._now.wrong == 0)).any()):
+            self._whole = None
+        self._open.append(step)
+
+    def _forget_under(self, step: Step) -> None:
+        for other in self._open:
+            if other.overlaps(step):
+                other.without = other.only = None
+
+    def _settle(self, count: int) -> None:
+        """The oldest open writes become stable, in the same order: they do there what they did."""
+        for step in self._open[:count]:
+            assert step.change is not None  # noqa: S101 - issued
+            self._stable.apply(step.change)
+            if count < len(self._open):
+                self._forget_under(step)  # there is something else under the others now
+        del self._open[:count]
+
+    def _effect(self, step: Step) -> Change:
+        """What the newest write does to all that had been issued before it."""
+        known = self._effects.get(step.record.position)
+        if known is None:
+            change = self._lens.difference(self._now, step.columns, step.ids)
+            self._effects[step.record.position] = change.hash, change.wrong
+            return change
+        tracked = self._lens.is_tracked[step.columns]
+        relevant = tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
+        return Change(step.columns, step.ids, *known, bool(relevant))
+
+    # What a power cut leaves
+
+    def _emit(self, at: int, record: Record) -> None:
+        window = f"~{self.writes.window}" if self.writes.window else ""
+
+        def state(loss: Loss) -> str:
+            return f"{self._prefix}{at}/{loss}{window}"
+
+        found = Mixtures(self._lens, self._classes, self._open, self._stable, state)
+        doubtful = found.doubtful
+        if self._whole is None:
+            self._whole = self._lens.kind(self._classes, self._now)
+        everything = self._whole
+        found.count(Family.ALL, everything, 1, lambda _: _ALL)
+        self._hashes.append(int(self._now.hash))
+        mixed = self.writes.model is not Model.SD or self.writes.window
+        if doubtful and (mixed or len(doubtful[-1].ids) > 1):
+            changes = [self._without(step) for step in doubtful]
+            kept = Side(LossKind.WITHOUT, self._now, everything, changes)
+            if mixed:
+                self._mix(found, at, kept)
+            if len(doubtful[-1].ids) > 1:
+                self._tear(found, kept)
+        self.families.update(found.families)
+        self.points[at] = found.kinds
+        if len(found.kinds) == 1:  # of a card nearly all: a few counters do for them
+            ((kind, number),) = found.kinds.items()
+            self.points[at] = self._shared.setdefault((kind, number), found.kinds)
+
+    def _mix(self, found: Mixtures, at: int, kept: Side) -> None:
+        """All that is not a tear of the newest write."""
+        view, doubtful = self._promised_only(), found.doubtful
+        nothing = self._lens.kind(self._classes, view)
+        found.count(Family.NONE, nothing, 1, lambda _: _NONE)
+        self._hashes.append(int(view.hash))
+        changes = [self._only(step, view) for step in doubtful]
+        lost = Side(LossKind.ONLY, view, nothing, changes)
+        for side in (kept, lost):
+            found.singles(side)
+            each = np.array([change.hash for change in side.changes], np.uint64)
+            self._hashes.frombytes((each ^ side.view.hash).tobytes())
+            if len(doubtful) >= mixtures.PAIRS_FROM:
+                found.pairs(side)
+        if len(doubtful) > 1:
+            for index, step in enumerate(doubtful):
+                if not len(step.cuts):
+                    continue
+                found.tear(Family.BORDER, lost, index, step.cuts)
+                if index < len(doubtful) - 1:
+                    found.tear(Family.BORDER, kept, index, step.cuts)
+        if len(doubtful) >= mixtures.SUBSETS_FROM:
+            found.subsets(lost, mixtures.seeds(self._seed, at))
+
+    def _tear(self, found: Mixtures, kept: Side) -> None:
+        """The newest write after 1 .. n-1 of its sectors, all others kept."""
+        step, change = found.doubtful[-1], kept.changes[-1]
+        found.tear(Family.TORN, kept, len(found.doubtful) - 1, every_sector(step.record))
+        sectors = self._lens.sectors[step.columns]
+        each = hashes(sectors, change.ids) ^ hashes(sectors, step.ids)
+        tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
+        self._hashes.frombytes((self._now.hash ^ tails).tobytes())
+
+    def _promised_only(self) -> View:
+        """What is there when everything in doubt is lost."""
+        promised = [step for step in self._open[:-1] if step.promised]
+        if not promised:
+            return self._stable
+        view = self._stable.copy()
+        for step in promised:
+            view.apply(self._lens.difference(view, step.columns, step.ids))
+        return view
+
+    def _without(self, step: Step) -> Change:
+        if step.without is None:
+            ids = self._stable.ids[step.columns].copy()
+            for other in self._open:
+                if other is not step:
+                    other.lay_over(ids, step.columns)
+            step.without = self._lens.difference(self._now, step.columns, ids)
+        return step.without
+
+    def _only(self, step: Step, rest: View) -> Change:
+        if step.only is None:
+            ids = step.ids.copy()
+            for other in self._open[self._open.index(step) + 1 : -1]:
+                if other.promised:
+                    other.lay_over(ids, step.columns)
+            step.only = self._lens.difference(rest, step.columns, ids)
+        return step.only

@@ -1,0 +1,1 @@
+"""Boots of crash states, and what they decide."""

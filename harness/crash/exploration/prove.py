@@ -1,0 +1,259 @@
+"""Proves one crash state: boots it, judges it, and lets it install another update.
+
+The verdict is the judge's (`harness.judge.judge`), as in every scenario: the board boots until
+it is healthy or out of budget, then what it says of itself is compared with its medium. It must be
+the version that the state had selected, it must install a probe, and come back from it. What the
+board read for all that is the proof's read set. It does not hold what the *judge* read from the
+medium: both slots, in full. Whoever applies a proof to another state must compare the slots'
+contents, too.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from harness import files
+from harness.boards.board import Board
+from harness.clients.registry import make_client
+from harness.crash.exploration import questions
+from harness.crash.exploration.selected import Selected, selected
+from harness.crash.recording import digests, probe
+from harness.crash.recording.probe import serving
+from harness.crash.recording.recording import CONSOLE, LOG, Recording, keep_consoles
+from harness.crash.recording.schema import STRICT, Count, Seconds, Sha256, file_bytes, parsed
+from harness.crash.states.cut import parse, possible
+from harness.errors import ConfigurationError
+from harness.images.release import Digest
+from harness.judge.identity import Identity
+from harness.judge.judge import Judge, Judgement
+from harness.judge.verdict import Invariant, Verdict
+from harness.log import step
+
+__all__ = ["PROOFS", "Proof", "proofs", "prove", "serving"]
+
+FILE = "proof.json"
+PROOFS = "proofs"  # folder of them, in the recording's
+_FAILED = (Verdict.BRICKED, Verdict.INCONSISTENT)
+
+_AGAIN = "delete the proof's folder and explore again"
+
+Runs = Sequence[tuple[Count, Count]]  # (first sector, sectors), sorted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What became of one crash state. `folder` has the boot's write log up to the judge's verdict,
+    and its console logs."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    recording: Sha256  # its id
+    state: str
+    verdict: Verdict
+    final: Annotated[str, Field(pattern="^(old|new)?$")]  # "" where nothing known runs
+    slot: Annotated[str, Field(pattern="^[AB]?$")]  # that it runs from; "" where nobody could say
+    boots: Count
+    broken: tuple[Invariant, ...]  # only those that do not hold
+    reads: Runs  # what the board read before it wrote it, until it had come back from the probe
+    reads_judged: Runs  # and up to the judge's verdict
+    seconds: Seconds
+    log: Digest  # of the write log
+    folder: Path
+    factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
+    sample: bool = False  # booted although another boot had decided it
+    came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
+    selected: Selected | None = None  # by the state, before it was booted
+    asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
+    ended: Seconds = 0.0  # since the epoch; 0: nobody knows
+
+    def save(self) -> None:
+        """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
+        content = asdict(self)
+        del content["folder"]
+        content["seal"] = _seal(content)
+        new = self.folder / f"{FILE}.new"
+        new.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        new.replace(self.folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path, recording: Recording) -> "Proof":
+        """Read a proof back; ConfigurationError when there is none, or it is damaged or of another
+        recording."""
+        file = folder / FILE
+        text = file_bytes(file, hint=_AGAIN)
+        told = parsed(_Head, text, file, hint=_AGAIN).recording
+        if told != recording.id:
+            raise ConfigurationError(
+                f"{file}: recording: {told:.12} is another one, {recording.folder} is"
+                f" {recording.id:.12}",
+                hint=_AGAIN,
+            )
+        content = {**json.loads(text), "folder": str(folder)}
+        seal = content.pop("seal", "")
+        found = parsed(cls, json.dumps(content).encode(), file, hint=_AGAIN)
+        problems = list(found._misfits(recording))
+        if seal != _seal({name: each for name, each in content.items() if name != "folder"}):
+            problems.append("seal: something was changed after the boot")
+        if problems:
+            raise ConfigurationError.of(str(file), problems, hint=_AGAIN)
+        return found
+
+    def _misfits(self, recording: Recording) -> Iterator[str]:
+        """What cannot be, in a proof of this recording."""
+        for name in ("reads", "reads_judged"):
+            end = 0
+            for first, count in getattr(self, name):
+                if first < end or not count or first + count > recording.sectors:
+                    yield f"{name}: {first}, {count} is out of order, or not on the disk"
+                    break
+                end = first + count
+        if not possible(self.state, recording.end):
+            yield f"state: {self.state[:80]!r} is none of a recording that ends at {recording.end}"
+        elif self.factory != recording.in_factory(parse(self.state)[0].at):
+            yield f"factory: {self.factory}, but {self.state} is in {recording.phases[0].name}"
+        ends = {Verdict.OLD: {"old"}, Verdict.NEW: {"new"}, Verdict.RECOVERED: {"old", "new"}}
+        if self.final not in ends.get(self.verdict, {"old", "new", ""}):
+            yield f"final: {self.final!r} is no end that is {self.verdict}"
+        if bool(self.broken) != self.verdict.failed or any(each.holds for each in self.broken):
+            yield f"broken: {len(self.broken)} invariants do not make {self.verdict}"
+        yield from (f"log: {each}" for each in digests.changed(self.folder, {LOG: self.log}))
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 of all else that is in proof.json. No secret: it tells what was patched, not what was
+    made up."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    recording: Sha256
+
+
+def proofs(recording: Recording) -> list[Proof]:
+    """All complete proofs of a recording, in order: one that follows a cut comes after the proof of
+    that cut. ConfigurationError when one is damaged, of another recording, or follows none."""
+    folders = [path for path in files.entries(recording.folder / PROOFS) if files.entries(path)]
+    found = [Proof.load(path, recording) for path in folders if (path / FILE).exists()]
+    states = {proof.state for proof in found}
+    for proof in found:
+        before = proof.state.rpartition(">")[0]
+        if before and before not in states:
+            raise ConfigurationError(
+                f"{proof.folder}: follows a boot of {before}, of which there is no proof",
+                hint="delete the folder, or put the other proof back",
+            )
+    return sorted(found, key=lambda proof: proof.state.count(">"))
+
+
+def prove(
+    recording: Recording,
+    board: Board,
+    state_text: str,
+    state_file: Path,
+    folder: Path,
+    *,
+    comes_back: bool = True,
+    sample: bool = False,
+) -> Proof:
+    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it.
+
+    `sample`: another boot has decided it already. `comes_back` False leaves out the reboot after
+    the probe, except in the factory's first boot, whose question is whether an identity stays.
+
+    The caller holds the board and runs `serving`. LabError when the bench fails: then there is no
+    verdict. The board is off afterwards in any case.
+    """
+    began = time.monotonic()
+    factory = recording.in_factory(parse(state_text)[0].at)
+    folder.mkdir(parents=True, exist_ok=True)
+    with step("prove", state=state_text, board=board.name):
+        board.load_state(state_file, clock=recording.clock, seed=recording.seed)
+        judge = _judge(recording, board, factory=factory)
+        chosen = selected(recording, judge)
+        try:
+            board.power_on()
+            judgement = _held(chosen, judge.judge(boots_before=0))
+            reads_judged = board.read_set()
+            shutil.copyfile(board.write_log, folder / LOG)
+            comes_back = comes_back or factory
+            judgement = _with_probe(recording, board, judge, judgement, comes_back=comes_back)
+            reads = board.read_set()
+        finally:
+            board.power_off()
+            keep_consoles(board, folder / CONSOLE)
+    proof = Proof(
+        recording=recording.id,
+        state=state_text,
+        verdict=judgement.verdict,
+        final=judgement.final,
+        slot=judgement.slot,
+        boots=judgement.boots,
+        broken=tuple(each for each in judgement.invariants if not each.holds),
+        reads=reads,
+        reads_judged=reads_judged,
+        seconds=round(time.monotonic() - began, 3),
+        log=digests.of_file(folder / LOG),
+        folder=folder,
+        factory=factory,
+        sample=sample,
+        came_back=probe.BACK in {each.name for each in judgement.invariants},
+        selected=chosen,
+        asked=questions.digest(),
+        ended=time.time(),
+    )
+    proof.save()
+    return proof
+
+
+def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
+    """For the state of a device that was provisioned, or not yet: then its identity may be made
+    anew, and has to stay from the first look on."""
+    return Judge(
+        board=board,
+        client=make_client(recording.old.client, board),
+        old=recording.old,
+        new=recording.new,
+        flashed=recording.old,
+        # The probe comes from the device's update server: to ask for that as well costs a second.
+        asks_server=False,
+        provisioned=not factory,
+        identity=Identity() if factory else replace(recording.identity),
+    )
+
+
+def _held(chosen: Selected | None, found: Judgement) -> Judgement:
+    """The judgement with one more invariant: what runs is what was selected."""
+    if chosen is None or found.verdict in _FAILED:
+        return found
+    return _with(found, chosen.held(found))
+
+
+def _with_probe(
+    recording: Recording, board: Board, judge: Judge, found: Judgement, *, comes_back: bool
+) -> Judgement:
+    """The judgement with two more invariants, unless there is nothing left to ask."""
+    if found.verdict in _FAILED:
+        return found
+    installed = _with(found, probe.install(recording, board, judge))
+    if installed.verdict in _FAILED or not comes_back:
+        return installed
+    back, otherwise = probe.come_back(judge, found)
+    return _with(installed, back, otherwise)
+
+
+def _with(
+    found: Judgement, more: Invariant, otherwise: Verdict = Verdict.INCONSISTENT
+) -> Judgement:
+    """The judgement with one more invariant; the verdict is `otherwise` when it does not hold."""
+    return replace(
+        found,
+        verdict=found.verdict if more.holds else otherwise,
+        invariants=(*found.invariants, more),
+    )

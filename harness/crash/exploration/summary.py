@@ -1,0 +1,341 @@
+"""From an exploration to results.json: every cut point with its verdict, and by which rule."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.boards.medium.log import CHANGES, Kind
+from harness.crash.disk.structures import Structures
+from harness.crash.equivalence import mixtures
+from harness.crash.equivalence.classes import Kind as StateKind
+from harness.crash.equivalence.classes import StateClass
+from harness.crash.equivalence.families import Family
+from harness.crash.exploration import audit
+from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.prove import Proof
+from harness.crash.exploration.sample import choose_sample
+from harness.crash.recording.log import opened
+from harness.crash.recording.recording import Recording
+from harness.crash.results import results
+from harness.crash.results.results import Results
+from harness.crash.results.table import Columns
+from harness.crash.states.contents import hashes
+from harness.crash.states.cut import parse
+from harness.judge.verdict import Verdict
+
+_ORDER = list(Verdict)  # best first
+
+
+def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) -> Results:
+    """Work out the results, write results.json into the recording's folder, return them."""
+    found = tally(exploration, seconds=seconds, jobs=jobs)
+    data = {"schema": results.SCHEMA, **_as_data(found)}
+    new = folder / f"{results.FILE}.new"
+    new.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    new.replace(folder / results.FILE)
+    return results.load(folder)
+
+
+def _as_data(found: Results) -> dict[str, Any]:
+    data = {each.name: getattr(found, each.name) for each in fields(found) if each.init}
+    for name in ("recording", "counts", "audit"):
+        data[name] = asdict(data[name]) if data[name] else None
+    for name in ("proofs", "bad", "disagreements"):
+        data[name] = [asdict(each) for each in data[name]]
+    for name in ("writes", "points"):
+        data[name] = data[name].data()
+    del data["sha256"]
+    return data
+
+
+def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
+    """The results as data."""
+    exploration.put_in_order()
+    cuts = sorted(exploration.groups[0].points.items())
+    points = Columns(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
+    verdicts: Counter[Verdict] = Counter()
+    for each, count in points.counted("verdicts"):
+        verdicts.update({verdict: n * count for verdict, n in each.items()})
+    undecided = sum(points.column("undecided"))
+    disagreements = tuple(_disagreements(exploration))
+    bad = tuple(_bad(exploration))
+    nested = _nested(exploration)
+    sampled, left = len(exploration.samples()), choose_sample(exploration)
+    booted = [each for each in exploration.booted if not each.nested and not each.sample]
+    proofs = tuple(_proofs(exploration))
+    one_way = len(exploration.one_way())
+    times = [each.proof.seconds for each in exploration.booted]
+    rules = _rules(exploration)
+    return Results(
+        recording=results.recorded(exploration.recording, exploration.model),
+        writes=Columns(results.Write, _writes(exploration.recording)),
+        counts=results.Counts(
+            cut_points=exploration.main.cut_points,
+            losses={each: exploration.main.families[each] for each in Family},
+            distinct=exploration.main.distinct,
+            booted=len(booted),
+            decided=dict(rules),
+            undecided=undecided,
+            sampled=sampled,
+            to_sample=sampled + len(left),
+            disagreements=len(disagreements),
+            came_back=sum(each.proof.came_back for each in exploration.booted),
+            one_way=one_way,
+            nested=nested,
+        ),
+        verdicts=dict(verdicts),
+        points=points,
+        proofs=proofs,
+        bad=bad,
+        disagreements=disagreements,
+        audit=audit.made(exploration),
+        timing={
+            "seconds": round(seconds, 3),
+            "boot_seconds_mean": round(sum(times) / len(times), 2) if times else 0.0,
+            "jobs": jobs,
+        },
+        seed=exploration.seed,
+        complete=not undecided and not nested.missing and not one_way and not left,
+    )
+
+
+def verdict_of(recording: Recording, at: int, proof: Proof) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict of a cut at a log position whose state ends as `proof` did, and why it fails.
+
+    A board must not only be healthy: it must run what was selected. Before anything was switched
+    that is the old version, a version that has been committed must stay, and what is only being
+    installed must not run at all.
+    """
+    why = tuple(f"{each.name}: {each.detail}" for each in proof.broken)
+    allowed = allowed_ends(recording, at)
+    if proof.final and (proof.final, proof.slot) not in allowed:
+        wanted = " or ".join(f"{final} in slot {slot}" for final, slot in sorted(allowed))
+        told = f"final-version: ended in {proof.final} in slot {proof.slot}, not in {wanted}"
+        return max(proof.verdict, Verdict.INCONSISTENT, key=_ORDER.index), (told, *why)
+    return proof.verdict, why
+
+
+def allowed_ends(recording: Recording, at: int) -> set[tuple[str, str]]:
+    """Which version may run from which slot after a cut at a log position.
+
+    The old version is in slot A; the new one goes into B, and, once that is committed, into A, too,
+    where it is not to stay.
+    """
+    starts = {phase.name: phase.start for phase in recording.phases}
+    end = recording.end + 1
+    old, new, again = ("old", "A"), ("new", "B"), ("new", "A")
+    if at <= starts.get("switch", end):
+        return {old}
+    if at <= starts.get("settled", end):
+        return {old, new}
+    if starts.get("switch-2", end) < at <= starts.get("bootloader-3", end):
+        return {new, again}
+    return {new}
+
+
+def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> results.Point:
+    decided, recording = exploration.decided(), exploration.recording
+    verdicts: Counter[Verdict] = Counter()
+    undecided, worst, loss = 0, "", ""
+    for kind, count in kinds.items():
+        by = decided.get(kind.parent)
+        if by is None:
+            undecided += count
+            continue
+        verdict, _ = verdict_of(recording, at, by.proof)
+        verdicts[verdict] += count
+        if not worst or _ORDER.index(verdict) > _ORDER.index(Verdict(worst)):
+            worst, loss = str(verdict), results.loss_at(at, _state_at(kind, at))
+    booted = sum(
+        each.proof.state.partition("/")[0] == str(at)
+        for each in exploration.booted
+        if not each.nested
+    )
+    return results.Point(
+        at=at, verdicts=dict(verdicts), undecided=undecided, booted=booted, worst=worst, loss=loss
+    )
+
+
+def _state_at(kind: StateKind, at: int) -> str:
+    """A state of the kind, at that position where one is remembered."""
+    here = [state for state in kind.states if state.partition("/")[0] == str(at)]
+    return (here or kind.states)[0]
+
+
+def _rules(exploration: Exploration) -> Counter[str]:
+    """By which rule each cut point was decided."""
+    decided, rules = exploration.decided(), Counter[str]()
+    booted = [e for e in exploration.booted if not e.nested and not e.sample]
+    own = {each.picture.digest for each in booted if each.picture}
+    counts = Counter[StateKind]()
+    for kinds in exploration.groups[0].points.values():
+        counts.update(kinds)
+    for kind, count in counts.items():
+        if by := decided.get(kind.parent):
+            alike = kind.picture.digest in own and not by.carried
+            rules["read-set" if alike else exploration.rule(kind, by)] += count
+    # What is equal in content, but in the first boot, may be decided by a rule of its own.
+    equal = min(_equal_content(exploration, booted), rules["read-set"])
+    rules["booted"] = len(booted)
+    rules["equal-content"] = equal - len(booted)
+    rules["read-set"] -= equal  # a state equal to a booted one agrees in what it read, too
+    return rules
+
+
+def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
+    """Cut points whose whole content is that of a state that was booted, those that were booted
+    included. Of families that are not compared whole only these are known."""
+    walk = exploration.main
+    sectors = walk.writes.sectors
+    plain = exploration.base.at(sectors)
+    wanted = []
+    for each in booted:
+        ids = each.base.at(sectors)
+        differs = ids != plain
+        where = sectors[differs]
+        both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
+        wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
+    found = int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    cuts = {parse(each.proof.state)[0] for each in booted}
+    found += sum(not mixtures.family(cut).compared for cut in cuts)
+    return max(found, len(booted))
+
+
+def _nested(exploration: Exploration) -> results.Nested:
+    decided = exploration.decided()
+    undecided = sum(
+        count
+        for group in exploration.groups[1:]
+        for kinds in group.points.values()
+        for kind, count in kinds.items()
+        if kind.parent not in decided
+    )
+    groups = {group.prefix for group in exploration.groups}
+    unlooked = sum(
+        f"{each.proof.state}>" not in groups
+        for each in exploration.booted
+        if not each.nested and not each.sample
+    )
+    return results.Nested(
+        cut_points=sum(group.walk.cut_points for group in exploration.groups[1:]),
+        distinct=sum(group.walk.distinct for group in exploration.groups[1:]),
+        booted=sum(each.nested and not each.sample for each in exploration.booted),
+        undecided=undecided,
+        missing=len(exploration.second_cuts()) + unlooked,
+    )
+
+
+def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
+    decides: Counter[int] = Counter()
+    for one, by in exploration.decided().items():
+        decides[id(by)] += one.count
+    used = [each for each in exploration.carried if decides[id(each)]]
+    for each in (*exploration.booted, *used):
+        proof = each.proof
+        yield results.Proof(
+            id=_id(each),
+            state=proof.state,
+            verdict=proof.verdict,
+            final=proof.final,
+            boots=proof.boots,
+            seconds=proof.seconds,
+            decides=decides[id(each)],
+            why=tuple(f"{broken.name}: {broken.detail}" for broken in proof.broken),
+            sample=each.sample,
+            nested=each.nested,
+            carried=proof.recording if each.carried else "",
+            ended=proof.ended,
+        )
+
+
+def _id(each: Booted) -> str:
+    """A proof's name in the results; those of other recordings may have the same folders."""
+    name = each.proof.folder.name
+    return f"{each.proof.recording:.12}/{name}" if each.carried else name
+
+
+def _bad(exploration: Exploration) -> Iterator[results.Bad]:
+    """One line for each class of states that ends badly, nested ones included, and for each boot
+    that did and decides none."""
+    decided, named = exploration.decided(), set[int | str]()
+    for group in exploration.groups:
+        counts: dict[StateClass, results.Bad] = {}
+        for at, kinds in sorted(group.points.items()):
+            for kind, count in kinds.items():
+                by = decided.get(kind.parent)
+                if by is None:
+                    continue
+                first = at if not group.prefix else int(group.prefix.partition("/")[0])
+                verdict, why = verdict_of(exploration.recording, first, by.proof)
+                if not verdict.failed:
+                    continue
+                known = counts.get(kind.parent)
+                if known:
+                    counts[kind.parent] = replace(known, count=known.count + count)
+                else:
+                    counts[kind.parent] = results.Bad(
+                        state=_state_at(kind, at),
+                        verdict=verdict,
+                        why=why,
+                        proof=_id(by),
+                        at=first,
+                        count=count,
+                    )
+        named |= {each.proof for each in counts.values()}
+        yield from counts.values()
+    for each in exploration.booted:
+        at = parse(each.proof.state)[0].at
+        verdict, why = verdict_of(exploration.recording, at, each.proof)
+        if verdict.failed and _id(each) not in named:  # it decides nothing: nothing is forgotten
+            yield results.Bad(
+                state=each.proof.state, verdict=verdict, why=why, proof=_id(each), at=at, count=0
+            )
+
+
+def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
+    """Boots that came out otherwise than one that decides their state, too."""
+    told = set[Booted]()
+    for each, by in exploration.checks():
+        expected, got = ((e.proof.verdict, e.proof.final, e.proof.slot) for e in (by, each))
+        if expected != got and each not in told:
+            told.add(each)
+            yield results.Disagreement(
+                state=each.proof.state,
+                expected=" ".join(filter(None, expected)),
+                got=" ".join(filter(None, got)),
+                proof=_id(by),
+                sample_proof=each.proof.folder.name,
+                why=tuple(f"{broken.name}: {broken.detail}" for broken in each.proof.broken),
+            )
+
+
+def _writes(recording: Recording) -> Iterator[results.Write]:
+    structures = Structures.of(recording.old)
+    began, first = 0, recording.stretches[0].records.start
+    with opened(recording.log) as log:
+        for record in log.records():
+            change = record.kind in CHANGES
+            name = ""
+            if change:
+                data = log.payload(record) if record.kind is Kind.WRITE else b""
+                name = structures.name(record.offset, record.length, data)
+            if not first <= record.position <= recording.end:
+                continue
+            began = began or record.monotonic_ns
+            fields: dict[str, Any] = {}
+            if change:
+                fields = {"offset": record.offset, "length": record.length, "structure": name}
+                fields["region"] = structures.region(record.offset)
+            yield results.Write(
+                position=record.position,
+                kind=record.kind.name.lower(),
+                fua=record.fua,
+                milliseconds=(record.monotonic_ns - began) // 1_000_000,
+                phase=recording.phase(record.position),
+                **fields,
+            )

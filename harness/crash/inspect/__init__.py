@@ -1,0 +1,1 @@
+"""One crash state, for a person."""

@@ -1,0 +1,69 @@
+"""One crash state on a board, for a person: its console, or just its verdict."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.boards import bench
+from harness.boards.lab import QemuBoard, board_options, open_board
+from harness.crash.exploration.prove import PROOFS, Proof, prove, serving
+from harness.crash.exploration.workers import extents_file
+from harness.crash.recording.recording import Recording
+from harness.crash.states.cut import parse
+from harness.errors import ConfigurationError
+
+_REPLAYS = "replay-"  # name of a replay's proof, beside the explorer's numbers
+
+
+@contextlib.contextmanager
+def state_file(recording: Recording, state: str) -> Iterator[Path]:
+    """The content of a state, as a file for the length of a `with` block.
+
+    ConfigurationError when the recording has no such state.
+    """
+    with tempfile.TemporaryDirectory(prefix="harness-state-") as name:
+        path = Path(name) / "state.json"
+        extents_file(recording, state, path)
+        yield path
+
+
+def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> None:
+    """Boot a state with the user's terminal on the console; when it is left, the power goes off."""
+    with state_file(recording, state) as path, _board(recording, board, lab) as opened:
+        opened.load_state(path, clock=recording.clock, seed=recording.seed)
+        with serving(recording):
+            opened.power_on()
+            bench.console(opened.name, lab=lab or recording.lab)
+
+
+def judge(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> Proof:
+    """Boot a state and judge it; the proof is kept in the recording, for the explorer, too.
+
+    ConfigurationError for a state that nothing can be asked of: half provisioned by the harness.
+    """
+    recording.require_cut(parse(state)[0].at)
+    recording.verify(releases=False)
+    proofs = recording.folder / PROOFS
+    proofs.mkdir(exist_ok=True)
+    with (
+        state_file(recording, state) as path,
+        _board(recording, board, lab) as opened,
+        serving(recording),
+    ):
+        folder = Path(tempfile.mkdtemp(prefix=_REPLAYS, dir=proofs))
+        return prove(recording, opened, state, path, folder)
+
+
+@contextlib.contextmanager
+def _board(recording: Recording, name: str, lab: Path | None) -> Iterator[QemuBoard]:
+    """The board that was recorded, or another one of its machine."""
+    lab, name = lab or recording.lab, name or recording.board
+    machine = board_options(lab).get(name, {}).get("machine", recording.machine)
+    if machine != recording.machine:
+        raise ConfigurationError(
+            f"{name} is a {machine}, the recording is of a {recording.machine}",
+            hint="harness status shows the boards and their machines",
+        )
+    with open_board(lab, name) as opened:
+        yield opened

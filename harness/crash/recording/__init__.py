@@ -1,0 +1,1 @@
+"""One update as it was recorded: log, marks, digests."""

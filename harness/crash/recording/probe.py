@@ -1,0 +1,121 @@
+"""The probe: a tiny, real, signed update. A board that came through a cut must still install one.
+
+A device that runs but takes no update any more is as lost to its owner as one that does not boot.
+So the probe's bytes must be in the slot that the client says it installed it in: it is another
+artifact than the one whose installation was cut, and a client that goes on where it was would make
+a mixture. Its slot is noise, so what boots next cannot be it: the attempts are counted, and the
+board must come back with the version that it ran before.
+
+The recorded board knows its update server by its port; every process that boots crash states of
+that recording serves the probe there.
+"""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from harness.boards.board import Board
+from harness.clients.gateway import SERVER_FILE
+from harness.crash.recording.recording import PROBE, Recording
+from harness.errors import DeviceError
+from harness.faults.server import UpdateServer
+from harness.images import pki
+from harness.images.artifacts import maker
+from harness.images.release import Digest, Release
+from harness.judge.judge import Judge, Judgement
+from harness.judge.verdict import Invariant, Verdict
+from harness.log import step
+
+NAME = "second-update"  # the invariants
+BACK = "back-from-second-update"
+_SIZE = 1 << 20  # bytes of its slot
+_SECONDS = 300.0  # to install it
+_SHORT = 60.0
+
+
+def make(old: Release, folder: Path) -> Digest:
+    """The probe for devices of the old version's recipe, in `folder`; what it makes of a slot.
+    BuildError when a tool fails."""
+    recipe = old.load_recipe()
+    slot = folder / "probe.slot"
+    noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
+    slot.write_bytes(noise)
+    try:
+        maker(old.client).make(
+            slot,
+            folder / f"{PROBE}{Path(old.artifact_name).suffix}",
+            recipe=recipe,
+            version=PROBE,
+            signing=recipe.signing or pki.development(),
+        )
+    finally:
+        slot.unlink()
+    return Digest(sha256=sha256(noise).hexdigest(), size=len(noise))
+
+
+@contextlib.contextmanager
+def serving(recording: Recording) -> Iterator[UpdateServer]:
+    """The update server of the recorded board, with the probe; several processes may do so at once.
+
+    LabError when another program has the port.
+    """
+    with UpdateServer(recording.server_port) as server:
+        server.add(recording.probe.name, recording.probe)
+        yield server
+
+
+def install(recording: Recording, board: Board, judge: Judge) -> Invariant:
+    """Install the probe on a board that runs and is healthy; whether that worked, and why not."""
+    with step("probe", board=board.name):
+        try:
+            problem = _problem(recording, board, judge)
+        except DeviceError as error:
+            problem = f"{error}\n{error.details}".strip()
+            judge.require_lab(problem)
+    return Invariant(name=NAME, holds=not problem, detail=problem)
+
+
+def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
+    """Reboot a board that has installed the probe, which does not boot: whether it comes back as it
+    was, and what it has come to otherwise."""
+    with step("back", board=judge.board.name):
+        boots = judge.board.boots
+        try:
+            judge.client.reboot(timeout=_SHORT)
+            after = judge.judge(boots_before=boots)
+        except DeviceError as error:
+            judge.require_lab(str(error))
+            return Invariant(name=BACK, holds=False, detail=str(error)), Verdict.INCONSISTENT
+    broken = [f"{each.name}: {each.detail}" for each in after.invariants if not each.holds]
+    if (after.final, after.slot) != (before.final, before.slot):
+        now = f"{after.final or 'nothing known'} from slot {after.slot or 'unknown'}"
+        broken.append(f"{before.final} ran from slot {before.slot}, then {now}")
+    invariant = Invariant(name=BACK, holds=not broken, detail="; ".join(broken))
+    return invariant, after.verdict if after.verdict.failed else Verdict.INCONSISTENT
+
+
+def _problem(recording: Recording, board: Board, judge: Judge) -> str:
+    before = judge.medium_selection()
+    # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
+    command = f'gateway-update install "{_url(recording, board, judge)}" 2>&1'
+    result = board.run(command, timeout=_SECONDS)
+    if result.returncode != 0:
+        return f"exit code {result.returncode}: {result.stdout[-1000:]}"
+    after = judge.medium_selection()
+    if before is None or after is None or after.primary is not before.primary.other:
+        return f"installed, but the boot selection went from {before} to {after}"
+    offset, _ = recording.layout[after.primary.region]
+    probe = recording.probe_slot
+    if board.read_hash(offset, probe.size) != probe.sha256:
+        return f"installed, but slot {after.primary} does not hold what was installed"
+    return ""
+
+
+def _url(recording: Recording, board: Board, judge: Judge) -> str:
+    """From the server that the device was given: that it still knows it is part of the question.
+    One that was given none yet is told."""
+    known = f"$(cat {SERVER_FILE})"
+    told = f"http://{board.host_address()}:{recording.server_port}"
+    return f"{known if judge.provisioned else told}/{recording.probe.name}"

@@ -1,0 +1,1 @@
+"""What an exploration found: worked out, checked, reported."""

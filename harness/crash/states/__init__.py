@@ -1,0 +1,1 @@
+"""Crash states: cut points of a log as content."""

@@ -1,0 +1,1 @@
+"""From a fault to a verdict: what a device says, and what its medium says."""

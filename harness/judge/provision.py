@@ -1,0 +1,46 @@
+"""A board fresh from the factory: a version flashed, booted, and given what a site gives it.
+
+That is the update server's URL, and data of the site's own that no update may touch: the sentinel,
+whose content the judge (`harness.judge.judge`) knows.
+"""
+
+from harness.boards.board import Board
+from harness.clients.client import Client
+from harness.images.release import Release
+from harness.judge.judge import HEALTH_LINE, SENTINEL, sentinel
+
+# Of the slowest board on a busy host; what is quicker is not made slower.
+BOOT_SECONDS = 300.0
+DOWNLOAD_AND_INSTALL_SECONDS = 900.0
+_SHORT = 60.0  # seconds for one command
+
+
+def boot_fresh(board: Board, client: Client, release: Release, *, server_url: str) -> None:
+    """Flash `release`, boot it and provision it; the board is then on and healthy.
+
+    DeviceError when it does not become healthy or cannot be written to.
+    """
+    boot_factory(board, release)
+    provision(board, client, server_url=server_url)
+
+
+def boot_factory(board: Board, release: Release) -> None:
+    """Flash `release` and boot it for the first time, until it is healthy; else DeviceError."""
+    board.power_off()
+    board.flash(release.disk_image)
+    board.power_on()
+    board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+
+
+def provision(board: Board, client: Client, *, server_url: str) -> None:
+    """Give a healthy board what a site gives it; DeviceError when it cannot be written to."""
+    client.provision(server_url)
+    write_sentinel(board)
+
+
+def write_sentinel(board: Board) -> None:
+    """Give it the site's own data, also once more after they were lost."""
+    board.run(f"mkdir -p {SENTINEL}", timeout=_SHORT)
+    for name, content in sentinel().items():
+        board.put(content, f"{SENTINEL}/{name}", timeout=_SHORT)
+    board.run("sync", timeout=_SHORT)
