@@ -73,3 +73,25 @@ class PromotionError(HarnessError):
 
     exit_code = 5
     kind = "promotion refused"
+
+
+KINDS: tuple[type[HarnessError], ...] = (
+    HarnessError,
+    ConfigurationError,
+    BuildError,
+    DeviceError,
+    PromotionError,
+    LabError,
+)
+
+
+def to_data(error: HarnessError) -> dict[str, str]:
+    """An error in JSON, as one process tells it another; what is more than its kind is lost."""
+    parts = {"brief": error.brief, "details": error.details, "hint": error.hint}
+    return {"kind": error.kind, **parts}
+
+
+def of_data(data: dict[str, str]) -> HarnessError:
+    """The error that `to_data` told."""
+    kind = next(each for each in KINDS if each.kind == data["kind"])
+    return kind(data["brief"], details=data["details"], hint=data["hint"])

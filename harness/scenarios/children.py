@@ -21,14 +21,7 @@ from pathlib import Path
 
 from harness import process
 from harness.deadline import Deadline
-from harness.errors import (
-    BuildError,
-    ConfigurationError,
-    DeviceError,
-    HarnessError,
-    LabError,
-    PromotionError,
-)
+from harness.errors import KINDS, HarnessError, LabError
 from harness.log import emit
 
 HARNESS = (sys.executable, "-P", "-m", "harness")
@@ -40,7 +33,6 @@ _LAST_LINES = 15
 _SECONDS_TO_END = 30.0
 # A signal that arrives just before a wait, or in another thread, does not end it.
 _SECONDS_DEAF = 0.25
-_KINDS = (HarnessError, ConfigurationError, BuildError, DeviceError, PromotionError, LabError)
 # Exit codes, what makes the answer worth least first: a bug, wrong input, a device that failed, a
 # refused promotion; lab trouble last, as it says nothing about the product.
 _PRECEDENCE = (1, 2, 4, 5, 3)
@@ -73,7 +65,7 @@ class Ended:
         if self.code < 0 or self.code == 130:
             how = f"killed by signal {-self.code}" if self.code < 0 else "interrupted"
             return LabError(f"{self.name}: its process was {how}", hint="run it again")
-        kinds = {kind.kind: kind for kind in _KINDS if kind.exit_code == self.code}
+        kinds = {kind.kind: kind for kind in KINDS if kind.exit_code == self.code}
         for number, line in reversed(list(enumerate(self.said))):
             begin, colon, brief = line.partition(": ")
             if colon and begin in kinds:
@@ -126,7 +118,7 @@ def worst(errors: Mapping[str, HarnessError]) -> HarnessError:
         return next(iter(errors.values()))
     kinds = ", ".join(f"{name}: {error.kind}" for name, error in errors.items())
     details = "\n".join(f"{error.kind}: {error}" for error in errors.values())
-    return kind(f"{len(errors)} machines did not pass ({kinds})", details=details)
+    return kind(f"{len(errors)} did not pass ({kinds})", details=details)
 
 
 class _Child:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from harness import project
+from harness import errors, project
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
 from harness.faults.proxy import Proxy
 from harness.faults.server import UpdateServer
@@ -253,8 +253,11 @@ def scenario(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Send the test's records along with its report: the controller writes the evidence."""
+    """Send the test's records along with its report: the controller writes the evidence. And an
+    error that is nobody's bug: a board that cannot be had is no verdict."""
     report = yield
     if report.when == "call":
         vars(report)["harness_records"] = item.stash.get(RECORDS, [])
+    if call.excinfo and isinstance(call.excinfo.value, HarnessError):
+        vars(report)["harness_error"] = errors.to_data(call.excinfo.value)
     return report

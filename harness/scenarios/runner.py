@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import project
+from harness import errors, project
 from harness.boards import lab_file
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
@@ -23,6 +23,7 @@ from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.images.release import FILE, Release, load
 from harness.log import emit, step
+from harness.scenarios import children
 from harness.scenarios.left_out import Collected
 
 SUITE = Path(__file__).parent / "suite"
@@ -52,13 +53,17 @@ class Recorder:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.unexplained: list[str] = []  # tests that failed and left no failed record
+        self.errors: dict[str, HarnessError] = {}  # test -> what kept it from any
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for each phase of each test, also for those run by workers."""
         data = getattr(report, "harness_records", [])
         records = [Record.from_data(each, what=report.nodeid) for each in data]
         if report.failed and all(record.passed for record in records):
-            self.unexplained.append(f"{report.nodeid} ({report.when})")
+            if told := getattr(report, "harness_error", None):
+                self.errors[report.nodeid] = errors.of_data(told)
+            else:
+                self.unexplained.append(f"{report.nodeid} ({report.when})")
         for record in records:
             self.run.add(record)
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
@@ -181,12 +186,15 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
 
 
 def require_ended(code: int, recorder: Recorder) -> None:
-    """Raises unless pytest has run scenarios to their ends, whatever became of them."""
+    """Raises unless pytest has run scenarios to their ends, whatever became of them: what kept one
+    from it, or HarnessError for what is a bug of the harness or of the suite."""
     kept = f"see above; nothing was signed, what there is lies in {recorder.run.folder}"
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
         raise ConfigurationError(f"pytest ran no scenario (its exit code: {code:d})", hint=kept)
+    if recorder.errors and not recorder.unexplained:
+        raise children.worst(recorder.errors)
     ended = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if not ended or recorder.unexplained:
         raise HarnessError(

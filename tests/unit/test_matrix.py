@@ -183,5 +183,5 @@ def test_the_command_runs_every_machine_and_tells_each_one_s_error(lab: Path) ->
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "rpi4 | configuration error: no scenario can be run" in done.stderr
-    assert "configuration error: 2 machines did not pass" in done.stderr
+    assert "configuration error: 2 did not pass" in done.stderr
     assert done.stdout == ""

@@ -12,7 +12,8 @@ from typing import cast
 
 import pytest
 
-from harness.errors import ConfigurationError, HarnessError
+from harness import errors
+from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
 from harness.evidence.store import EvidenceStore, Run, load
@@ -136,6 +137,8 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.when == "call":
         vars(report)["harness_records"] = json.loads(os.environ["RECORDS"])
+        if told := json.loads(os.environ.get("TOLD", "null")):
+            vars(report)["harness_error"] = told
     return report
 """
 FAKE_SCENARIO = """
@@ -185,6 +188,25 @@ def test_a_harness_that_changes_during_a_run_is_told(
     header = statement["predicate"]["harness_evidence"]
     assert header["tools"]["harness"]["dirty"] is dirty
     assert ("changed during the run" in done.stderr) is dirty
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LabError("board desk is in use", hint="wait for it"), 3),
+        (ConfigurationError("recipe.yaml: was changed"), 2),
+    ],
+)
+def test_what_kept_a_scenario_from_running_is_told_as_what_it_is(
+    tmp_path: Path, own_checkout: Path, error: HarnessError, code: int
+) -> None:
+    """A board that is in use is nobody's bug."""
+    told = json.dumps(errors.to_data(error))
+    done = made_up(tmp_path, own_checkout, RECORDS="[]", TOLD=told, DOES="false")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert f"{error.kind}: {error.brief}" in done.stderr
+    assert made_up(tmp_path, own_checkout, RECORDS="[]", DOES="false").returncode == 1
+    assert not list(tmp_path.glob(f"store/*/*/*/{ENVELOPE_FILE}"))
 
 
 def test_a_run_without_records_is_neither_signed_nor_passed(
