@@ -1,15 +1,17 @@
 """Adds to the wheel what is not beside its modules: what `harness init` copies, and its commit."""
 
 import json
-import runpy
 import shutil
-import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+from harness.evidence import checkout  # noqa: E402 - found only now; of the standard library alone
+from harness.starter import archive  # noqa: E402
 
 
 class BuildWithStarter(build_py):
@@ -22,9 +24,8 @@ class BuildWithStarter(build_py):
         if self.editable_mode:
             return
         package = Path(self.build_lib) / "harness"
-        archive = runpy.run_path(str(ROOT / "harness/starter/archive.py"))
-        with (package / "starter" / archive["FILE"]).open("wb") as target:
-            archive["pack"](ROOT, target)
+        with (package / "starter" / archive.FILE).open("wb") as target:
+            archive.pack(ROOT, target)
         (package / "built.json").write_text(json.dumps(_commit()), encoding="utf-8")
 
 
@@ -32,12 +33,8 @@ def _commit() -> dict[str, str | bool | None]:
     """The commit that is checked out, and whether files differ from it; None outside a checkout."""
     if not (ROOT / ".git").exists():
         return {"commit": None, "dirty": None}
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
-
-
-def _git(*words: str) -> str:
-    argv = ["git", "-C", str(ROOT), *words]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    changed = checkout.changed(ROOT, ("harness", *archive.FOLDERS))
+    return {"commit": checkout.commit(ROOT), "dirty": None if changed is None else bool(changed)}
 
 
 BUILD = ROOT / "build"

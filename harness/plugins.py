@@ -1,8 +1,11 @@
 """Parts that a product can add without a fork, by entry point
 (https://packaging.python.org/en/latest/specifications/entry-points/); ours are declared alike."""
 
+import hashlib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import get_protocol_members
@@ -37,9 +40,26 @@ def load(group: str, name: str, *, kind: type, key: str) -> Any:
     return found
 
 
+def origin(group: str, name: str) -> list[str]:
+    """Where a part comes from: what provides it, of which version, and a digest of its module."""
+    told = []
+    for point in _found(group).get(name, ()):
+        told += [point.value, f"{point.dist.name} {point.dist.version}" if point.dist else ""]
+        source = find_spec(point.module)
+        if source and source.origin and Path(source.origin).is_file():
+            told.append(hashlib.sha256(Path(source.origin).read_bytes()).hexdigest())
+    return told
+
+
 @cache
 def _found(group: str) -> dict[str, tuple[EntryPoint, ...]]:
-    points = entry_points(group=group)
+    try:
+        points = entry_points(group=group)
+    except Exception as error:  # of any package that is installed
+        raise ConfigurationError(
+            f"entry points of {group} cannot be read: {type(error).__name__}: {error}",
+            hint="a package in this Python is damaged: install it again",
+        ) from error
     return {name: tuple(each for each in points if each.name == name) for name in points.names}
 
 
@@ -47,7 +67,7 @@ def _found(group: str) -> dict[str, tuple[EntryPoint, ...]]:
 def _loaded(point: EntryPoint) -> Any:
     try:
         return point.load()
-    except Exception as error:  # somebody else's code
+    except (Exception, SystemExit) as error:  # somebody else's code
         raise _unusable(point, f"cannot be loaded: {type(error).__name__}: {error}") from error
 
 

@@ -59,11 +59,14 @@ def install(lacks: Missing) -> None:
 def _missing_python() -> list[str]:
     """Requirements of the extra `lab` of which no version is installed."""
     try:
-        declared = importlib.metadata.requires("harness") or []
-    except importlib.metadata.PackageNotFoundError as error:
+        declared = importlib.metadata.requires("harness")
+    except importlib.metadata.PackageNotFoundError:
+        declared = None
+    if not declared:
         raise ConfigurationError(
-            "the harness itself is not installed in this Python", hint="pip install its wheel"
-        ) from error
+            "the harness itself is not installed in this Python, or not whole",
+            hint="pip install its wheel",
+        )
     found = [(line, _REQUIREMENT.match(line)) for line in declared]
     return [
         line.partition(";")[0].strip()

@@ -5,6 +5,7 @@ its own checkout, that is one.
 """
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +40,16 @@ class Project:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Its folders in which nothing may lie that is in no commit, relative to it."""
-        named = [self.lab.parent if self.lab else None, self.scenarios, self.root / "recipes"]
-        inside = [each.resolve() for each in named if each and each.is_dir()]
-        return tuple(
-            str(each.relative_to(self.root))
-            for each in inside
-            if each != self.root and each.is_relative_to(self.root)
-        )
+        """Its files and folders in which nothing may lie that is in no commit, relative to it."""
+        named = [self.root / "recipes", *self.lab_parts(self.lab)]
+        named += [self.scenarios] if self.scenarios else []
+        return tuple(str(each.relative_to(self.root)) for each in named if each.exists())
+
+    def lab_parts(self, lab: Path | None) -> list[Path]:
+        """A lab file that lies here, and the folder that it is in."""
+        if lab is None or not (found := lab.resolve()).is_relative_to(self.root):
+            return []
+        return [found] if found.parent == self.root else [found, found.parent]
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ def find() -> Project | None:
     that is wrong."""
     with files.told("the working folder"):
         here = Path.cwd()
-    above = [folder for folder in (here, *here.parents) if (folder / FILE).exists()]
+    above = [folder for folder in (here, *here.parents) if os.path.lexists(folder / FILE)]
     root = above[0].resolve() if above else checkout()
     return _load(root) if root else None
 
@@ -108,7 +111,7 @@ def _load(root: Path) -> Project:
     text = files.text(file, limit=_LIMIT)
     try:
         data = json.dumps(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError, RecursionError) as error:  # TypeError: a date
+    except (ValueError, TypeError, RecursionError) as error:  # TypeError: a date
         raise ConfigurationError(
             f"{files.shown(file)}: not usable TOML", details=str(error)
         ) from error
@@ -118,10 +121,12 @@ def _load(root: Path) -> Project:
         problems.append(f"lab: {files.shown(keys.lab)} is no file")
     if keys.scenarios and not files.is_folder(root / keys.scenarios):
         problems.append(f"scenarios: {files.shown(keys.scenarios)} is no folder")
+    elif keys.scenarios and root not in (root / keys.scenarios).resolve().parents:
+        problems.append(f"scenarios: {files.shown(keys.scenarios)} is no folder below this one")
     if problems:
         raise ConfigurationError.of(files.shown(file), problems)
     return Project(
         root=root,
         lab=root / keys.lab if keys.lab else None,
-        scenarios=root / keys.scenarios if keys.scenarios else None,
+        scenarios=(root / keys.scenarios).resolve() if keys.scenarios else None,
     )

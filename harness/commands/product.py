@@ -1,5 +1,6 @@
 """Commands that begin: what this machine needs, and a product folder."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +63,7 @@ def init(
     answer(
         as_json,
         f"{shown}: commit it, then see {shown}/README.md\n"
-        f"  cd {shown} && git commit --message 'begin'\n"
+        f"  cd {shlex.quote(shown)} && git add . && git commit --message begin\n"
         f"  harness build {start.recipe} --version 1.0.0 -o out/1.0.0",
         folder=str(folder.resolve()),
         recipe=start.recipe,

@@ -4,10 +4,11 @@ Contents are compared. No setting, no index and no variable of whoever runs it h
 are marked as unchanged, excludes of one's own, or `GIT_DIR` as git sets it for a hook.
 """
 
+import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from harness import process
@@ -22,7 +23,7 @@ def commit(root: Path) -> str | None:
     return told and told.strip()
 
 
-def changed(root: Path, code: Sequence[str]) -> tuple[str, ...] | None:
+def changed(root: Path, code: Collection[str]) -> tuple[str, ...] | None:
     """The files of a checkout that are not those of its commit, and those that are more, by name;
     None when nobody can say. What the commit's own .gitignore leaves out does not count, but for
     what lies in the folders of `code`."""
@@ -32,14 +33,12 @@ def changed(root: Path, code: Sequence[str]) -> tuple[str, ...] | None:
         _git(root, "read-tree", "HEAD", index=index)
         words = ("ls-files", "--others", "-z")
         more = _git(root, *words, "--exclude-per-directory=.gitignore", index=index)
-        hidden = _git(root, *words, "--", *code, index=index)
+        hidden = _git(root, *words, "--", *code, index=index) if code else ""
     if listed is None or more is None or hidden is None:
         return None
     others = {name for name in f"{more}\0{hidden}".split("\0") if name}
     wanted = [line.split("\t", 1) for line in listed.split("\0") if line]
     different = _different(root, [(path, *told.split()[::2]) for told, path in wanted])
-    if different is None:
-        return None
     return tuple(sorted({*different, *(name for name in others if not _is_compiled(name))}))
 
 
@@ -49,25 +48,31 @@ def _is_compiled(name: str) -> bool:
     return path.parent.name == "__pycache__" and path.suffix == ".pyc"
 
 
-def _different(root: Path, wanted: list[tuple[str, ...]]) -> set[str] | None:
+def _different(root: Path, wanted: list[tuple[str, ...]]) -> set[str]:
     """Those of the files (path, mode and id) that are other ones, or are not there."""
-    different, ids = set(), {}
+    different = set()
     for path, mode, sha in wanted:
+        file = root / path
         if mode == "120000":
-            if _git(root, "cat-file", "blob", sha) != _target(root / path):
-                different.add(path)
-        elif _mode(root / path) != mode:
-            different.add(path)
+            same = _git(root, "cat-file", "blob", sha) == _target(file)
+        elif mode == "160000":  # a submodule: the commit that it must be at, and all of that
+            same = commit(file) == sha and changed(file, ()) == ()
         else:
-            ids[path] = sha
-    names = "".join(f"{path}\n" for path in ids)
-    hashed = _git(root, "hash-object", "--no-filters", "--stdin-paths", stdin=names)
-    if hashed is None:
-        return None
-    found = hashed.split()
-    return different | {
-        path for (path, sha), now in zip(ids.items(), found, strict=True) if sha != now
-    }
+            same = _mode(file) == mode and _blob(file, sha) == sha
+        if not same:
+            different.add(path)
+    return different
+
+
+def _blob(file: Path, like: str) -> str:
+    """What git calls a file's content, in the format that the id `like` has; empty where it cannot
+    be read. No filter and no end of line is applied."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return ""
+    kind = "sha256" if len(like) == 64 else "sha1"
+    return hashlib.new(kind, b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _mode(file: Path) -> str:
@@ -88,7 +93,7 @@ def _target(link: Path) -> str | None:
         return None
 
 
-def _git(root: Path, *words: str, index: str = "", stdin: str = "") -> str | None:
+def _git(root: Path, *words: str, index: str = "") -> str | None:
     """What git prints, with another file for its index where one is named; None when it fails."""
     settings = ("-c", "core.fsmonitor=false", "-c", f"safe.directory={root}")
     try:
@@ -97,7 +102,6 @@ def _git(root: Path, *words: str, index: str = "", stdin: str = "") -> str | Non
             timeout=_SECONDS,
             env={"GIT_INDEX_FILE": index} if index else None,
             without=[name for name in os.environ if name.startswith("GIT_")],
-            stdin=stdin,
         )
     except HarnessError:
         return None

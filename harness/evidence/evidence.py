@@ -23,6 +23,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
+SCHEMA = 2  # of what follows: 2 has controls, and what was left out
 _DETAIL = "harness_evidence"
 
 
@@ -66,6 +67,18 @@ class Evidence:
         """Whether there are records and all of them passed."""
         return bool(self.records) and all(record.passed for record in self.records)
 
+    @property
+    def contradictions(self) -> list[str]:
+        """What the records say that cannot be of this run."""
+        own = {self.subject.digests.slot}
+        if self.header.from_release:
+            own.add(self.header.from_release.digests.slot)
+        return [
+            f"{record.scenario}: is no control: its product is one of those that were tested"
+            for record in self.records
+            if record.control and record.control.slot in own
+        ]
+
     def require_records(self, folder: Path) -> None:
         """ConfigurationError when there are none; `folder` is the run's. Nothing was shown then,
         and neither is that signed, nor is it a success."""
@@ -101,7 +114,7 @@ class Evidence:
                 "passedTests": self.scenarios(Outcome.PASSED),
                 "failedTests": self.scenarios(Outcome.FAILED),
                 _DETAIL: {
-                    "schema": 1,
+                    "schema": SCHEMA,
                     **schema.to_data(self.header),
                     "records": [record.to_data() for record in self.records],
                     "attachments": self.attachments,
@@ -128,10 +141,12 @@ class Evidence:
             for number, data in enumerate(_take(detail, "records", list, what))
         ]
         attachments = _take(detail, "attachments", dict, what)
-        if _take(detail, "schema", int, what) != 1:
+        if _take(detail, "schema", int, what) != SCHEMA:
             raise ConfigurationError(f"{what}: written by another version of the harness")
         header = schema.from_json(RunHeader, schema.to_bytes(detail), what=what)
         evidence = cls(header=header, records=tuple(records), attachments=attachments)
+        if evidence.contradictions:
+            raise ConfigurationError.of(what, evidence.contradictions)
         strangers = {record.machine for record in records} - {header.subject.machine}
         if strangers:
             raise ConfigurationError(f"{what}: has records of another machine: {strangers}")

@@ -4,7 +4,9 @@
 import base64
 import hashlib
 import importlib.metadata
-from pathlib import Path
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
@@ -30,30 +32,44 @@ def commit(package: Path) -> tuple[str | None, bool | None]:
 
 
 def changed(package: Path) -> tuple[str, ...] | None:
-    """The files of an installed package that are not as they were installed, and its modules that
-    are more, by name; None when nobody can say."""
+    """The files of an installed package that are not as they were installed, and those that are
+    more, by name; None when nobody can say. What Python has compiled into `__pycache__` is not
+    looked at."""
     try:
         recorded = importlib.metadata.files(package.name) or []
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # a RECORD that is no text
         return None
     sums = {
-        Path(str(each.locate())).resolve(): each.hash.value if each.hash else None
+        PurePosixPath(each): each.hash.value if each.hash else ""
         for each in recorded
+        if each.parts[0] == package.name and "__pycache__" not in each.parts
     }
-    if package / "__init__.py" not in sums:
+    init = PurePosixPath(package.name, "__init__.py")
+    here = [each.locate() for each in recorded if PurePosixPath(each) == init]
+    if not here or Path(str(here[0])).resolve() != (package / "__init__.py").resolve():
         return None  # this one was not installed, or somewhere else
-    more = {path for path in package.rglob("*.py") if path not in sums}
-    different = {
-        path
-        for path, known in sums.items()
-        if path.is_relative_to(package) and known is not None and _sum(path) != known
-    }
-    return tuple(sorted(str(path.relative_to(package.parent)) for path in more | different))
+    found = set(_below(package))
+    return tuple(
+        sorted(
+            str(name)
+            for name in found | sums.keys()
+            if name not in sums or name not in found or _sum(package.parent / name) != sums[name]
+        )
+    )
+
+
+def _below(package: Path) -> Iterator[PurePosixPath]:
+    """All files of a package, and links to folders: none was installed as one."""
+    for folder, folders, names in os.walk(package):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in (*names, *links):
+            yield PurePosixPath((Path(folder) / name).relative_to(package.parent))
 
 
 def _sum(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError:
-        return ""
+        return "cannot be read"
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

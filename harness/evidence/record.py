@@ -46,7 +46,8 @@ class Control:
     slot: schema.Sha256
 
 
-CONTROLS = ("negative-control[", "correct-product[")  # how the ids of controls begin
+NEGATIVE = "negative-control["
+CONTROLS = (NEGATIVE, "correct-product[")  # how the ids of controls begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +164,11 @@ def _contradictions(record: Record) -> list[str]:
     problems = []
     if record.control and not record.scenario.startswith(CONTROLS):
         problems.append(f"control: only of what begins with {' or '.join(CONTROLS)}")
+    if record.control and not record.control.variants:
+        problems.append("control: of the product itself, without a variant")
+    noticed = record.scenario.startswith(NEGATIVE)
+    if record.control and any(verdict.failed is not noticed for verdict in record.expected):
+        problems.append("control: expected to pass what it must notice, or the other way round")
     if not record.expected:
         problems.append("expected: empty, so no verdict could pass")
     if record.verdict is None and not record.error:

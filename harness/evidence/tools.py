@@ -3,7 +3,7 @@
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -34,24 +34,25 @@ _NAMED = 5  # changed files that are told by name
 logger = logging.getLogger(__name__)
 
 
-def tool_versions() -> dict[str, JsonValue]:
+def tool_versions(lab: Path | None = None) -> dict[str, JsonValue]:
     """Name -> version of the host's tools, Python packages, system and the harness itself.
 
-    A tool that is not there has the value None: it had no part in the run.
+    A tool that is not there has the value None: it had no part in the run. `lab`: the lab file that
+    is used, which counts as a part of the product folder.
     """
     versions: dict[str, JsonValue] = {name: _first_line(argv) for name, argv in _PROGRAMS.items()}
     versions.update({name: _package(name) for name in _PACKAGES})
     versions["python"] = platform.python_version()
     versions["system"] = platform.platform()
-    return {**versions, **_code()}
+    return {**versions, **_code(lab)}
 
 
-def tools_at_end(began: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def tools_at_end(began: dict[str, JsonValue], lab: Path | None = None) -> dict[str, JsonValue]:
     """The versions that a run began with. A harness or product folder that is another one when it
     ends (commit or files) has changes: each of its processes and scenarios was read at a time of
     its own."""
     ended = dict(began)
-    for name, now in _code().items():
+    for name, now in _code(lab).items():
         was = began.get(name)
         if was != now and isinstance(was, dict):
             logger.warning("the %s was changed during the run: its evidence calls it dirty", name)
@@ -64,12 +65,13 @@ def own_version() -> str:
     return _package("harness") or UNKNOWN
 
 
-def _code() -> dict[str, JsonValue]:
+def _code(lab: Path | None) -> dict[str, JsonValue]:
     """The harness, and the product folder where that is another one than its checkout."""
     found = {"harness": _harness()}
     product = project.find()
     if product and product.root != project.checkout():
-        found["project"] = _committed("product folder", product.root, product.parts)
+        used = [str(each.relative_to(product.root)) for each in product.lab_parts(lab)]
+        found["project"] = _committed("product folder", product.root, {*product.parts, *used})
     return found
 
 
@@ -87,7 +89,7 @@ def _harness() -> JsonValue:
     return {"version": own_version(), **told}
 
 
-def _committed(name: str, root: Path, code: Sequence[str]) -> dict[str, JsonValue]:
+def _committed(name: str, root: Path, code: Collection[str]) -> dict[str, JsonValue]:
     """Commit of a checkout, and whether files differ from it; in its folders of `code` also those
     that its .gitignore leaves out."""
     changed = checkout.changed(root, code)

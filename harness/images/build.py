@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import files, paths, project, schema
+from harness import files, paths, plugins, project, schema
 from harness import version as versions
 from harness.errors import ConfigurationError
 from harness.images import debian, disk, overlay, pki, root, slot, tools
@@ -170,6 +170,11 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
         key=key,
         server_ca=server_ca,
         inputs=_hash(
+            project.told(recipe.folder),  # the release names it
+            [
+                plugins.origin(plugins.ARTIFACTS, recipe.client),
+                plugins.origin(plugins.BOOTLOADERS, recipe.bootloader),
+            ],
             _about(base),
             version,
             variants,

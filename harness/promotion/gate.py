@@ -193,7 +193,11 @@ def _missing(
     asked: RingPolicy, records: dict[str, Record], left_out: dict[str, str]
 ) -> tuple[list[str], list[str]]:
     """Lines for what has not passed, and the sorted ids of the passed scenarios that count."""
-    passed = {name for name, record in records.items() if record.passed}
+    passed = {
+        name
+        for name, record in records.items()
+        if record.passed and (record.control is not None) is name.startswith(CONTROLS)
+    }
     missing = [
         f"{name}: left out: {one_line(left_out[name])}"
         if name in left_out and name not in records
@@ -203,12 +207,13 @@ def _missing(
     ]
     counted = passed.intersection(asked.scenarios)
     for pattern, least in asked.matching.items():
-        # `*` is about the release: controls, which are not, count where they are asked for by name.
-        also = pattern.startswith(tuple(begin.rstrip("[") for begin in CONTROLS))
+        # `*` is about the release: controls, which are not, count where they are asked for by name,
+        # and nothing else counts there.
+        controls = pattern.startswith(tuple(begin.rstrip("[") for begin in CONTROLS))
         good = {
             name
             for name in passed
-            if matches(pattern, name) and (also or records[name].control is None)
+            if matches(pattern, name) and controls is (records[name].control is not None)
         }
         counted |= good
         if len(good) < least:
@@ -218,6 +223,9 @@ def _missing(
                 if matches(pattern, name) and not record.passed
             ]
             rest = f"; not passed: {', '.join(bad)}" if bad else ""
+            if lacking := sorted(name for name in left_out if matches(pattern, name)):
+                told = ", ".join(f"{name} ({one_line(left_out[name])})" for name in lacking)
+                rest += f"; left out: {told}"
             missing.append(f"{pattern}: {len(good)} of at least {least} passed{rest}")
     if asked.crash and asked.crash.required:
         missing += _unproven(asked.crash, records.get(explored.SCENARIO))

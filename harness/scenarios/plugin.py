@@ -32,6 +32,9 @@ from harness.scenarios.scenario import Scenario, printable
 TIERS = ("ci", "all")
 WALKS = [f"seed:{number}" for number in range(1, 7)]  # of a night
 _NAMED = re.compile(r"(walk|faults)\[(.+)\]")
+_SUITE = Path(__file__).parent / "suite"
+# Whose verdicts the gate takes for more than that of a scenario.
+_RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -131,23 +134,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _require_different(items: list[pytest.Item]) -> None:
-    """UsageError when two tests are called alike: a record could be that of either."""
-    places: dict[str, Path] = {}
+    """UsageError when two tests are called alike (a record could be that of either), or one of a
+    product's own as what only the harness can show."""
+    places: dict[str, pytest.Item] = {}
     for item in items:
-        earlier = places.setdefault(scenario_id(item), item.path)
-        if earlier != item.path:
-            raise pytest.UsageError(f"{scenario_id(item)} is in both {earlier} and {item.path}")
+        name = scenario_id(item)
+        earlier = places.setdefault(name, item)
+        if earlier is not item:
+            raise pytest.UsageError(f"{name} is in both {_place(earlier)} and {_place(item)}")
+        if not item.path.is_relative_to(_SUITE) and name.partition("[")[0] in _RESERVED:
+            raise pytest.UsageError(f"{name} in {_place(item)}: is a name of the harness's own")
+
+
+def _place(item: pytest.Item) -> str:
+    return "::".join([str(item.path), *item.nodeid.split("::")[1:-1]])
 
 
 def _lacks(
     item: pytest.Item, release: Release | None, lacking: set[str], unfit: dict[str, str]
 ) -> str:
     """What the product or a board has not that the scenario needs; empty: nothing."""
-    named = {
-        name: set(marker.args)
-        for name in ("needs", "bootloaders", "variants")
-        if (marker := item.get_closest_marker(name)) and marker.args
-    }
+    named: dict[str, set[str]] = {}
+    for name in ("needs", "bootloaders", "variants"):
+        for marker in item.iter_markers(name):
+            if wrong := [arg for arg in marker.args if not isinstance(arg, str)]:
+                raise pytest.UsageError(f"{_place(item)}: {name}({wrong[0]!r}): takes names")
+            if marker.args:
+                named.setdefault(name, set()).update(marker.args)
     if parts := named.get("needs", set()) & lacking:
         return f"the board has no {' and no '.join(sorted(parts))}"
     if release is None:
@@ -158,7 +171,11 @@ def _lacks(
     for name, why in unfit.items():
         if item.get_closest_marker(name):
             return why
-    absent = named.get("variants", set()) - products.variants(release)
+    wanted = named.get("variants", set())
+    known = products.variants(release) if wanted else set()
+    if known is None:
+        return f"the product's recipe is not here: {release.recipe}"
+    absent = wanted - known
     return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
 
 
@@ -242,6 +259,8 @@ def scenario(
     records: list[dict[str, Any]] = request.node.stash.setdefault(RECORDS, [])
 
     def keep(record: Record) -> None:
+        if record.scenario != identity:
+            raise ConfigurationError(f"{identity}: leaves a record of {record.scenario}")
         records.append(record.to_data())
 
     return Scenario(

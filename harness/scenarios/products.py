@@ -8,12 +8,11 @@ from harness.images.release import Release
 from harness.version import is_newer
 
 
-def variants(release: Release) -> set[str]:
-    """The variants that can be made of the same product; none, where its recipe is not here."""
-    try:
-        return set(release.load_recipe().variants)
-    except ConfigurationError:
-        return set()
+def variants(release: Release) -> set[str] | None:
+    """The variants that can be made of the same product; None where its recipe is not here."""
+    if not release.recipe_folder.exists():
+        return None
+    return set(release.load_recipe().variants)
 
 
 def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:

@@ -6,6 +6,7 @@ with its test reports. Records are on disk as they come; the run is signed when 
 
 import contextlib
 import io
+import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ SETTINGS = Path(__file__).parent / "pytest.ini"
 PLUGIN = "harness.scenarios.plugin"
 # A worker has one board, the losses of a phase share its instant. One that dies is not replaced: a
 # new one would have no board, and pytest would wait for ever.
+# By which whoever calls could leave scenarios out, or add code to them.
+_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 WORKERS = ("--dist", "loadgroup", "--max-worker-restart=0")
 
 
@@ -137,14 +140,14 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         from_release=before,
         board=", ".join(selection.boards),
         lab=project.told(selection.lab),
-        tools=tool_versions(),
+        tools=tool_versions(selection.lab),
         left_out=left_out,
     )
     recorder = Recorder(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
     require_ended(code, recorder)
     releases.require_same(run.folder)
-    stored = run.finish(signer, tools=tools_at_end(run.header.tools))
+    stored = run.finish(signer, tools=tools_at_end(run.header.tools, selection.lab))
     write_report(stored.evidence, stored.folder)
     return stored
 
@@ -171,9 +174,18 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
     """Collect only, as the workers will: a selection that names nothing which this machine has is
     told before anything is begun. Returns what is left out, and why."""
     words = [*_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
     said, collected = io.StringIO(), Collected()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = pytest.main(words, plugins=[collected])
+        try:
+            code = pytest.main(words, plugins=[collected])
+        except (Exception, SystemExit) as error:  # files of a product can do anything
+            raise ConfigurationError(
+                f"scenarios cannot be collected: {type(error).__name__}: {error}",
+                details=said.getvalue().strip()[-1000:],
+                hint="a scenario file must only define tests when it is imported",
+            ) from error
     if code:
         nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(
@@ -235,6 +247,7 @@ def _chosen(selection: Selection) -> list[str]:
     product = project.find()
     own = [str(product.scenarios)] if product and product.scenarios else []
     words = ["-c", str(SETTINGS), "--rootdir", str(product.root if product else Path.cwd())]
+    words += ["--noconftest"]  # one that lies anywhere above could decide verdicts
     words += ["-p", PLUGIN, str(SUITE), *own]
     words += [*_filters(selection), "--release", str(selection.release)]
     words += ["--lab", str(selection.lab.resolve())]

@@ -44,6 +44,7 @@ def begin(folder: Path, start: Start) -> None:
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise ConfigurationError(f"{files.shown(folder)}: is there", hint="name a new folder")
+    process.run(["git", "--version"], timeout=_GIT_SECONDS, error=ConfigurationError)
     signer = signing.load_signer()
     target = folder.resolve()
     with files.told(folder):
@@ -60,10 +61,12 @@ def begin(folder: Path, start: Start) -> None:
                 further={"bad-update[*": 1, "network[*": 1, "power-cut[*": 2},
             )
             init_repository(new / RELEASES, policy, bare=True)
-            if target.exists():
-                target.rmdir()
-            new.rename(target)
-    _into_git(target)
+            _into_git(new)
+            if target.exists():  # somebody's working folder, maybe
+                for part in new.iterdir():
+                    part.rename(target / part.name)
+            else:
+                new.rename(target)
 
 
 def _unpack(new: Path, start: Start) -> None:
@@ -120,10 +123,18 @@ def _templates() -> Iterator[Path]:
     return (path for path in found if path.parent.name != "__pycache__")  # as pip leaves it
 
 
+def in_repository(folder: Path) -> bool:
+    """Whether a folder lies in a work tree of git."""
+    argv = ("git", "-C", folder, "rev-parse", "--is-inside-work-tree")
+    return process.run(argv, timeout=_GIT_SECONDS, check=False).stdout.strip() == "true"
+
+
 def _into_git(folder: Path) -> None:
     """Ready for the first commit; in a repository that is there already, its owner adds it."""
-    inside: list[str | Path] = ["git", "-C", folder.parent, "rev-parse", "--is-inside-work-tree"]
-    if process.run(inside, timeout=_GIT_SECONDS, check=False).stdout.strip() == "true":
+    if in_repository(folder.parent):
         return
-    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"]):
+    for words in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["-c", "core.excludesFile=", "add", "--all"],
+    ):
         process.run(["git", "-C", folder, *words], timeout=_GIT_SECONDS, error=ConfigurationError)

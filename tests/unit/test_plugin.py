@@ -44,7 +44,15 @@ def collect(tmp_path: Path, *words: str) -> tuple[int, dict[str, str], str]:
     argv: list[str | Path] = [
         *("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
     ]
-    argv += ["--collect-only", "-q", "--lab", ROOT / "labs/qemu.yaml", "--release", release]
+    argv += [
+        "--noconftest",
+        "--collect-only",
+        "-q",
+        "--lab",
+        ROOT / "labs/qemu.yaml",
+        "--release",
+        release,
+    ]
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, *argv, *words],
         cwd=ROOT,
@@ -89,6 +97,35 @@ def test_two_scenarios_of_one_name_are_refused(tmp_path: Path, own: str) -> None
     code, _, said = collect(tmp_path, own, str(SUITE), "--board", "gateway-qemu")
     assert code == 4
     assert f"update is in both {own}/test_update.py and {SUITE}/test_update.py" in said
+
+
+@pytest.mark.parametrize("name", ["test_negative_control", "test_crash", "test_correct_product"])
+def test_what_only_the_harness_can_show_is_no_name_for_others(
+    tmp_path: Path, own: str, name: str
+) -> None:
+    Path(own, "test_more.py").write_text(f"def {name}(bench): ...\n")
+    code, _, said = collect(tmp_path, own, "--board", "gateway-qemu")
+    assert code == 4
+    assert "test_more.py: is a name of the harness's own" in said
+
+
+def test_two_of_one_name_in_one_file_are_refused(tmp_path: Path, own: str) -> None:
+    twice = "class Test{}:\n    def test_twice(self, bench): ...\n"
+    Path(own, "test_more.py").write_text(twice.format("A") + twice.format("B"))
+    code, _, said = collect(tmp_path, own, "--board", "gateway-qemu")
+    assert code == 4
+    assert "twice is in both" in said and "::TestA and" in said
+
+
+def test_every_mark_counts(tmp_path: Path, own: str) -> None:
+    marks = "@pytest.mark.needs('clock')\n@pytest.mark.needs('watchdog')\n"
+    text = f"import pytest\n{marks}def test_marked(bench): ...\n"
+    Path(own, "test_more.py").write_text(text)
+    _, left_out, _ = collect(tmp_path, own, "--board", "rpi4-qemu")
+    assert left_out["marked"] == "the board has no clock and no watchdog"
+    Path(own, "test_more.py").write_text(text.replace("'clock'", "['clock']"))
+    code, _, said = collect(tmp_path, own, "--board", "rpi4-qemu")
+    assert code == 4 and "needs(['clock']): takes names" in said
 
 
 def test_a_products_own_settings_say_nothing(tmp_path: Path, own: str) -> None:

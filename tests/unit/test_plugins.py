@@ -89,6 +89,12 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, what: str, declared: str, t
     assert told in tried(tmp_path, what, declared)
 
 
+def test_a_part_that_ends_everything_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text("raise SystemExit(0)\n")
+    declared = "[harness.bootloaders]\nlilo = ends\n"
+    assert "cannot be loaded: SystemExit" in tried(tmp_path, "bootloader('lilo')", declared)
+
+
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     declared = "[harness.clients]\nrauc = acme:Client\n"
     assert "client: acme, harness each have a 'rauc'" in tried(

@@ -81,7 +81,7 @@ def test_a_log_takes_both_streams_and_is_named_in_the_error(tmp_path: Path) -> N
 def test_a_missing_program_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no-such-program: no such program") as caught:
         process.run(["no-such-program"], timeout=10, error=BuildError)
-    assert "./run setup" in caught.value.hint
+    assert "`harness setup`" in caught.value.hint
     with pytest.raises(LabError):
         process.start(["no-such-program"], log=tmp_path / "log")
 

@@ -55,7 +55,7 @@ def test_its_folders_that_must_be_committed(
     monkeypatch.chdir(product(tmp_path / "mine"))
     found = project.find()
     assert found
-    assert sorted(found.parts) == ["labs", "own", "recipes"]
+    assert sorted(found.parts) == ["labs", "labs/mine.yaml", "own", "recipes"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,9 @@ def test_its_folders_that_must_be_committed(
         ("lab = 2026-11-27\n", "not usable TOML"),
         ("x = " + "[" * 5000, "not usable TOML"),
         ("\0", "not usable TOML"),
+        ("x = " + "9" * 5000, "not usable TOML"),
+        ("scenarios = '.'\n", r"scenarios: \. is no folder below this one"),
+        ("scenarios = '..'\n", r"scenarios: \.\. is no folder below this one"),
     ],
 )
 def test_a_wrong_file_is_told_by_its_key(

@@ -205,8 +205,28 @@ def test_what_kept_a_scenario_from_running_is_told_as_what_it_is(
     done = made_up(tmp_path, own_checkout, RECORDS="[]", TOLD=told, DOES="false")
     assert (done.returncode, done.stdout) == (code, "")
     assert f"{error.kind}: {error.brief}" in done.stderr
-    assert made_up(tmp_path, own_checkout, RECORDS="[]", DOES="false").returncode == 1
-    assert not list(tmp_path.glob(f"store/*/*/*/{ENVELOPE_FILE}"))
+    (tmp_path / "bug").mkdir()
+    assert made_up(tmp_path / "bug", own_checkout, RECORDS="[]", DOES="false").returncode == 1
+    assert not list(tmp_path.glob(f"**/{ENVELOPE_FILE}"))
+
+
+def test_what_lies_above_or_in_the_environment_says_nothing(
+    tmp_path: Path, own_checkout: Path
+) -> None:
+    """A conftest.py of a folder above, and pytest's own variables."""
+    root = shutil.copytree(own_checkout, tmp_path / "above/checkout")
+    (tmp_path / "above/conftest.py").write_text("raise RuntimeError('from above')\n")
+    done = made_up(tmp_path, root, PYTEST_ADDOPTS="-k nothing", PYTEST_PLUGINS="no_such_plugin")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdicts"] == {"update": "new"}
+
+
+def test_a_scenario_file_that_ends_everything_is_told(tmp_path: Path, own_checkout: Path) -> None:
+    root = shutil.copytree(own_checkout, tmp_path / "checkout")
+    (root / "harness/scenarios/suite/test_more.py").write_text("raise SystemExit(0)\n")
+    done = made_up(tmp_path, root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SystemExit" in done.stderr
 
 
 def test_a_run_without_records_is_neither_signed_nor_passed(

@@ -1,5 +1,6 @@
 """The harness as a wheel: what it brings along, what it needs, whether it is as it was built."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,19 +74,42 @@ print(harness.cli.__file__)
     assert python(site, code, tmp_path).startswith(str(site))
 
 
+def _changed(package: Path, _: Path) -> None:
+    (package / "plain.py").write_text((package / "plain.py").read_text() + "\n")
+
+
+def _gone(package: Path, _: Path) -> None:
+    (package / "scenarios/pytest.ini").unlink()
+
+
+def _more(package: Path, _: Path) -> None:
+    (package / "scenarios/suite/test_mine.py").write_text("")
+
+
+def _compiled(package: Path, _: Path) -> None:
+    (package / "more.cpython-311-x86_64-linux-gnu.so").write_text("")
+
+
+def _linked(package: Path, other: Path) -> None:
+    shutil.rmtree(package / "faults")
+    (package / "faults").symlink_to(other)
+
+
+CHANGES = (_changed, _gone, _more, _compiled, _linked)
+
+
 def test_it_knows_whether_it_is_as_it_was_built(site: Path, tmp_path: Path) -> None:
     told = "import harness.evidence.tools as t; print(t.tool_versions()['harness'])"
     clean = eval(python(site, told, tmp_path))  # noqa: S307 - a dict that we have printed
     assert (len(clean["commit"]), clean["dirty"]) == (40, False)
-    module, more = site / "harness/plain.py", site / "harness/scenarios/suite/test_mine.py"
-    text = module.read_text()
-    for file, content in ((module, text + "\n"), (more, "")):
-        file.write_text(content)
-        assert "'dirty': True" in python(site, told, tmp_path)
-        if file is more:
-            file.unlink()
-        else:
-            file.write_text(text)
+    other = tmp_path / "other"
+    shutil.copytree(site / "harness/faults", other)
+    for change in CHANGES:
+        kept = shutil.copytree(site, tmp_path / "kept", symlinks=True)
+        change(site / "harness", other)
+        assert "'dirty': True" in python(site, told, tmp_path), change.__name__
+        shutil.rmtree(site)
+        kept.rename(site)
     assert "'dirty': False" in python(site, told, tmp_path)
 
 
@@ -109,6 +133,9 @@ def test_a_product_begins(site: Path, tmp_path: Path, machine: str) -> None:
     link = next(mine.rglob("default.target"))
     assert link.is_symlink()  # an image's own link, which leads nowhere here
     assert (next(mine.rglob("gateway-update"))).stat().st_mode & 0o111
+    (tmp_path / "empty").mkdir()
+    assert harness(site, "init", ".", cwd=tmp_path / "empty").returncode == 0
+    assert (tmp_path / "empty/harness.toml").is_file()
     again = harness(site, "init", "mine", cwd=tmp_path)
     assert (again.returncode, again.stderr) == (
         2,

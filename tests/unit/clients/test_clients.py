@@ -181,7 +181,7 @@ def test_clients_by_name(board: LocalBoard) -> None:
     assert isinstance(make_client("mender", board), MenderClient)
     with pytest.raises(ConfigurationError, match="'swupdate'") as caught:
         make_client("swupdate", board)
-    assert "known clients: mender, rauc" in caught.value.hint
+    assert "harness.clients: mender, rauc" in caught.value.hint
 
 
 # What Mender 3.4.0 prints for an artifact of another signer.

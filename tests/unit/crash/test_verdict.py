@@ -482,7 +482,7 @@ SOAKS, REPEATS = Promises(soak=400), Promises(health="repeatedly")
     [
         (SOAKS, [(470.0, OK)], 469.0, "new"),
         (PROMISES, [(470.0, OK)], 469.0, "bricked"),
-        (SOAKS, [(740.0, OK)], 739.0, "bricked"),
+        (SOAKS, [(800.0, OK)], 799.0, "bricked"),
         (SOAKS, [(60.0, OK)], 455.0, "new"),
         (PROMISES, [(60.0, OK)], 455.0, "inconsistent"),
         (SOAKS, [(60.0, OK)], 900.0, "inconsistent"),

@@ -143,3 +143,24 @@ def test_variables_of_a_hook_lead_nowhere(
 
 def test_where_nobody_can_say(tmp_path: Path) -> None:
     assert (checkout.commit(tmp_path), checkout.changed(tmp_path, CODE)) == (None, None)
+
+
+def test_a_folder_in_a_larger_repository_and_a_submodule(root: Path, tmp_path: Path) -> None:
+    """A product in a part of a repository; and one whose files are another repository's."""
+    outer = tmp_path / "outer"
+    git(tmp_path, "init", "--quiet", str(outer))
+    product = outer / "products/mine"
+    (product / "labs").mkdir(parents=True)
+    (product / "labs/desk.yaml").write_text("x\n")
+    (product / 'a"b\nc').write_text("odd\n")
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(root))
+    git(product, *add, "parts")
+    git(outer, "add", "--all")
+    git(outer, "commit", "--quiet", "--message", "first")
+    assert checkout.changed(product, CODE) == ()
+    assert checkout.commit(product) == git(outer, "rev-parse", "HEAD")
+    (outer / "elsewhere").write_text("more\n")
+    assert checkout.changed(product, CODE) == ()
+    (product / "parts/labs/qemu.yaml").write_text("other\n")
+    (product / "labs/desk.yaml").write_text("other\n")
+    assert checkout.changed(product, CODE) == ("labs/desk.yaml", "parts")

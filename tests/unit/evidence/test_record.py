@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -104,6 +105,12 @@ def test_nothing_else_passes_as_a_control() -> None:
     """Or a bricked device could be called expected."""
     with pytest.raises(ValueError, match="control: only of what begins with"):
         control(Verdict.BRICKED, "power-cut[switch/all]")
+    with pytest.raises(ValueError, match="without a variant"):
+        record("negative-control[x]", Verdict.BRICKED, control=replace(CONTROL, variants=()))
+    with pytest.raises(ValueError, match="expected to pass what it must notice"):
+        record("negative-control[x]", Verdict.NEW, expected=(Verdict.NEW,), control=CONTROL)
+    with pytest.raises(ValueError, match="expected to pass what it must notice"):
+        control(Verdict.BRICKED, "correct-product[x]")
 
 
 def test_a_failure_stands_whatever_comes_later() -> None:

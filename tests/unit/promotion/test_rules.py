@@ -78,8 +78,12 @@ def test_where_a_run_comes_from(
 def test_a_scenario_that_was_left_out_is_told_so(bench: Bench) -> None:
     release = bench.release()
     records = [record(name) for name in ALL if name != "update"]
-    bench.test(release, records, left_out={"update": "the board has no clock"})
+    lacking = {"update": "the board has no clock", "clock[1970]": "nor that"}
+    bench.test(release, records, left_out=lacking)
     assert "missing: update: left out: the board has no clock" in refusal(bench, release)
+    asked = {"clock[*": 1}
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
+    assert "passed; left out: clock[1970] (nor that)" in refusal(bench, release)
 
 
 def test_controls_count_where_they_are_asked_for(bench: Bench) -> None:
@@ -95,6 +99,21 @@ def test_controls_count_where_they_are_asked_for(bench: Bench) -> None:
     asked = {"negative-control[*": 1}
     bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
     assert bench.promote(release).commit
+
+
+def test_nothing_else_counts_as_a_control(bench: Bench) -> None:
+    """Not a plain record of such a name; and not one about the very release."""
+    release = bench.release()
+    bench.test(release, [*map(record, ALL), record("negative-control[x]")])
+    asked = {"negative-control[*": 1}
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
+    assert "missing: negative-control[*: 0 of at least 1" in refusal(bench, release)
+    seen = Control(variants=("x",), slot=Subject.of(load(release)).digests.slot)
+    itself = record(
+        "negative-control[x]", Verdict.BRICKED, expected=(Verdict.BRICKED,), control=seen
+    )
+    bench.test(release, [itself])
+    assert "is no control: its product is one of those that were tested" in refusal(bench, release)
 
 
 def test_a_failure_counts_wherever_it_comes_from(bench: Bench) -> None:
