@@ -10,22 +10,29 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from harness import plugins
+
 _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT.name
 # A boot: what asks, and what it is asked in. All that these import is found, not listed.
 _ASKING = ("crash.exploration.prove", "crash.exploration.workers")
-_FOLDERS = ("boards", "clients")  # not all of it is imported: nbdkit's plugin, a devicetree
+# Not all of it is imported: nbdkit's plugin, a devicetree, what is found by entry point.
+_FOLDERS = ("boards", "clients", "images/artifacts")
+_PARTS = (plugins.CLIENTS, plugins.SELECTIONS, plugins.ARTIFACTS)
 
 
 @cache
 def digest() -> str:
     """SHA-256 of the judge, the probe with its server, the clients, what makes a board of a state,
-    and all of the harness that any of them stands on. What the lab file says of the board is the
-    recording's (`Recording.bench`)."""
+    and all of the harness that any of them stands on; of parts of others, their module. What the
+    lab file says of the board is the recording's (`Recording.bench`)."""
     found = hashlib.sha256()
     for path in sorted(_files()):
         found.update(f"{path.relative_to(_ROOT)}\n".encode())
         found.update(hashlib.sha256(path.read_bytes()).digest())
+    for group in _PARTS:  # somebody else's among them
+        for name in plugins.names(group):
+            found.update("\n".join(plugins.origin(group, name)).encode())
     return found.hexdigest()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.crash.exploration import questions
 
-HARNESS = Path(questions.__file__).parents[1]
+HARNESS = Path(questions.__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_plugin_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_a_missing_nbdkit_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LabError, match=r"nbdkit.*\n?.*run setup"):
+    with pytest.raises(LabError, match=r"nbdkit.*\n?.*harness setup"):
         Medium(tmp_path / "served").start()
 
 
