@@ -30,12 +30,10 @@ def must(*argv: str | Path, cwd: Path = ROOT, **env: str) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of Python packages in which the wheel of a clean checkout is installed."""
     folder = tmp_path_factory.mktemp("wheel")
-    names = must("git", "ls-files", "-z").split("\0")
     checkout = folder / "checkout"
-    for name in filter(None, names):
-        target = checkout / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        must("cp", "--no-dereference", "--preserve=mode", ROOT / name, target)
+    checkout.mkdir()
+    copy = 'git ls-files -z | tar --null --files-from=- --create | tar --extract --directory="$0"'
+    must("bash", "-c", copy, checkout)
     who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "all")):
         must("git", *who, *words, cwd=checkout)

@@ -59,7 +59,6 @@ def _moments(layout: dict[str, tuple[int, int]], size: int) -> dict[str, Trigger
     }
 
 
-@pytest.mark.ci
 def test_crash_model(bench: Bench, releases: Releases, scenario: Scenario, tmp_path: Path) -> None:
     """A cut that kills the board leaves what is computed from its own image and log."""
     board, old, new = bench.board, releases.old, releases.new

@@ -192,6 +192,7 @@ CONTROLS = {
         flow=_watched,
         because="stays-well does not hold: gateway-agent.service does not run any more",
         expected=Verdict.INCONSISTENT,
+        ci=False,
     ),
     "service-crashes": Control(
         variants=("service-crashes",),
@@ -246,7 +247,10 @@ CONTROLS = {
         ci=False,
     ),
     "careless-client": Control(
-        variants=("careless-client",), flow=_falsified, expected=Verdict.INCONSISTENT
+        variants=("careless-client",),
+        flow=_falsified,
+        expected=Verdict.INCONSISTENT,
+        ci=False,
     ),
     "careless-client-uncounted": Control(
         variants=("careless-client", "no-boot-counter"),

@@ -133,8 +133,8 @@ def test_server(bench: Bench, releases: Releases, scenario: Scenario, manner: st
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param("link-down@30%:10s", marks=pytest.mark.ci),
-        pytest.param("reset@50%", marks=pytest.mark.ci),
+        pytest.param("link-down@30%:10s"),
+        pytest.param("reset@50%"),
         pytest.param("stall@70%"),
         pytest.param("close@20%"),
         pytest.param("reset@0%"),

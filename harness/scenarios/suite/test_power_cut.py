@@ -163,7 +163,6 @@ def power_cut(
 # only come to the states of `none` or `all`, and say so (`same_state_as`).
 IN_CI = {
     Phase.WRITE_50: "none",
-    Phase.SWITCH: "none",
     Phase.BOOTLOADER: "none",
     Phase.FIRST_BOOT: "torn:1",
     Phase.COMMIT: "all",
