@@ -169,6 +169,12 @@ def committed_texts() -> Iterator[tuple[Path, str]]:
             yield path, path.read_text(errors="replace")
 
 
+def test_no_committed_file_is_large() -> None:
+    """An image that a command left in the checkout is soon committed with all the rest."""
+    large = [str(path) for path, _ in committed_texts() if path.stat().st_size > 1 << 20]
+    assert large == []
+
+
 # Where packages come from is the machine's configuration; no machine has another one's paths.
 FORBIDDEN = {
     "package mirror": re.compile(
