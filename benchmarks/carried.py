@@ -7,6 +7,7 @@ end. RUN's exploration is played twice, one boot after the other, with the boots
 state that has to be booted reads and ends as the boot does that decides it.
 """
 
+import argparse
 import sys
 import time
 from dataclasses import replace
@@ -22,7 +23,11 @@ from harness.crash.results.sampling import least_sample
 
 def main() -> None:
     """Print the table."""
-    other, run = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("other", type=Path)
+    parser.add_argument("run", type=Path)
+    options = parser.parse_args()
+    other, run = options.other, options.run
     found = results.load(run)
     window = int(found.recording.model.partition("~")[2] or 0)
     explored = resumed(Recording.load(run), seed=found.seed, window=window)

@@ -7,6 +7,7 @@ Each builds its own gateway 1.0.0 and 1.1.0, records the update and explores it 
 second run begins where the first one ended. COMMIT's checkout is a git worktree in FOLDER.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -20,8 +21,12 @@ _VERSIONS = ("1.0.0", "1.1.0")
 
 def main() -> None:
     """Print the table."""
-    commit, folder = sys.argv[1], Path(sys.argv[2]).resolve()
-    minutes = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("commit")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("minutes", type=int, nargs="?", default=10)
+    options = parser.parse_args()
+    commit, folder, minutes = options.commit, options.folder.resolve(), options.minutes
     checkout = folder / commit / "checkout"
     if not checkout.exists():
         checkout.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ measured in it; what the plain way and more cores would take is worked out from 
 for more cores the exploration is played again with the boots that it made.
 """
 
+import argparse
 import resource
 import sys
 import time
@@ -23,7 +24,9 @@ _CORES = (16, 256)  # one QEMU each
 
 def main() -> None:
     """Print the table."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    folder = parser.parse_args().run
     found = results.load(folder)
     counts, mean = found.counts, found.timing["boot_seconds_mean"]
     boots = len(found.boots)

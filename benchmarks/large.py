@@ -8,6 +8,7 @@ prints what benchmarks/crash.py prints. An hour on two cores that do nothing els
 goes on where it was.
 """
 
+import argparse
 import random
 import shutil
 import subprocess
@@ -23,7 +24,9 @@ _OLD, _NEW = "1.0.0", "1.1.0"
 
 def main() -> None:
     """Do it."""
-    folder = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder.resolve()
     run = folder / "run"
     for version in (_OLD, _NEW):
         if not (folder / version).exists():

@@ -38,18 +38,15 @@ class Project:
     lab: Path | None
     scenarios: Path | None
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Its files and folders in which nothing may lie that is in no commit, relative to it."""
-        named = [self.root / "recipes", *self.lab_parts(self.lab)]
-        named += [self.scenarios] if self.scenarios else []
-        return tuple(str(each.relative_to(self.root)) for each in named if each.exists())
-
-    def lab_parts(self, lab: Path | None) -> list[Path]:
-        """A lab file that lies here, and the folder that it is in."""
-        if lab is None or not (found := lab.resolve()).is_relative_to(self.root):
-            return []
-        return [found] if found.parent == self.root else [found, found.parent]
+    def parts(self, lab: Path | None = None) -> set[str]:
+        """Its files and folders in which nothing may lie that is in no commit, relative to it:
+        recipes, scenarios, its lab file, the `lab` that is used, and the folders of both."""
+        named = {self.root / "recipes", self.scenarios or self.root}
+        for each in (self.lab, lab):
+            found = each.resolve() if each else self.root
+            named |= {found, found.parent} if found.is_relative_to(self.root) else set()
+        inside = (each for each in named if self.root in each.parents and each.exists())
+        return {str(each.relative_to(self.root)) for each in inside}
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -60,12 +60,12 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         from_release=before,
         board=recording.board,
         lab=project.told(recording.lab),
-        tools=tool_versions(),
+        tools=tool_versions(recording.lab),
     )
     run.add(record_of(found, folder, _oldest_boot(found)))
     files.write_whole(run.folder / REPORT_FILE, report.page(found, folder).encode())
     files.write_whole(run.folder / RESULTS_FILE, gzip.compress(content, mtime=0))
-    stored = run.finish(signer, tools=tools_at_end(run.header.tools))
+    stored = run.finish(signer, tools=tools_at_end(run.header.tools, recording.lab))
     write_report(stored.evidence, stored.folder)
     return stored
 

@@ -162,13 +162,14 @@ def newest(records: Iterable[Record]) -> dict[str, Record]:
 
 def _contradictions(record: Record) -> list[str]:
     problems = []
-    if record.control and not record.scenario.startswith(CONTROLS):
-        problems.append(f"control: only of what begins with {' or '.join(CONTROLS)}")
-    if record.control and not record.control.variants:
-        problems.append("control: of the product itself, without a variant")
-    noticed = record.scenario.startswith(NEGATIVE)
-    if record.control and any(verdict.failed is not noticed for verdict in record.expected):
-        problems.append("control: expected to pass what it must notice, or the other way round")
+    if record.control:
+        if not record.scenario.startswith(CONTROLS):
+            problems.append(f"control: only of what begins with {' or '.join(CONTROLS)}")
+        if not record.control.variants:
+            problems.append("control: of the product itself, without a variant")
+        bad = record.scenario.startswith(NEGATIVE)
+        if any(verdict.failed is not bad for verdict in record.expected):
+            problems.append("control: expected to pass what it must notice, or the other way round")
     if not record.expected:
         problems.append("expected: empty, so no verdict could pass")
     if record.verdict is None and not record.error:

@@ -70,8 +70,7 @@ def _code(lab: Path | None) -> dict[str, JsonValue]:
     found = {"harness": _harness()}
     product = project.find()
     if product and product.root != project.checkout():
-        used = [str(each.relative_to(product.root)) for each in product.lab_parts(lab)]
-        found["project"] = _committed("product folder", product.root, {*product.parts, *used})
+        found["project"] = _committed("product folder", product.root, product.parts(lab))
     return found
 
 

@@ -11,7 +11,7 @@ from harness.images.keys import Keys
 
 DOWNGRADES = ("allowed", "refused")
 HEALTH = ("once", "repeatedly")
-_MOST_ATTEMPTS = 9
+MOST_ATTEMPTS = 9
 _DAY = 86_400  # seconds
 
 
@@ -30,7 +30,7 @@ def named(keys: Keys) -> dict[str, Any]:
     section = keys.section("promises", default={})
     read: dict[str, Callable[[], object]] = {
         "downgrades": lambda: section.text("downgrades", allowed=DOWNGRADES),
-        "attempts": lambda: section.number("attempts", most=_MOST_ATTEMPTS),
+        "attempts": lambda: section.number("attempts", most=MOST_ATTEMPTS),
         "soak": lambda: section.number("soak", least=0, most=_DAY),
         "health": lambda: section.text("health", allowed=HEALTH),
     }

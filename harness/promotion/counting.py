@@ -81,7 +81,9 @@ def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
     if days >= asked.max_age_days:
         reasons.append(f"it is {days} days old, at most {asked.max_age_days} count")
     reasons += _against_harness(header.tools.get("harness"), asked)
-    return reasons + _against_folder(header.tools.get("project"), asked)
+    if (own := header.tools.get("project")) is not None:  # recipes, labs, scenarios: not ours
+        reasons += _against_commit("product folder", own, asked)
+    return reasons
 
 
 def _against_harness(told: object, asked: RingPolicy) -> list[str]:
@@ -93,24 +95,14 @@ def _against_harness(told: object, asked: RingPolicy) -> list[str]:
     if told.get("version") not in known:
         is_of = f"it is of harness {told.get('version', 'unknown')}"
         reasons.append(f"{is_of}, not of {' or '.join(known) or 'one whose version is known'}")
-    if told.get("dirty") is not False and not asked.harness.dirty:
-        reasons.append(
-            "its harness had changes that are in no commit"
-            if told.get("dirty")
-            else "nobody can say of which commit its harness was"
-        )
-    return reasons
+    return reasons + _against_commit("harness", told, asked)
 
 
-def _against_folder(told: object, asked: RingPolicy) -> list[str]:
-    """Recipes, lab and scenarios, where they are not the harness's own."""
-    if told is None or asked.harness.dirty:
-        return []
+def _against_commit(what: str, told: object, asked: RingPolicy) -> list[str]:
+    """Code that is not all in the commit that is named."""
     dirty = told.get("dirty") if isinstance(told, dict) else None
-    if dirty is False:
+    if dirty is False or asked.harness.dirty:
         return []
-    return [
-        "its product folder had changes that are in no commit"
-        if dirty
-        else "nobody can say of which commit its product folder was"
-    ]
+    if dirty:
+        return [f"its {what} had changes that are in no commit"]
+    return [f"nobody can say of which commit its {what} was"]

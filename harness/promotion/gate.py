@@ -199,9 +199,7 @@ def _missing(
         if record.passed and (record.control is not None) is name.startswith(CONTROLS)
     }
     missing = [
-        f"{name}: left out: {one_line(left_out[name])}"
-        if name in left_out and name not in records
-        else f"{name}: {_why_not(records.get(name))}"
+        f"{name}: {_why_not(records.get(name), left_out.get(name, ''))}"
         for name in asked.scenarios
         if name not in passed
     ]
@@ -213,7 +211,7 @@ def _missing(
         good = {
             name
             for name in passed
-            if matches(pattern, name) and controls is (records[name].control is not None)
+            if matches(pattern, name) and controls is name.startswith(CONTROLS)
         }
         counted |= good
         if len(good) < least:
@@ -244,8 +242,10 @@ def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
     return []
 
 
-def _why_not(record: Record | None) -> str:
-    return "no evidence for these digests" if record is None else one_line(record.why)
+def _why_not(record: Record | None, left_out: str = "") -> str:
+    if record is None:
+        return f"left out: {one_line(left_out)}" if left_out else "no evidence for these digests"
+    return one_line(record.why)
 
 
 def _failures(runs: Iterable[Told]) -> list[str]:

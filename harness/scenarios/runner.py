@@ -129,6 +129,8 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         release=selection.release.resolve(),
         from_release=selection.from_release.resolve(),
     )
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
     signer = signing.load_signer()  # before hours of scenarios that nobody could sign for
     new, old = load(selection.release), load(selection.from_release)
     _check_boards(selection, (new, old))
@@ -174,8 +176,6 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
     """Collect only, as the workers will: a selection that names nothing which this machine has is
     told before anything is begun. Returns what is left out, and why."""
     words = [*_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
-    for name in _VARIABLES:
-        os.environ.pop(name, None)
     said, collected = io.StringIO(), Collected()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:

@@ -123,15 +123,10 @@ def _templates() -> Iterator[Path]:
     return (path for path in found if path.parent.name != "__pycache__")  # as pip leaves it
 
 
-def in_repository(folder: Path) -> bool:
-    """Whether a folder lies in a work tree of git."""
-    argv = ("git", "-C", folder, "rev-parse", "--is-inside-work-tree")
-    return process.run(argv, timeout=_GIT_SECONDS, check=False).stdout.strip() == "true"
-
-
 def _into_git(folder: Path) -> None:
     """Ready for the first commit; in a repository that is there already, its owner adds it."""
-    if in_repository(folder.parent):
+    inside = ("git", "-C", folder.parent, "rev-parse", "--is-inside-work-tree")
+    if process.run(inside, timeout=_GIT_SECONDS, check=False).stdout.strip() == "true":
         return
     for words in (
         ["init", "--quiet", "--initial-branch=main"],

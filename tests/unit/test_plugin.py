@@ -41,18 +41,9 @@ def collect(tmp_path: Path, *words: str) -> tuple[int, dict[str, str], str]:
     release = tmp_path / "release"
     if not release.exists():
         make_release(release)
-    argv: list[str | Path] = [
-        *("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
-    ]
-    argv += [
-        "--noconftest",
-        "--collect-only",
-        "-q",
-        "--lab",
-        ROOT / "labs/qemu.yaml",
-        "--release",
-        release,
-    ]
+    settings = ("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
+    lab = ("--lab", ROOT / "labs/qemu.yaml", "--release", release)
+    argv: list[str | Path] = [*settings, "--noconftest", "--collect-only", "-q", *lab]
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, *argv, *words],
         cwd=ROOT,

@@ -55,7 +55,7 @@ def test_its_folders_that_must_be_committed(
     monkeypatch.chdir(product(tmp_path / "mine"))
     found = project.find()
     assert found
-    assert sorted(found.parts) == ["labs", "labs/mine.yaml", "own", "recipes"]
+    assert sorted(found.parts()) == ["labs", "labs/mine.yaml", "own", "recipes"]
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,8 @@ def test_of_what_was_left_another_file_is_downloaded(gateway: Gateway) -> None:
     assert gateway.client.install(gateway.url, timeout=60).ok
     gateway.server.add("update.2", gateway.board.root / "bundle")
     assert gateway.client.install(gateway.proxy.url("update.2"), timeout=60).ok
-    assert [r.sent for r in gateway.proxy.requests].count(len(BUNDLE)) == 3
+    # Who asks for the rest of one file and gets another hangs up: how much came by then is chance.
+    assert [r.sent for r in gateway.proxy.requests if not r.range] == 3 * [len(BUNDLE)]
     kept = (gateway.board.root / "data/updates").glob("*.part")
     assert [each.read_bytes() for each in kept] == [(gateway.board.root / "bundle").read_bytes()]
 

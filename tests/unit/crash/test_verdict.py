@@ -12,13 +12,13 @@ import pytest
 from harness import deadline
 from harness.boards.board import Board, CommandResult
 from harness.boards.share import Share
-from harness.clients.boot_selection import MOST_ATTEMPTS, BootSelection, Slot
+from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.images.bootloaders.grub import environment_block
 from harness.images.layout import Region
-from harness.images.promises import Promises
+from harness.images.promises import MOST_ATTEMPTS, Promises
 from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.judge import Budget, Judge, Judgement, sentinel
