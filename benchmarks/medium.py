@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pexpect
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.model import Loss, LossKind
+from harness.boards.qemu.nbd.client import Medium
+from harness.medium.model import Loss, LossKind
 from harness.process import kill_group, start
 
 SIZE = 256 << 20

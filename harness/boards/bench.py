@@ -19,9 +19,9 @@ from pydantic import ConfigDict
 
 from harness import files, paths, schema
 from harness.boards import lab_file, lock, terminal
-from harness.boards.device import run_folder
 from harness.boards.lab import FLASHED, KNOWN_HOSTS, PIN, board_options, open_board
 from harness.boards.lab_file import BoardOptions
+from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
 from harness.process import detach, interact
@@ -46,7 +46,7 @@ class BoardStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """state.json: what the process that has a board tells of it (`harness.boards.device`)."""
+    """state.json: what the process that has a board tells of it (`harness.boards.qemu.device`)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     holder: int

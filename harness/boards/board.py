@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from harness.boards.medium.model import Cut, Failing, Loss, Trigger
 from harness.boards.share import Share
+from harness.medium.model import Cut, Failing, Loss, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

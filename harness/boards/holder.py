@@ -3,7 +3,7 @@
 `harness power BOARD on` has to return while the board stays on, so somebody else has to own its
 medium and its QEMU: this process. It ends with the board's power, on SIGTERM (`harness power
 BOARD off`) or when the board switches itself off. Others reach the board through the files that
-`harness.boards.qemu` keeps in its run folder.
+`harness.boards.qemu.driver` keeps in its run folder.
 """
 
 import logging

@@ -20,15 +20,15 @@ from labgrid.strategy.common import StrategyError
 from harness import files, paths, schema
 from harness.boards import lab_file
 from harness.boards.board import CommandResult, SavedState
-from harness.boards.device import QemuDevice
 from harness.boards.lab_file import BoardOptions
-from harness.boards.medium.model import Cut, Failing, Loss, Trigger
-from harness.boards.qemu import HarnessQemuDriver
+from harness.boards.qemu.device import QemuDevice
+from harness.boards.qemu.driver import HarnessQemuDriver
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.log import step
+from harness.medium.model import Cut, Failing, Loss, Trigger
 
 _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
 _LOGIN = 30.0  # seconds on the console of a board that runs

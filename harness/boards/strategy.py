@@ -13,7 +13,7 @@ import attr
 from labgrid.factory import target_factory
 from labgrid.strategy.common import Strategy, StrategyError, never_retry
 
-import harness.boards.qemu  # noqa: F401  (registers HarnessQemuDriver, which we may bind)
+import harness.boards.qemu.driver  # noqa: F401  (registers HarnessQemuDriver, which we may bind)
 from harness.errors import LabError
 
 

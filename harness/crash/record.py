@@ -17,10 +17,6 @@ from pathlib import Path
 from harness.boards.board import Board
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import described
-from harness.boards.medium import replay
-from harness.boards.medium.files import copy_file
-from harness.boards.medium.log import LogReader
-from harness.boards.medium.model import Loss, LossKind
 from harness.clients.client import Client
 from harness.clients.registry import make_client
 from harness.crash.exploration.again import Again
@@ -36,7 +32,6 @@ from harness.crash.recording.recording import (
     own_files,
 )
 from harness.errors import ConfigurationError, DeviceError, LabError
-from harness.faults.server import UpdateServer
 from harness.images import release as releases
 from harness.images.release import Digest, Release
 from harness.judge import provision
@@ -44,6 +39,11 @@ from harness.judge.identity import Identity
 from harness.judge.judge import HEALTH_LINE, ROLLED_BACK, Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.log import json_lines, step
+from harness.medium import replay
+from harness.medium.files import copy_file
+from harness.medium.log import LogReader
+from harness.medium.model import Loss, LossKind
+from harness.updates.server import UpdateServer
 
 _SHORT = 60.0  # seconds
 _POWER_OFF_SECONDS = 120.0

@@ -1,6 +1,6 @@
 """Network faults as data: what goes wrong with the download of an update, and at which byte.
 
-`harness.faults.proxy.Proxy` performs them; this module only knows their printed forms.
+`harness.updates.proxy.Proxy` performs them; this module only knows their printed forms.
 """
 
 import re

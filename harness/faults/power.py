@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.boards.medium.model import Event, Loss, Stage, Trigger
 from harness.errors import ConfigurationError
+from harness.medium.model import Event, Loss, Stage, Trigger
 
 Layout = Mapping[str, tuple[int, int]]  # region -> (byte offset, length), as in release.json
 

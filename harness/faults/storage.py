@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from harness.boards.medium.model import Failing, Misdeed
 from harness.errors import ConfigurationError
+from harness.medium.model import Failing, Misdeed
 
 _SUPERBLOCK = 1024  # bytes, at that offset of the file system; its checksum is in the second half
 _WRITE_TIME = 0x30  # s_wtime: https://docs.kernel.org/filesystems/ext4/super.html

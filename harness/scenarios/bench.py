@@ -13,8 +13,6 @@ from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
-from harness.faults.proxy import Proxy
-from harness.faults.server import UpdateServer
 from harness.images.release import Release
 from harness.judge import provision
 from harness.judge.identity import Identity
@@ -22,6 +20,8 @@ from harness.judge.judge import HEALTH_LINE, Judge, Judgement
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Invariant
 from harness.log import step
+from harness.updates.proxy import Proxy
+from harness.updates.server import UpdateServer
 
 
 @dataclass(frozen=True, kw_only=True)

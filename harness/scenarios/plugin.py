@@ -19,8 +19,6 @@ from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
-from harness.faults.proxy import Proxy
-from harness.faults.server import UpdateServer
 from harness.images.release import Release, load
 from harness.log import json_lines
 from harness.scenarios import products, walk
@@ -28,6 +26,8 @@ from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench
 from harness.scenarios.left_out import LEFT_OUT
 from harness.scenarios.scenario import Scenario, printable
+from harness.updates.proxy import Proxy
+from harness.updates.server import UpdateServer
 
 TIERS = ("ci", "all")
 WALKS = [f"seed:{number}" for number in range(1, 7)]  # of a night

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.boards.medium.model import Loss
+from harness.medium.model import Loss
 
 BAD = "bad"  # a version that cannot stay
 NOTHING = ""

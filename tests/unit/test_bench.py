@@ -8,10 +8,10 @@ from harness.clients.client import Client
 from harness.errors import HarnessError
 from harness.faults.manners import ServerFault
 from harness.faults.network import NetworkFault
-from harness.faults.proxy import Proxy
-from harness.faults.server import HEALTHY, UpdateServer
 from harness.process import run
 from harness.scenarios.bench import Bench
+from harness.updates.proxy import Proxy
+from harness.updates.server import HEALTHY, UpdateServer
 
 
 def asked(url: str) -> str:

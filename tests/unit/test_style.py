@@ -25,9 +25,11 @@ LAYERS = [
     {"evidence"},
     {"crash"},
     {"judge"},
+    {"updates"},
     {"faults"},
     {"clients"},
     {"boards", "images"},
+    {"medium"},
 ]
 # The same inside of `harness/crash`; what lies beside the rooms stands on all of them.
 ROOMS = ["exploration", "results", "equivalence", "disk", "states", "recording"]
@@ -38,7 +40,7 @@ PROCESS_STARTER = ROOT / "harness" / "process.py"
 
 
 def part(module: str) -> str:
-    """`harness.boards.qemu` belongs to `boards`."""
+    """`harness.boards.qemu.driver` belongs to `boards`."""
     return module.removeprefix("harness.").split(".")[0]
 
 

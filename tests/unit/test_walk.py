@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.boards.medium.model import Loss
+from harness.medium.model import Loss
 from harness.scenarios.walk import BAD, NOTHING, Device, Event, Kind, generate, parse, shorter
 
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import CHANGES, Kind, Record
-from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.classes import Classes
 from harness.crash.equivalence.classes import Kind as StateKind
@@ -26,6 +24,8 @@ from harness.crash.equivalence.views import Change, Lens, Step, View
 from harness.crash.recording.phases import EVERYWHERE, Stretch
 from harness.crash.states.contents import SECTOR, hashes
 from harness.crash.states.writes import Writes
+from harness.medium.log import CHANGES, Kind, Record
+from harness.medium.model import Loss, LossKind, Model
 
 Hashes = npt.NDArray[np.uint64]
 Tears = Callable[[Record], npt.NDArray[np.int64]]

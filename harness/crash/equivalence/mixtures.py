@@ -16,12 +16,12 @@ from math import comb
 
 import numpy as np
 
-from harness.boards.medium.loss import choose
-from harness.boards.medium.model import Loss, LossKind
 from harness.crash.equivalence.classes import Classes, Kind
 from harness.crash.equivalence.families import Family
 from harness.crash.equivalence.views import Change, Counts, Lens, Step, View
 from harness.crash.states.cut import Cut
+from harness.medium.loss import choose
+from harness.medium.model import Loss, LossKind
 
 PAIRS_FROM = 4  # of three writes in doubt, two lost are one kept
 SUBSETS_FROM = 6  # of five, any mixture is one of all, none, one or two
@@ -208,7 +208,7 @@ class Mixtures:
     # More writes
 
     def subsets(self, rest: Side, drawn: Sequence[int]) -> None:
-        """Mixtures that are drawn, by the medium's own choice (`harness.boards.medium.loss`)."""
+        """Mixtures that are drawn, by the medium's own choice (`harness.medium.loss`)."""
 
         def loss(index: int) -> Loss:
             word = (LossKind.SOME, LossKind.TORN)[index % 2]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import Record
 from harness.crash.disk.ext4 import FileSystem
 from harness.crash.states.contents import SECTOR
+from harness.medium.log import Record
 
 Sectors = npt.NDArray[np.int64]
 _SHORT = 8  # sectors: a block of 4 KiB; torn at each of them

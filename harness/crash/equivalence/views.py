@@ -13,12 +13,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import Record
 from harness.crash.equivalence.classes import Classes, Kind
 from harness.crash.equivalence.footprint import Landscape
 from harness.crash.states.chunks import Kept
 from harness.crash.states.contents import Ids, hashes
 from harness.crash.states.writes import Writes
+from harness.medium.log import Record
 
 Columns = slice | npt.NDArray[np.int64]  # places among the written and tracked sectors, ascending
 Counts = npt.NDArray[np.int64]

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.boards.medium.files import copy_file, copy_range, write_all
 from harness.crash.disk.readers import DataReader, Reading, selection
 from harness.crash.equivalence.classes import Kind
 from harness.crash.exploration.known import Booted, Exploration
@@ -30,6 +29,7 @@ from harness.crash.states.contents import SECTOR
 from harness.crash.states.cut import possible
 from harness.errors import ConfigurationError
 from harness.log import progress
+from harness.medium.files import copy_file, copy_range, write_all
 
 Outcome = tuple[object, ...]
 FILE = "audit.json"

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.model import Model
 from harness.clients.selection_format import selection_format
 from harness.crash.disk import ext4
 from harness.crash.disk.structures import Structures
@@ -31,6 +30,7 @@ from harness.crash.states.cut import Sources, cut_off, parse, printed
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
 from harness.images.release import Release
+from harness.medium.model import Model
 
 
 @dataclass(eq=False, slots=True)

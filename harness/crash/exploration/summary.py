@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.medium.log import CHANGES, Kind
 from harness.crash.disk.structures import Structures
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.classes import Kind as StateKind
@@ -27,6 +26,7 @@ from harness.crash.results.table import Columns
 from harness.crash.states.contents import hashes
 from harness.crash.states.cut import parse
 from harness.judge.verdict import Verdict
+from harness.medium.log import CHANGES, Kind
 
 _ORDER = list(Verdict)  # best first
 

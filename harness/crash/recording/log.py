@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.medium.log import LogError, LogReader
 from harness.errors import ConfigurationError
+from harness.medium.log import LogError, LogReader
 
 
 @contextlib.contextmanager

@@ -27,11 +27,11 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from harness.boards.medium.log import CHANGES, Kind, Record
 from harness.crash.recording.log import opened
 from harness.crash.recording.schema import STRICT, Count
 from harness.errors import ConfigurationError
 from harness.images.layout import Region
+from harness.medium.log import CHANGES, Kind, Record
 
 START, END = "record: start", "record: end"
 INSTALL, INSTALLED, REBOOT, HEALTHY = (

@@ -20,13 +20,13 @@ from harness.boards.board import Board
 from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
 from harness.errors import DeviceError
-from harness.faults.server import UpdateServer
 from harness.images import pki
 from harness.images.artifacts import maker
 from harness.images.release import Digest, Release
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Invariant, Verdict
 from harness.log import step
+from harness.updates.server import UpdateServer
 
 NAME = "second-update"  # the invariants
 BACK = "back-from-second-update"

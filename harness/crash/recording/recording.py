@@ -4,7 +4,7 @@ A folder that `harness crash record` makes and all other `harness crash` command
 
     recording.json   what this module describes
     log.bin          the medium's write log since flashing; with the old version's disk image it is
-                     every content that the medium has ever had (harness.boards.medium.replay)
+                     every content that the medium has ever had (harness.medium.replay)
     probe.*          a small signed update: what a board that came through a cut must still install
     console/         one console log for each recorded boot
     events.jsonl     the steps of recording
@@ -29,8 +29,6 @@ from pydantic import ConfigDict, Field
 
 from harness.boards.board import Board
 from harness.boards.lab_file import described
-from harness.boards.medium.log import HEADER
-from harness.boards.medium.model import Model
 from harness.crash.recording import digests
 from harness.crash.recording import phases as phase_finder
 from harness.crash.recording.log import opened
@@ -42,6 +40,8 @@ from harness.images.layout import Region
 from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
+from harness.medium.log import HEADER
+from harness.medium.model import Model
 
 FILE = "recording.json"
 LOG = "log.bin"

@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import files
-from harness.boards.medium.model import Loss, LossKind
 from harness.crash.equivalence.families import Family
 from harness.crash.results.results import Bad, Results, Write, load
 from harness.crash.results.strip import replay_command, strip
 from harness.judge.verdict import Verdict
+from harness.medium.model import Loss, LossKind
 
 FILE = "report.html"
 _SHOWN = 200  # rows of a table; the rest is in results.json

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import project
-from harness.boards.medium.model import Loss
 from harness.crash.results.results import Point, Results, Write
 from harness.crash.results.table import Columns, runs, steps
 from harness.judge.verdict import Verdict
+from harness.medium.model import Loss
 
 SHADES = ("none", "old", "new", "recovered", "undecided", "inconsistent", "bricked")  # worst last
 

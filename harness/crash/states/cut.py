@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.boards.medium.log import CHANGES, Fate, Kind, LogReader, Record
-from harness.boards.medium.loss import choose
-from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.recording.log import opened
 from harness.crash.states.contents import SECTOR
 from harness.errors import ConfigurationError
+from harness.medium.log import CHANGES, Fate, Kind, LogReader, Record
+from harness.medium.loss import choose
+from harness.medium.model import Loss, LossKind, Model
 
 _FILE = 48  # a source is (file << 48) + byte offset, plus one; zeros have a file of their own
 _ZEROS = 0x7FFF

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.boards.medium.extents import ZEROS, Extents
-from harness.boards.medium.files import SECTOR, copy_range
 from harness.errors import ConfigurationError
+from harness.medium.extents import ZEROS, Extents
+from harness.medium.files import SECTOR, copy_range
 
 _CHUNK = 1 << 20
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
-from harness.boards.medium.model import Model
 from harness.crash.recording.log import opened
 from harness.crash.states.baseline import Base, Over, Sectors
 from harness.crash.states.chunks import Pieces
 from harness.crash.states.contents import SECTOR, Contents, Ids
 from harness.crash.states.cut import Cut, Doubt, Unflushed, surviving
 from harness.errors import ConfigurationError
+from harness.medium.log import CHANGES, Kind, LogReader, Record
+from harness.medium.model import Model
 
 
 class Writes:

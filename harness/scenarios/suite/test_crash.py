@@ -21,8 +21,6 @@ from dask import config as dask_config
 from dask.distributed import Client
 from distributed.security import Security
 
-from harness.boards.medium.log import LogReader
-from harness.boards.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
 from harness.crash.exploration.explore import Plan, explore
 from harness.crash.record import record
 from harness.crash.results.results import Bad
@@ -33,6 +31,8 @@ from harness.evidence.record import Fault
 from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.medium.log import LogReader
+from harness.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
 from harness.process import background, kill_group
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases

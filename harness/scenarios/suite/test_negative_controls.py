@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from harness.boards.medium.model import Loss
 from harness.errors import DeviceError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
@@ -24,6 +23,7 @@ from harness.faults.power import Phase, PowerFault
 from harness.faults.storage import DataFault, StorageFault
 from harness.images.release import Release
 from harness.judge.verdict import Verdict
+from harness.medium.model import Loss
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios.bench import Bench

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 import pytest
 from _pytest.mark import ParameterSet
 
-from harness.boards.medium.model import Cut, Loss
 from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
@@ -19,6 +18,7 @@ from harness.images.release import Release
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.medium.model import Cut, Loss
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -12,7 +12,6 @@ import pytest
 from harness.errors import ConfigurationError
 from harness.evidence.record import Fault
 from harness.faults.certificates import Certificate, Issuer, server_context
-from harness.faults.server import UpdateServer
 from harness.images import pki
 from harness.images.release import Release, digest
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
@@ -20,6 +19,7 @@ from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.updates.server import UpdateServer
 
 
 def issuer_for(release: Release, host: str) -> Issuer:

@@ -9,7 +9,7 @@ from harness.boards.lab import QemuBoard, open_board
 from tests.unit.boards import guest
 
 LAB = """
-imports: [harness.boards.qemu, harness.boards.strategy]
+imports: [harness.boards.qemu.driver, harness.boards.strategy]
 targets:
   one: &board
     options: {machine: sector}

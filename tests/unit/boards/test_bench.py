@@ -9,8 +9,8 @@ import pytest
 
 from harness.boards import bench, terminal
 from harness.boards.board import Board
-from harness.boards.device import run_folder
 from harness.boards.lab import QemuBoard, open_board
+from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.boards.lab import QemuBoard, open_board
-from harness.boards.medium.model import Event, Loss, LossKind, Stage, Trigger
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
+from harness.medium.model import Event, Loss, LossKind, Stage, Trigger
 from tests.unit.boards import guest
 
 NONE, ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)

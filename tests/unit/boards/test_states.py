@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.alike import Alike
 from harness.boards.lab import QemuBoard
-from harness.boards.medium.model import Loss
+from harness.boards.qemu.fixed_boot import FixedBoots
 from harness.errors import LabError
+from harness.medium.model import Loss
 from tests.unit.boards import guest
 
 CLOCK = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -64,8 +64,8 @@ def test_flash_goes_back_to_normal(board: QemuBoard, image: Path, tmp_path: Path
 
 
 def test_qemu_knows_the_clock(tmp_path: Path) -> None:
-    """What `Alike` gives is what QEMU understands, and its clock waits for the machine."""
-    alike = Alike(CLOCK, 1)
+    """What `FixedBoots` gives is what QEMU understands, and its clock waits for the machine."""
+    alike = FixedBoots(CLOCK, 1)
     alike.begin_boot()
     argv = ["qemu-system-i386", "-display", "none", "-S", "-qmp", "stdio", *alike.arguments]
     question = '{"execute": "qmp_capabilities"}\n'
@@ -83,7 +83,7 @@ def test_qemu_knows_the_clock(tmp_path: Path) -> None:
 
 
 def test_each_boot_goes_on_and_is_repeated() -> None:
-    first, second = Alike(CLOCK, 1), Alike(CLOCK, 1)
+    first, second = FixedBoots(CLOCK, 1), FixedBoots(CLOCK, 1)
     seen = []
     for alike in (first, second):
         boots = []

@@ -20,9 +20,9 @@ from harness.clients.rauc import RaucClient
 from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault
-from harness.faults.proxy import Proxy
-from harness.faults.server import UpdateServer
 from harness.images import pki, recipe
+from harness.updates.proxy import Proxy
+from harness.updates.server import UpdateServer
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_boot_selection import block
 

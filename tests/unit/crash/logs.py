@@ -3,12 +3,12 @@
 import random
 from pathlib import Path
 
-from harness.boards.medium import recorder
-from harness.boards.medium.log import CHANGES, Kind, LogReader, Record
-from harness.boards.medium.model import Model
-from harness.boards.medium.recorder import Recorder
+from harness.boards.qemu.nbd import recorder
+from harness.boards.qemu.nbd.recorder import Recorder
 from harness.crash.equivalence import mixtures
 from harness.crash.states.cut import Sources
+from harness.medium.log import CHANGES, Kind, LogReader, Record
+from harness.medium.model import Model
 
 SECTOR = 512
 SECTORS = 48

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.boards.medium.log import Kind, LogWriter, Origin, create_log
 from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
 from harness.crash.exploration import prove, questions
@@ -21,6 +20,7 @@ from harness.images.layout import MIB, Region
 from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
+from harness.medium.log import Kind, LogWriter, Origin, create_log
 from tests.unit.images import bundles
 
 SECTOR = 512

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.boards.medium.log import HEADER, Origin, create_log
 from harness.crash.recording.phases import Phase
 from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.results.results import SCHEMA, Point, Write
@@ -18,6 +17,7 @@ from harness.crash.results.table import Columns
 from harness.images import release as releases
 from harness.images.release import Digest
 from harness.judge.identity import Identity
+from harness.medium.log import HEADER, Origin, create_log
 from tests.unit.evidence.samples import make_release
 
 START = 40  # records of provisioning lie before

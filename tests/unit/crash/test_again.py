@@ -8,18 +8,18 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board
-from harness.boards.medium import replay
-from harness.boards.medium.log import Kind, LogError, LogReader, join
-from harness.boards.medium.model import Loss, LossKind, Model
-from harness.boards.medium.recorder import Recorder
+from harness.boards.qemu.nbd.recorder import Recorder
 from harness.crash.exploration import carried
 from harness.crash.exploration.again import Again
 from harness.crash.record import Session
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError
-from harness.faults.server import UpdateServer
 from harness.images.release import Release
+from harness.medium import replay
+from harness.medium.log import Kind, LogError, LogReader, join
+from harness.medium.model import Loss, LossKind, Model
+from harness.updates.server import UpdateServer
 from tests.unit.crash.explored import explore
 from tests.unit.crash.logs import base_image, medium, records, scribble
 from tests.unit.crash.recordings import NEW, OLD, PROBE, PROBE_SLOT, release

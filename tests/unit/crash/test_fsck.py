@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Model
 from harness.crash.inspect.fsck import Findings, inspect
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources, cut_off, parse
 from harness.crash.states.reader import StateView
 from harness.errors import ConfigurationError
+from harness.medium.model import Model
 from tests.unit.crash.recordings import LAYOUT, NEW, OLD, recording
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.log import HEADER, LogError, LogReader
 from harness.crash.exploration import prove, recount, workers
 from harness.crash.exploration.known import Exploration
 from harness.crash.exploration.resume import resumed
@@ -21,6 +20,7 @@ from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.crash.results import results
 from harness.errors import ConfigurationError, HarnessError
+from harness.medium.log import HEADER, LogError, LogReader
 from tests.unit.bounds import bounded
 from tests.unit.crash import mutations
 from tests.unit.crash.explored import change, explore

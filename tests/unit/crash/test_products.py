@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.log import CHANGES, LogReader, Origin, create_log
-from harness.boards.medium.loss import choose
-from harness.boards.medium.model import Loss, Model
 from harness.clients import grub_environment
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.families import Family
@@ -19,6 +16,9 @@ from harness.crash.recording.recording import Recording, own_files
 from harness.crash.states.cut import Sources, Unflushed, cut_off, parse
 from harness.images.layout import MIB
 from harness.judge.verdict import Verdict
+from harness.medium.log import CHANGES, LogReader, Origin, create_log
+from harness.medium.loss import choose
+from harness.medium.model import Loss, Model
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, NEW, OLD, SELECTION, Log, proof

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.boards.lab_file import described
-from harness.boards.medium.log import Origin, create_log
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.images.layout import MIB
+from harness.medium.log import Origin, create_log
 from tests.unit.crash.recordings import LAYOUT, Log, recording
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.log import Kind
-from harness.boards.medium.model import Loss, Model
 from harness.crash.states.cut import Cut, Sources, cut_off, parse, printed
 from harness.errors import ConfigurationError
+from harness.medium.log import Kind
+from harness.medium.model import Loss, Model
 from tests.unit.crash.logs import (
     SIZE,
     base_image,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.log import Kind, LogReader
-from harness.boards.medium.model import Model
 from harness.crash.disk.metadata import superblock_accepted
 from harness.crash.states.contents import SECTOR
 from harness.crash.states.cut import Sources, cut_off, parse
 from harness.crash.states.reader import StateView
+from harness.medium.log import Kind, LogReader
+from harness.medium.model import Model
 from harness.process import run
 from tests.unit.clients.data_partition import SERVER, DataPartition
 

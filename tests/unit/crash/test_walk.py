@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.boards.medium.log import Kind, Record
-from harness.boards.medium.model import Loss, LossKind, Model
 from harness.crash.equivalence.classes import Classes
 from harness.crash.equivalence.enumerate import Walk
 from harness.crash.equivalence.footprint import Checked, Landscape, SlotImages
@@ -18,6 +16,8 @@ from harness.crash.states.contents import Contents
 from harness.crash.states.cut import Sources, cut_off, parse
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
+from harness.medium.log import Kind, Record
+from harness.medium.model import Loss, LossKind, Model
 from tests.unit.crash.logs import (
     SECTOR,
     SEED,

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
-from harness.boards.medium.log import HEADER, LogReader
 from harness.crash.exploration import prove, summary
 from harness.crash.exploration.explore import Plan
 from harness.crash.exploration.explore import explore as explore_states
@@ -32,6 +31,7 @@ from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
 from harness.images import release as releases
 from harness.judge.verdict import Verdict
+from harness.medium.log import HEADER, LogReader
 from tests.unit.crash.explored import change, copied, explore
 from tests.unit.crash.recordings import recording
 from tests.unit.crash.samples import disagreeing, results, write_run

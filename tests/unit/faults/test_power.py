@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Loss
-from harness.boards.medium.store import PowerLost, Store
-from harness.boards.medium.watch import Watch
+from harness.boards.qemu.nbd.store import PowerLost, Store
+from harness.boards.qemu.nbd.watch import Watch
 from harness.errors import ConfigurationError
 from harness.faults.power import Changes, Phase, PowerFault, trigger
+from harness.medium.model import Loss
 
 KIB = 1024
 LAYOUT = {

@@ -13,9 +13,9 @@ import pytest
 
 from harness.errors import DeviceError
 from harness.faults.network import NetworkFault
-from harness.faults.proxy import Proxy
-from harness.faults.server import UpdateServer
 from harness.process import Completed, run
+from harness.updates.proxy import Proxy
+from harness.updates.server import UpdateServer
 
 SIZE = 3_000_001
 CONTENT = random.Random(7).randbytes(SIZE)

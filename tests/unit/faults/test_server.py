@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults.manners import Manner, ServerFault
-from harness.faults.server import HEALTHY, UpdateServer
+from harness.updates.server import HEALTHY, UpdateServer
 
 CONTENT = bytes(range(256)) * 1024
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness.boards.medium.model import Failing, Misdeed
 from harness.crash.disk.ext4 import FileSystem
 from harness.errors import ConfigurationError
 from harness.faults.storage import DataFault, MediumFault, StorageFault, Where
+from harness.medium.model import Failing, Misdeed
 
 
 def test_printed_form_reads_back() -> None:

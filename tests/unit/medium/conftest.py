@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.store import Store
+from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.nbd.store import Store
 
 from .reference import SIZE
 

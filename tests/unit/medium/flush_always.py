@@ -6,8 +6,8 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from harness.boards.medium import plugin
-from harness.boards.medium.plugin import *  # noqa: F403  (all of its callbacks but one)
+from harness.boards.qemu.nbd import plugin
+from harness.boards.qemu.nbd.plugin import *  # noqa: F403  (all of its callbacks but one)
 
 API_VERSION = 2
 

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.boards.medium.model import Cut
-from harness.boards.medium.store import Store
+from harness.boards.qemu.nbd.store import Store
+from harness.medium.model import Cut
 
 SECTORS = 96
 SIZE = SECTORS * 512

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.model import Loss, LossKind
+from harness.boards.qemu.nbd.client import Medium
 from harness.errors import LabError
+from harness.medium.model import Loss, LossKind
 
 from .nbd_client import board, done
 

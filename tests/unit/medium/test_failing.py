@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.failing import Failings
-from harness.boards.medium.model import (
+from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.nbd.failing import Failings
+from harness.boards.qemu.nbd.store import Store
+from harness.errors import LabError
+from harness.medium.model import (
     Event,
     Failing,
     Loss,
@@ -17,8 +19,6 @@ from harness.boards.medium.model import (
     Stage,
     Trigger,
 )
-from harness.boards.medium.store import Store
-from harness.errors import LabError
 
 from .nbd_client import board, done
 from .reference import SIZE

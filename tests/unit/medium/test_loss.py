@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.boards.medium.loss import Fate, choose
-from harness.boards.medium.model import Loss, LossKind
+from harness.medium.loss import Fate, choose
+from harness.medium.model import Loss, LossKind
 
 SEEDS = range(200)
 SOME_7 = (0, 1, 3, 5, 6)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.model import Cut, Event, Loss, LossKind, Stage, Trigger
-from harness.boards.medium.replay import replay
+from harness.boards.qemu.nbd.client import Medium
 from harness.errors import LabError
+from harness.medium.model import Cut, Event, Loss, LossKind, Stage, Trigger
+from harness.medium.replay import replay
 
 from .nbd_client import board, done
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.log import Kind, LogReader
-from harness.boards.medium.model import Loss, LossKind
-from harness.boards.medium.replay import replay
-from harness.boards.medium.store import Store
+from harness.boards.qemu.nbd.store import Store
+from harness.medium.log import Kind, LogReader
+from harness.medium.model import Loss, LossKind
+from harness.medium.replay import replay
 
 from .reference import Reference, content, scramble
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Cut, Event, Loss, LossKind, Model, Stage, Trigger
-from harness.boards.medium.store import PowerLost, Store
+from harness.boards.qemu.nbd.store import PowerLost, Store
+from harness.medium.model import Cut, Event, Loss, LossKind, Model, Stage, Trigger
 
 from .reference import content
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.boards.medium.client import Medium
-from harness.boards.medium.model import Loss
-from harness.boards.medium.store import Refused, Store
+from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.nbd.store import Refused, Store
 from harness.errors import LabError
+from harness.medium.model import Loss
 
 from .nbd_client import board, done
 from .reference import SECTORS, SIZE, Reference, scramble

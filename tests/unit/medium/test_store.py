@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Failing, Loss, LossKind, Misdeed, Model
-from harness.boards.medium.replay import replay
-from harness.boards.medium.store import PowerLost, Refused, Store
+from harness.boards.qemu.nbd.store import PowerLost, Refused, Store
+from harness.medium.model import Failing, Loss, LossKind, Misdeed, Model
+from harness.medium.replay import replay
 
 from .reference import SIZE, Reference, content, scramble
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.medium.model import Event, Loss, LossKind, Stage, Trigger
-from harness.boards.medium.store import PowerLost, Store
-from harness.boards.medium.watch import Watch
+from harness.boards.qemu.nbd.store import PowerLost, Store
+from harness.boards.qemu.nbd.watch import Watch
+from harness.medium.model import Event, Loss, LossKind, Stage, Trigger
 
 from .reference import content
 

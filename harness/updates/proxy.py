@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Protocol
 
 from harness.errors import DeviceError, HarnessError
-from harness.faults.loop import LoopServer
 from harness.faults.network import NetworkFault, require_order
-from harness.faults.server import HEALTH
-from harness.faults.transfer import Connection, Request
-from harness.faults.wire import Wire
+from harness.updates.loop import LoopServer
+from harness.updates.server import HEALTH
+from harness.updates.transfer import Connection, Request
+from harness.updates.wire import Wire
 
 
 class Link(Protocol):

@@ -10,13 +10,13 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.boards.medium.content import Content, FlatContent
-from harness.boards.medium.extents import Extents
-from harness.boards.medium.files import SECTOR, copy_file
-from harness.boards.medium.log import CHANGES, Kind, LogReader, LogWriter, Origin, create_log
-from harness.boards.medium.model import Cut, Loss, Model
-from harness.boards.medium.state import StateContent
-from harness.boards.medium.volatile import Volatile
+from harness.boards.qemu.nbd.content import Content, FlatContent
+from harness.boards.qemu.nbd.state import StateContent
+from harness.boards.qemu.nbd.volatile import Volatile
+from harness.medium.extents import Extents
+from harness.medium.files import SECTOR, copy_file
+from harness.medium.log import CHANGES, Kind, LogReader, LogWriter, Origin, create_log
+from harness.medium.model import Cut, Loss, Model
 
 _CONTENT, _UNDO, _LOG = "content.img", "undo.bin", "log.bin"
 _STATE = "crash-state.json"  # a copy of the state file; there means that the content is not flat

@@ -13,16 +13,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.boards.medium import recorder
-from harness.boards.medium.content import Runs
-from harness.boards.medium.damage import Damage
-from harness.boards.medium.extents import Extents
-from harness.boards.medium.failing import Failings
-from harness.boards.medium.files import SECTOR
-from harness.boards.medium.log import Kind
-from harness.boards.medium.model import Cut, Failing, Loss, Model, Trigger
-from harness.boards.medium.recorder import Recorder
-from harness.boards.medium.watch import Watch
+from harness.boards.qemu.nbd import recorder
+from harness.boards.qemu.nbd.content import Runs
+from harness.boards.qemu.nbd.damage import Damage
+from harness.boards.qemu.nbd.failing import Failings
+from harness.boards.qemu.nbd.recorder import Recorder
+from harness.boards.qemu.nbd.watch import Watch
+from harness.medium.extents import Extents
+from harness.medium.files import SECTOR
+from harness.medium.log import Kind
+from harness.medium.model import Cut, Failing, Loss, Model, Trigger
 
 _UNFLASHED = "the medium is empty: flash an image first"
 _UNCLEAN = "the medium was not closed in order, so its content is not known: flash it again"

@@ -7,8 +7,8 @@ agree byte for byte is a test of both.
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.boards.medium.files import SECTOR, copy_file
-from harness.boards.medium.log import CHANGES, Fate, Kind, LogReader, Record
+from harness.medium.files import SECTOR, copy_file
+from harness.medium.log import CHANGES, Fate, Kind, LogReader, Record
 
 
 def replay(base: Path, log: Path, upto: int, target: Path) -> None:

@@ -4,7 +4,7 @@ Everything lies in the board's run folder, so that a board keeps its disk while 
 
     lock  state.json  qemu.log  console/  medium/  saved/<name>/
 
-Knows nothing of labgrid: `harness.boards.qemu` makes a labgrid driver of it.
+Knows nothing of labgrid: `harness.boards.qemu.driver` makes a labgrid driver of it.
 """
 
 import json
@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import paths
-from harness.boards import firmware
-from harness.boards.alike import Alike
-from harness.boards.console import Console
 from harness.boards.lock import BoardLock
-from harness.boards.medium.client import Medium
-from harness.boards.medium.model import Cut, Loss, LossKind, Trigger
-from harness.boards.power import PowerPeriod
+from harness.boards.qemu import pi_firmware
+from harness.boards.qemu.console import Console
+from harness.boards.qemu.fixed_boot import FixedBoots
+from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.power import PowerPeriod
+from harness.boards.qemu.vm import Hardware, Vm
 from harness.boards.share import Share
-from harness.boards.vm import Hardware, Vm
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
+from harness.medium.model import Cut, Loss, LossKind, Trigger
 
 _FROZEN = "frozen"  # in a saved state: dead, and its losses not decided
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
@@ -44,7 +44,7 @@ class QemuDevice:
         self._power: PowerPeriod | None = None
         self._frozen = False
         self._link_up = True
-        self._alike: Alike | None = None  # after load_state
+        self._fixed: FixedBoots | None = None  # after load_state
         self.clock: datetime | None = None  # at the beginning of each boot; none: the host's
 
     def open(self) -> None:
@@ -101,14 +101,14 @@ class QemuDevice:
         """Write an image to the medium, power being off; boots and logs begin anew."""
         self.off()
         self.medium.load(image)
-        self._alike = self.clock = None
+        self._fixed = self.clock = None
         self.console.clear()
 
     def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
         """As `flash`, of a crash state; its boots begin with that clock and seed."""
         self.off()
         self.medium.load_state(state_file)
-        self._alike = Alike(clock, seed)
+        self._fixed = FixedBoots(clock, seed)
         self.console.clear()
 
     def on(self) -> None:
@@ -199,7 +199,7 @@ class QemuDevice:
         """Go on from a saved instant; what happened since is gone, its console logs too."""
         self._end_power()
         self.medium.restore(folder / "medium")
-        self._alike = self.clock = None  # a crash state cannot be saved
+        self._fixed = self.clock = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
         if (folder / "machine").exists():
@@ -222,8 +222,8 @@ class QemuDevice:
 
     def _boot(self, _first: bool) -> Vm:
         """A cold start, or what follows a reset. Called in the power period's thread."""
-        if self._alike:
-            self._alike.begin_boot()
+        if self._fixed:
+            self._fixed.begin_boot()
         vm = self._new_vm(self.console.begin_boot())
         vm.start(self.folder / "qemu.log")
         return self._run(vm, lambda: self.medium.mark(f"boot {self.boots}"))
@@ -247,7 +247,7 @@ class QemuDevice:
         return vm
 
     def _new_vm(self, log: Path) -> Vm:
-        arguments = self._alike.arguments if self._alike else []
+        arguments = self._fixed.arguments if self._fixed else []
         if self.clock:
             arguments += ["-rtc", f"base={self.clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":
@@ -262,10 +262,10 @@ class QemuDevice:
     def _firmware(self) -> list[str]:
         """What the VideoCore would read of the card, and the board has read then."""
         card = self.folder / "card.img"
-        area = min(firmware.card_area(self.medium.read(0, 512)), self.medium.size())
+        area = min(pi_firmware.card_area(self.medium.read(0, 512)), self.medium.size())
         self.medium.copy(0, area, card, as_read=True)
-        seed = self._alike.random(64) if self._alike else b""
-        return firmware.load(card, self.folder / "firmware", rng_seed=seed)
+        seed = self._fixed.random(64) if self._fixed else b""
+        return pi_firmware.load(card, self.folder / "firmware", rng_seed=seed)
 
     def _vm(self) -> Vm:
         if self._power is None:

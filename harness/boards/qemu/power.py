@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from harness.boards.vm import Vm
+from harness.boards.qemu.vm import Vm
 from harness.deadline import Deadline
 from harness.errors import HarnessError, LabError
 

@@ -11,8 +11,8 @@ import errno
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from harness.boards.medium.model import Failing, Misdeed, Model, Trigger
-from harness.boards.medium.watch import Watch
+from harness.boards.qemu.nbd.watch import Watch
+from harness.medium.model import Failing, Misdeed, Model, Trigger
 
 # QEMU's SD card answers a request that has failed as if it had not (hw/sd/sd.c).
 HIDDEN = (Misdeed.READ_ERROR, Misdeed.WRITE_ERROR)

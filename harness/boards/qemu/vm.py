@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.boards import adapter
-from harness.boards.qmp import Event, Monitor
+from harness.boards.qemu import usb_adapter
+from harness.boards.qemu.qmp import Event, Monitor
 from harness.boards.share import Clock, Share, given
 from harness.deadline import Deadline
 from harness.errors import LabError
@@ -41,7 +41,7 @@ class Hardware:
     firmware: str = ""  # what runs before the first program: `raspi4` or nothing
     uarts: int = 1  # serial ports; the console is the first
     nic: str = ""  # QEMU device, with properties; empty: no network
-    nic_when: str = ""  # of a USB adapter: see `harness.boards.adapter`
+    nic_when: str = ""  # of a USB adapter: see `harness.boards.qemu.usb_adapter`
     ssh_port: int = 22  # on the board
     extra_args: tuple[str, ...] = field(default=())
 
@@ -49,7 +49,7 @@ class Hardware:
     def can_be_saved(self) -> bool:
         """Whether QEMU can save the machine's state: it cannot save that of a USB network adapter,
         and (10.0, hcd-dwc2.c) does not survive unplugging one that is in use."""
-        return not adapter.is_usb(self.nic)
+        return not usb_adapter.is_usb(self.nic)
 
 
 class Vm:
@@ -70,7 +70,7 @@ class Vm:
         self._medium = medium
         self._log, self._fifo = console
         self._monitor = Monitor(events=_EVENTS)
-        self._adapter: adapter.Adapter | None = None
+        self._adapter: usb_adapter.Adapter | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._since = Clock.now()
         self.ssh_port = 0  # on this host's loopback; 0: no network
@@ -109,9 +109,9 @@ class Vm:
     def cont(self) -> None:
         """Let time run."""
         self._monitor.execute("cont")
-        if adapter.is_usb(self._hardware.nic) and self._adapter is None:
+        if usb_adapter.is_usb(self._hardware.nic) and self._adapter is None:
             hw = self._hardware
-            self._adapter = adapter.Adapter(self._monitor, hw.nic, hw.nic_when)
+            self._adapter = usb_adapter.Adapter(self._monitor, hw.nic, hw.nic_when)
             self._adapter.watch()
 
     def stop(self) -> None:
@@ -183,6 +183,6 @@ class Vm:
         if hw.nic:
             forward = f"hostfwd=tcp:127.0.0.1:0-:{hw.ssh_port}"
             argv += ["-netdev", f"user,id=net0,{forward}"]
-            if not adapter.is_usb(hw.nic):  # that one is plugged in later
-                argv += ["-device", f"{hw.nic},netdev=net0,id={adapter.ID}"]
+            if not usb_adapter.is_usb(hw.nic):  # that one is plugged in later
+                argv += ["-device", f"{hw.nic},netdev=net0,id={usb_adapter.ID}"]
         return [*argv, *hw.extra_args, *self._arguments]

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.boards.medium.model import Cut, Event, Failing, Loss, Misdeed, Stage, Trigger
-from harness.boards.medium.store import Refused, Store
+from harness.boards.qemu.nbd.store import Refused, Store
+from harness.medium.model import Cut, Event, Failing, Loss, Misdeed, Stage, Trigger
 
 Message = dict[str, Any]
 

@@ -15,15 +15,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.medium.content import Runs, read_fully
-from harness.boards.medium.extents import ZEROS, Extents
-from harness.boards.medium.files import SECTOR, copy_range, write_all, zero_range
+from harness.boards.qemu.nbd.content import Runs, read_fully
+from harness.medium.extents import ZEROS, Extents
+from harness.medium.files import SECTOR, copy_range, write_all, zero_range
 
 _RUN = re.compile(rb"\x01+")
 
 
 class StateContent:
-    """`harness.boards.medium.content.Content` of a state file; `written` is a new, sparse file."""
+    """`content.Content` of a state file; `written` is a new, sparse file."""
 
     can_be_saved = False
 

@@ -26,9 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness.boards.medium.control import decode_cut
-from harness.boards.medium.model import Cut, Failing, Loss, Model, Trigger
+from harness.boards.qemu.nbd.control import decode_cut
 from harness.errors import LabError
+from harness.medium.model import Cut, Failing, Loss, Model, Trigger
 from harness.process import kill_group, start
 
 _PLUGIN = Path(__file__).with_name("plugin.py")

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.boards.medium.files import SECTOR
-from harness.boards.medium.model import Loss, LossKind
+from harness.medium.files import SECTOR
+from harness.medium.model import Loss, LossKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

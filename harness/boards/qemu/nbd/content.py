@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from harness.boards.medium.files import copy_range, write_all, zero_range
+from harness.medium.files import copy_range, write_all, zero_range
 
 Runs = list[tuple[int, int]]  # (first sector, count), in order
 

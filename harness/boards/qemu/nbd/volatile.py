@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.boards.medium.content import Content
-from harness.boards.medium.files import SECTOR
-from harness.boards.medium.log import Kind, Record
-from harness.boards.medium.loss import choose
-from harness.boards.medium.model import Loss
+from harness.boards.qemu.nbd.content import Content
+from harness.medium.files import SECTOR
+from harness.medium.log import Kind, Record
+from harness.medium.loss import choose
+from harness.medium.model import Loss
 
 _UNDO_KEPT = 64 << 20  # bytes
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 _STEP = 600.0  # seconds from the clock of one boot to that of the next, or a multiple of it
 
 
-class Alike:
+class FixedBoots:
     """The n-th boot begins with the same clock and seed, each time that one is made.
 
     The clock never goes back: each boot starts a whole number of 10 minutes after the one before,

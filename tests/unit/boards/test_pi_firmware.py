@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import process
-from harness.boards import firmware
+from harness.boards.qemu import pi_firmware
 from harness.errors import DeviceError
 from harness.images.bootloaders import uboot
 
@@ -53,8 +53,8 @@ def test_starts_what_config_txt_names(tmp_path: Path) -> None:
         "pi.dtb": _devicetree(tmp_path),
     }
     card = _card(tmp_path, files)
-    assert firmware.card_area(card.read_bytes()[:512]) == card.stat().st_size
-    arguments = firmware.load(card, tmp_path / "run")
+    assert pi_firmware.card_area(card.read_bytes()[:512]) == card.stat().st_size
+    arguments = pi_firmware.load(card, tmp_path / "run")
     named = dict(zip(arguments[::2], map(Path, arguments[1::2]), strict=True))
     assert named["-kernel"].read_bytes() == b"program"
 
@@ -80,7 +80,7 @@ def test_seeds_differ_or_are_given(tmp_path: Path) -> None:
     card = _card(tmp_path, files)
     overlays = []
     for seed in (b"", b"", b"1" * 64, b"1" * 64):
-        firmware.load(card, tmp_path / "run", rng_seed=seed)
+        pi_firmware.load(card, tmp_path / "run", rng_seed=seed)
         overlays.append((tmp_path / "run/qemu.dtbo").read_bytes())
     assert len(set(overlays)) == 3
     assert overlays[2] == overlays[3]
@@ -91,12 +91,12 @@ def test_what_is_missing_is_the_products_fault(missing: str, tmp_path: Path) -> 
     files = {"config.txt": b"kernel=u-boot.bin\n", "u-boot.bin": b"program"}
     del files[missing]
     with pytest.raises(DeviceError, match=f"boot partition has no {missing}"):
-        firmware.load(_card(tmp_path, files), tmp_path / "run")
+        pi_firmware.load(_card(tmp_path, files), tmp_path / "run")
 
 
 def test_a_card_without_fat(tmp_path: Path) -> None:
     (tmp_path / "card.img").write_bytes(bytes(1 << 20))
     with pytest.raises(DeviceError, match="no FAT partition"):
-        firmware.card_area(bytes(512))
+        pi_firmware.card_area(bytes(512))
     with pytest.raises(DeviceError, match="no FAT partition"):
-        firmware.load(tmp_path / "card.img", tmp_path / "run")
+        pi_firmware.load(tmp_path / "card.img", tmp_path / "run")

@@ -15,8 +15,8 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from harness.errors import ConfigurationError, LabError
-from harness.faults.loop import LoopServer
 from harness.faults.manners import Manner, ServerFault
+from harness.updates.loop import LoopServer
 
 _ELSEWHERE = "elsewhere/"
 _STRANGE = "<html>Welcome!</html>\n"

@@ -3,8 +3,8 @@
 import threading
 from typing import Any, cast
 
-from harness.boards.adapter import Adapter, is_usb
-from harness.boards.qmp import Monitor
+from harness.boards.qemu.qmp import Monitor
+from harness.boards.qemu.usb_adapter import Adapter, is_usb
 from harness.errors import LabError
 
 

@@ -19,8 +19,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from harness.boards.medium.files import SECTOR
-from harness.boards.medium.model import Loss, Model
+from harness.medium.files import SECTOR
+from harness.medium.model import Loss, Model
 
 _FORMAT = b"harness-medium-log 1\n"
 # magic, kind, flags, (2 unused), position, monotonic ns, wall ns, offset, length, payload bytes

@@ -15,12 +15,12 @@ from typing import Any
 import nbdkit
 
 # Appended, so that nothing of the harness's environment takes the place of a system module.
-sys.path.append(str(Path(__file__).resolve().parents[3]))
+sys.path.append(str(Path(__file__).resolve().parents[4]))
 
-from harness.boards.medium.control import Control
-from harness.boards.medium.files import SECTOR
-from harness.boards.medium.model import Model
-from harness.boards.medium.store import PowerLost, Store
+from harness.boards.qemu.nbd.control import Control
+from harness.boards.qemu.nbd.store import PowerLost, Store
+from harness.medium.files import SECTOR
+from harness.medium.model import Model
 
 API_VERSION = 2
 

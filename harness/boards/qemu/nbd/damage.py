@@ -9,7 +9,7 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 import errno
 from collections.abc import Iterable
 
-from harness.boards.medium.files import SECTOR
+from harness.medium.files import SECTOR
 
 
 class Damage:

@@ -11,7 +11,7 @@ import re
 import threading
 from typing import Any
 
-from harness.boards.qmp import Monitor
+from harness.boards.qemu.qmp import Monitor
 from harness.errors import LabError
 
 ID = "nic"

@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_right
 from pathlib import Path
 
-from harness.boards.medium.files import SECTOR
+from harness.medium.files import SECTOR
 
 ZEROS = -1  # in place of an open file
 

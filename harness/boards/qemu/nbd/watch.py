@@ -3,7 +3,7 @@
 Standard library only: the nbdkit plugin imports this module in the system's Python.
 """
 
-from harness.boards.medium.model import Event, Stage, Trigger
+from harness.medium.model import Event, Stage, Trigger
 
 
 class Watch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.faults.network import NetworkFault, NetworkFaultKind
-from harness.faults.wire import CHUNK, Head, Wire
+from harness.updates.wire import CHUNK, Head, Wire
 
 _BODILESS = (204, 304)  # responses without a body whatever Content-Length says (RFC 9112, 6.3)
 

@@ -21,8 +21,8 @@ from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from labgrid.resource.common import Resource
 from labgrid.util.expect import PtxExpect
 
-from harness.boards.device import QemuDevice
-from harness.boards.vm import Hardware
+from harness.boards.qemu.device import QemuDevice
+from harness.boards.qemu.vm import Hardware
 from harness.deadline import Deadline
 
 _text = attr.validators.instance_of(str)
@@ -32,7 +32,7 @@ _LOOK = 0.5  # seconds between two looks at whether a silent board is still on
 @target_factory.reg_resource
 @attr.s(eq=False)
 class HarnessMedium(Resource):  # type: ignore[misc]
-    """The board's storage: `model` is `disk` or `sd` (harness.boards.medium); `cache`: of an `sd`,
+    """The board's storage: `model` is `disk` or `sd` (harness.medium); `cache`: of an `sd`,
     how many answered writes a power cut may take when its loss says so (`~N`)."""
 
     model: str = attr.ib(default="disk", validator=attr.validators.in_(["disk", "sd"]))
@@ -46,9 +46,9 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
 
     Args: qemu_bin (a key of the lab's `tools` or a program), machine, cpu, memory, interface (of
     the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that it
-    goes to), firmware (`raspi4`: harness.boards.firmware), uarts (serial ports; the console is
+    goes to), firmware (`raspi4`: `pi_firmware`), uarts (serial ports; the console is
     the first), nic (QEMU device with properties, empty for none), nic_when (`ADDRESS:MASK`: when
-    a USB adapter is plugged in, harness.boards.adapter), extra_args.
+    a USB adapter is plugged in, `usb_adapter`), extra_args.
     """
 
     bindings = {"storage": HarnessMedium}  # noqa: RUF012  (labgrid's way)

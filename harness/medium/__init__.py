@@ -1,0 +1,1 @@
+"""What a medium is to those who share it: losses and triggers, the write log, crash states."""
