@@ -15,13 +15,13 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness import project
+from harness.builders.debian.build import build
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.store import load as load_run
-from harness.images.build import build
-from harness.images.release import Release
 from harness.log import step
+from harness.product.release import Release
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios import children, runner

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.images.promises import MOST_ATTEMPTS, Promises
+from harness.product.promises import MOST_ATTEMPTS, Promises
 
 ATTEMPTS = Promises().attempts  # that a slot gets, unless its product promises another number
 KEYS = ("gen_head", "order", "A_state", "A_left", "B_state", "B_left", "gen_tail")

@@ -29,7 +29,7 @@ def flash(
     [dim]harness flash out/1.1.0 --board gateway-qemu[/]
     """
     from harness.boards import bench
-    from harness.images.release import load
+    from harness.product.release import load
 
     found = load(release)
     found.verify()

@@ -52,7 +52,7 @@ def build(
 
     [dim]harness build images/legacy-gateway --version 1.1.0 -o out/1.1.0[/]
     """
-    from harness.images.build import build as build_release
+    from harness.builders.debian.build import build as build_release
 
     release = build_release(recipe, version=version, variants=tuple(variant or ()), output=output)
     answer(

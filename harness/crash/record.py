@@ -32,8 +32,6 @@ from harness.crash.recording.recording import (
     own_files,
 )
 from harness.errors import ConfigurationError, DeviceError, LabError
-from harness.images import release as releases
-from harness.images.release import Digest, Release
 from harness.judge import provision
 from harness.judge.identity import Identity
 from harness.judge.judge import HEALTH_LINE, ROLLED_BACK, Judge
@@ -43,6 +41,8 @@ from harness.medium import replay
 from harness.medium.files import copy_file
 from harness.medium.log import LogReader
 from harness.medium.model import Loss, LossKind
+from harness.product import release as releases
+from harness.product.release import Digest, Release
 from harness.updates.server import UpdateServer
 
 _SHORT = 60.0  # seconds

@@ -32,8 +32,8 @@ from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
-from harness.images.release import Release
 from harness.judge.verdict import Invariant, Verdict
+from harness.product.release import Release
 
 REPORT_FILE = "crash.html"
 RESULTS_FILE = "results.json.gz"

@@ -9,11 +9,11 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from harness import schema, version
+from harness.builders.debian import artifacts
 from harness.errors import ConfigurationError
-from harness.images import artifacts
-from harness.images.keys import NAME
-from harness.images.release import FILE as RELEASE_FILE
-from harness.images.release import Release, load
+from harness.product.keys import NAME
+from harness.product.release import FILE as RELEASE_FILE
+from harness.product.release import Release, load
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from harness import files
+from harness.builders.debian import pki
+from harness.builders.debian.recipe import Authority
 from harness.errors import ConfigurationError
-from harness.images import pki
-from harness.images.recipe import Authority
 
 _DAY = datetime.timedelta(days=1)
 

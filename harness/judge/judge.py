@@ -17,12 +17,12 @@ from harness.clients.client import Client, Status
 from harness.clients.selection_format import SelectionFormat, selection_format
 from harness.deadline import Deadline
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.images.release import Release
 from harness.judge import identity
 from harness.judge.identity import Identity
 from harness.judge.services import Services
 from harness.judge.verdict import Invariant, Verdict
 from harness.log import emit, step
+from harness.product.release import Release
 from harness.updates.server import HEALTHY
 
 # What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.

@@ -6,8 +6,8 @@ whose content the judge (`harness.judge.judge`) knows.
 
 from harness.boards.board import Board
 from harness.clients.client import Client
-from harness.images.release import Release
 from harness.judge.judge import HEALTH_LINE, SENTINEL, sentinel
+from harness.product.release import Release
 
 # Of the slowest board on a busy host; what is quicker is not made slower.
 BOOT_SECONDS = 300.0

@@ -7,7 +7,7 @@ from harness.faults.memory import MemoryFault
 from harness.faults.network import NetworkFault, require_order
 from harness.faults.power import PowerFault
 from harness.faults.storage import MediumFault
-from harness.images.release import Release
+from harness.product.release import Release
 
 _SERVER, _MEMORY = "server:", "memory:"
 

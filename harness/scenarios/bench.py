@@ -13,13 +13,13 @@ from harness.boards.board import Board, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
-from harness.images.release import Release
 from harness.judge import provision
 from harness.judge.identity import Identity
 from harness.judge.judge import HEALTH_LINE, Judge, Judgement
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Invariant
 from harness.log import step
+from harness.product.release import Release
 from harness.updates.proxy import Proxy
 from harness.updates.server import UpdateServer
 

@@ -16,7 +16,7 @@ from securesystemslib.signer import Key  # type: ignore[attr-defined]
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing, store
 from harness.evidence.store import Stored
-from harness.images.release import Release, load
+from harness.product.release import Release, load
 from harness.scenarios import children, runner
 from harness.scenarios.children import Ended, Job, Tell
 from harness.scenarios.runner import Selection

@@ -19,8 +19,8 @@ from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
-from harness.images.release import Release, load
 from harness.log import json_lines
+from harness.product.release import Release, load
 from harness.scenarios import products, walk
 from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from harness.builders.debian import recipe as recipes
+from harness.builders.debian.build import build
 from harness.errors import ConfigurationError
-from harness.images.build import build
-from harness.images.release import Release
+from harness.product.release import Release
 from harness.version import is_newer
 
 
@@ -12,7 +13,7 @@ def variants(release: Release) -> set[str] | None:
     """The variants that can be made of the same product; None where its recipe is not here."""
     if not release.recipe_folder.exists():
         return None
-    return set(release.load_recipe().variants)
+    return set(recipes.of(release).variants)
 
 
 def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:

@@ -22,8 +22,8 @@ from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Run, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
-from harness.images.release import FILE, Release, load
 from harness.log import emit, step
+from harness.product.release import FILE, Release, load
 from harness.scenarios import children
 from harness.scenarios.left_out import Collected
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 from harness import log
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Control, Fault, Record
-from harness.images.release import Release
 from harness.judge import identity
 from harness.judge.judge import Judge, Judgement, lab_trouble
 from harness.judge.verdict import Invariant, Verdict
+from harness.product.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
 

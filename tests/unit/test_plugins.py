@@ -13,8 +13,8 @@ import sys
 from harness.clients.registry import make_client
 from harness.clients.selection_format import selection_format
 from harness.errors import ConfigurationError
-from harness.images.artifacts import maker
-from harness.images.bootloaders import bootloader
+from harness.builders.debian.artifacts import maker
+from harness.builders.debian.bootloaders import bootloader
 try:
     print({what})
 except ConfigurationError as error:
@@ -30,7 +30,7 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
         (info / "entry_points.txt").write_text(declared)
     (tmp_path / "acme.py").write_text(
-        "import harness.images.bootloaders.grub as grub\n"
+        "import harness.builders.debian.bootloaders.grub as grub\n"
         "class Client:\n    def __init__(self, board): self.name = f'acme on {board}'\n"
         "    other_slot = idle_changes = provision = install = None\n"
         "    start_install = wait_install = status = boot_selection = reboot = switch_off = 0\n"

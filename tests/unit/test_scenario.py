@@ -11,9 +11,9 @@ import pytest
 from harness.boards.share import Share
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Record
-from harness.images.promises import Promises
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Invariant, Verdict
+from harness.product.promises import Promises
 from harness.scenarios import scenario as scenarios
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario

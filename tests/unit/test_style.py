@@ -28,7 +28,8 @@ LAYERS = [
     {"updates"},
     {"faults"},
     {"clients"},
-    {"boards", "images"},
+    {"builders"},
+    {"boards", "product"},
     {"medium"},
 ]
 # The same inside of `harness/crash`; what lies beside the rooms stands on all of them.

@@ -65,7 +65,8 @@ class Refuse:
         if name.partition(".")[0] in {HEAVY!r}:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Refuse())
-import harness.cli, harness.promotion.promote, harness.evidence.report, harness.images.build
+import harness.cli, harness.promotion.promote, harness.evidence.report
+import harness.builders.debian.build
 import harness.starter.begin, harness.prerequisites
 print(harness.cli.__file__)
 """

@@ -12,8 +12,8 @@ from pathlib import Path
 from harness.crash.disk import ext4
 from harness.crash.disk.ext4 import FileSystem
 from harness.errors import ConfigurationError
-from harness.images.layout import SECTOR
-from harness.images.release import Release
+from harness.product.layout import SECTOR
+from harness.product.release import Release
 
 BULK = 64 * 1024  # bytes in one go; from there on nobody asks which file it was
 _GPT_END = 34 * SECTOR  # protective MBR, header, 128 entries (UEFI specification, 5.3)

@@ -16,11 +16,11 @@ from harness.boards.board import Board
 from harness.crash.recording.recording import PROBE, Recording
 from harness.crash.states.cut import Cut, Sources, cut_off
 from harness.errors import ConfigurationError, LabError
-from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.log import step
 from harness.medium.log import LogError, join
 from harness.medium.model import Loss, LossKind, Model
+from harness.product.release import Digest, Release
 
 _EVERYTHING = Loss(kind=LossKind.ALL)
 _BOOT = timedelta(minutes=20)  # a board's clock is that far ahead after a boot, at most: `alike`

@@ -29,8 +29,8 @@ from harness.crash.states.contents import SECTOR, Contents, Ids
 from harness.crash.states.cut import Sources, cut_off, parse, printed
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
-from harness.images.release import Release
 from harness.medium.model import Model
+from harness.product.release import Release
 
 
 @dataclass(eq=False, slots=True)

@@ -30,11 +30,11 @@ from harness.crash.recording.recording import CONSOLE, LOG, Recording, keep_cons
 from harness.crash.recording.schema import STRICT, Count, Seconds, Sha256, file_bytes, parsed
 from harness.crash.states.cut import parse, possible
 from harness.errors import ConfigurationError
-from harness.images.release import Digest
 from harness.judge.identity import Identity
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Invariant, Verdict
 from harness.log import step
+from harness.product.release import Digest
 
 __all__ = ["PROOFS", "Proof", "proofs", "prove", "serving"]
 

@@ -16,9 +16,9 @@ from harness.clients.selection_format import selection_format
 from harness.crash.recording.recording import Recording
 from harness.crash.states.reader import StateView
 from harness.errors import ConfigurationError, LabError
-from harness.images.release import Release
 from harness.log import step
 from harness.process import run
+from harness.product.release import Release
 
 _SECONDS = 300.0
 _BLOCK = 1 << 20

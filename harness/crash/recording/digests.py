@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from harness.images import release
-from harness.images.release import Digest
+from harness.product import release
+from harness.product.release import Digest
 
 
 def of(folder: Path, names: Iterable[str]) -> dict[str, Digest]:

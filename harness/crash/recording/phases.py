@@ -30,8 +30,8 @@ from pydantic import ConfigDict
 from harness.crash.recording.log import opened
 from harness.crash.recording.schema import STRICT, Count
 from harness.errors import ConfigurationError
-from harness.images.layout import Region
 from harness.medium.log import CHANGES, Kind, Record
+from harness.product.layout import Region
 
 START, END = "record: start", "record: end"
 INSTALL, INSTALLED, REBOOT, HEALTHY = (

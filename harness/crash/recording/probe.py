@@ -17,15 +17,16 @@ from hashlib import sha256
 from pathlib import Path
 
 from harness.boards.board import Board
+from harness.builders.debian import pki
+from harness.builders.debian import recipe as recipes
+from harness.builders.debian.artifacts import maker
 from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
 from harness.errors import DeviceError
-from harness.images import pki
-from harness.images.artifacts import maker
-from harness.images.release import Digest, Release
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Invariant, Verdict
 from harness.log import step
+from harness.product.release import Digest, Release
 from harness.updates.server import UpdateServer
 
 NAME = "second-update"  # the invariants
@@ -38,7 +39,7 @@ _SHORT = 60.0
 def make(old: Release, folder: Path) -> Digest:
     """The probe for devices of the old version's recipe, in `folder`; what it makes of a slot.
     BuildError when a tool fails."""
-    recipe = old.load_recipe()
+    recipe = recipes.of(old)
     slot = folder / "probe.slot"
     noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
     slot.write_bytes(noise)

@@ -35,13 +35,13 @@ from harness.crash.recording.log import opened
 from harness.crash.recording.phases import FACTORY, Phase, Stretch, broken_phases
 from harness.crash.recording.schema import STRICT, AwareDatetime, Count, file_bytes, parsed
 from harness.errors import ConfigurationError, HarnessError
-from harness.images import release as releases
-from harness.images.layout import Region
-from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
 from harness.medium.log import HEADER
 from harness.medium.model import Model
+from harness.product import release as releases
+from harness.product.layout import Region
+from harness.product.release import Digest, Release
 
 FILE = "recording.json"
 LOG = "log.bin"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from harness.builders.debian.artifacts import sign_as_stranger
 from harness.evidence.record import Fault
-from harness.images.artifacts import sign_as_stranger
-from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases

@@ -14,9 +14,9 @@ from harness.errors import LabError
 from harness.evidence.record import Fault
 from harness.faults.clock import ClockJump
 from harness.faults.network import NetworkFault
-from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

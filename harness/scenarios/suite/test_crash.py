@@ -28,12 +28,12 @@ from harness.crash.states.cut import Cut, Doubt, Sources, Unflushed, cut_off
 from harness.crash.states.reader import StateView
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
-from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.medium.log import LogReader
 from harness.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
 from harness.process import background, kill_group
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -7,9 +7,9 @@ board must be so, too: in the old version or in the new one, and it must update.
 """
 
 from harness.evidence.record import Fault
-from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios.asked import Faults
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases

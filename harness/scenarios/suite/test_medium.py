@@ -14,10 +14,10 @@ from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import MediumFault
-from harness.images.release import Release
 from harness.judge.judge import Budget, Judge
 from harness.judge.verdict import Verdict
 from harness.log import step
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -12,10 +12,10 @@ from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
 from harness.faults.memory import SECONDS, STOP, MemoryFault, killed
-from harness.images.release import Release
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.log import step
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -21,9 +21,9 @@ from harness.evidence.subject import read_subject
 from harness.faults.certificates import Certificate
 from harness.faults.power import Phase, PowerFault
 from harness.faults.storage import DataFault, StorageFault
-from harness.images.release import Release
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
+from harness.product.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios.bench import Bench

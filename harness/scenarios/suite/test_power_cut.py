@@ -14,11 +14,11 @@ from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.power import Changes, Phase, PowerFault, trigger
-from harness.images.release import Release
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.medium.model import Cut, Loss
+from harness.product.release import Release
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

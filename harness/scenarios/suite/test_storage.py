@@ -15,10 +15,10 @@ from harness.crash.states.contents import SECTOR
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
-from harness.images.release import Release
 from harness.judge import provision
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -9,13 +9,14 @@ from dataclasses import asdict
 
 import pytest
 
+from harness.builders.debian import pki
+from harness.builders.debian import recipe as recipes
 from harness.errors import ConfigurationError
 from harness.evidence.record import Fault
 from harness.faults.certificates import Certificate, Issuer, server_context
-from harness.images import pki
-from harness.images.release import Release, digest
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.product.release import Release, digest
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -25,7 +26,7 @@ from harness.updates.server import UpdateServer
 def issuer_for(release: Release, host: str) -> Issuer:
     """Makes certificates that devices with `release` believe; ConfigurationError when nobody here
     can."""
-    authority = pki.server_ca(release.load_recipe())
+    authority = pki.server_ca(recipes.of(release))
     if authority is None or digest(authority.certificate).sha256 != release.server_ca:
         raise ConfigurationError(
             f"{release.folder}: server_ca: is not the one that {release.recipe} names",

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from harness.evidence.record import Fault
-from harness.images.release import Release
 from harness.judge.judge import ROLLED_BACK
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

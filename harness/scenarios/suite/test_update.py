@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.images.release import Release
 from harness.judge.verdict import Verdict
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

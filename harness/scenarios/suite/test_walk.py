@@ -16,11 +16,11 @@ from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault
 from harness.faults.power import Phase
-from harness.images.release import Release
 from harness.judge.judge import Judge, Judgement
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.log import step
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario

@@ -7,8 +7,8 @@ import pytest
 
 from harness import process
 from harness.boards.qemu import pi_firmware
+from harness.builders.debian.bootloaders import uboot
 from harness.errors import DeviceError
-from harness.images.bootloaders import uboot
 
 NEEDED = (
     '/dts-v1/; / {{ chosen {{ stdout-path = "serial1"; }}; emmc2bus {{ mmc@7e340000 {{ }}; }};'

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.boards.board import CommandResult
+from harness.builders.debian import disk
 from harness.crash.disk import ext4
 from harness.crash.disk.ext4 import FileSystem
-from harness.images import disk
-from harness.images.layout import KEEP, MIB
 from harness.process import run
+from harness.product.layout import KEEP, MIB
 from tests.unit.clients.board import LocalBoard
 
 IMAGES = Path(__file__).parents[3] / "images"

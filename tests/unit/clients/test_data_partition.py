@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.faults.storage import DataFault
-from harness.images.layout import KEEP
 from harness.process import run
+from harness.product.layout import KEEP
 from tests.unit.clients.data_partition import ID, KEY, SERVER, SIZE, URL, DataPartition
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.builders.debian import pki, recipe
 from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
 from harness.clients.grub_environment import parse as parse_environment_block
@@ -20,7 +21,6 @@ from harness.clients.rauc import RaucClient
 from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault
-from harness.images import pki, recipe
 from harness.updates.proxy import Proxy
 from harness.updates.server import UpdateServer
 from tests.unit.clients.board import LocalBoard

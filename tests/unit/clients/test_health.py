@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.builders.debian import recipe
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection
 from harness.clients.selection_format import selection_format
-from harness.images import recipe
-from harness.images.bootloaders.grub import environment_block
 from tests.unit.clients.board import LocalBoard
 from tests.unit.clients.test_u_boot_environment import FIRST, SECOND, environment
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.images.layout import KEEP
+from harness.product.layout import KEEP
 from tests.unit.clients.data_partition import ID, KEY, SERVER, SIZE, URL, DataPartition
 
 FIRST, SECOND = SIZE - KEEP, SIZE - KEEP // 2

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
 from harness.crash.exploration import prove, questions
@@ -15,13 +16,12 @@ from harness.crash.exploration.prove import Proof
 from harness.crash.recording import digests, phases
 from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.states.cut import parse
-from harness.images.bootloaders.grub import environment_block
-from harness.images.layout import MIB, Region
-from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
 from harness.medium.log import Kind, LogWriter, Origin, create_log
-from tests.unit.images import bundles
+from harness.product.layout import MIB, Region
+from harness.product.release import Digest, Release
+from tests.unit.builders import bundles
 
 SECTOR = 512
 DATA_SIZE = 8 * MIB

@@ -14,10 +14,10 @@ from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.results.results import SCHEMA, Point, Write
 from harness.crash.results.sampling import least_sample
 from harness.crash.results.table import Columns
-from harness.images import release as releases
-from harness.images.release import Digest
 from harness.judge.identity import Identity
 from harness.medium.log import HEADER, Origin, create_log
+from harness.product import release as releases
+from harness.product.release import Digest
 from tests.unit.evidence.samples import make_release
 
 START = 40  # records of provisioning lie before

@@ -15,10 +15,10 @@ from harness.crash.record import Session
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError
-from harness.images.release import Release
 from harness.medium import replay
 from harness.medium.log import Kind, LogError, LogReader, join
 from harness.medium.model import Loss, LossKind, Model
+from harness.product.release import Release
 from harness.updates.server import UpdateServer
 from tests.unit.crash.explored import explore
 from tests.unit.crash.logs import base_image, medium, records, scribble

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients import u_boot_environment
 from harness.crash.disk.ext4 import checksum
 from harness.crash.disk.readers import selection
@@ -17,7 +18,6 @@ from harness.crash.exploration.known import Booted, Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.results import results
 from harness.errors import ConfigurationError, LabError
-from harness.images.bootloaders.grub import environment_block
 from harness.judge.verdict import Verdict
 from tests.unit.clients.test_u_boot_environment import environment
 from tests.unit.crash import recordings

@@ -17,10 +17,10 @@ from harness.crash.recording.recording import Recording, own_files
 from harness.crash.results import report, results
 from harness.errors import ConfigurationError
 from harness.evidence import crash
-from harness.images import release as releases
-from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Verdict
+from harness.product import release as releases
+from harness.product.release import Digest, Release
 from tests.unit.crash import recordings
 from tests.unit.crash.explored import explore
 from tests.unit.crash.logs import SECTOR

@@ -21,8 +21,8 @@ import pytest
 from harness.crash.exploration import carried
 from harness.crash.exploration.known import Booted, Exploration
 from harness.crash.exploration.prove import Proof
-from harness.images import release as releases
 from harness.judge.verdict import Verdict
+from harness.product import release as releases
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording

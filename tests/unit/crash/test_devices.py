@@ -20,10 +20,10 @@ from harness.crash.equivalence.footprint import Checked
 from harness.crash.exploration.known import Exploration
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources, cut_off, parse
-from harness.images.layout import MIB
 from harness.judge.verdict import Verdict
 from harness.medium.log import Kind, Origin, create_log
 from harness.medium.model import Model
+from harness.product.layout import MIB
 from tests.unit.crash import recordings
 from tests.unit.crash.devices import Device, Run
 from tests.unit.crash.logs import SECTOR, content, losses, records

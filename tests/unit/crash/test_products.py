@@ -14,11 +14,11 @@ from harness.crash.exploration.known import Exploration, sources
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording, own_files
 from harness.crash.states.cut import Sources, Unflushed, cut_off, parse
-from harness.images.layout import MIB
 from harness.judge.verdict import Verdict
 from harness.medium.log import CHANGES, LogReader, Origin, create_log
 from harness.medium.loss import choose
 from harness.medium.model import Loss, Model
+from harness.product.layout import MIB
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import SECTOR, content
 from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, NEW, OLD, SELECTION, Log, proof

@@ -15,13 +15,13 @@ import pytest
 
 from harness.boards.board import Board, CommandResult
 from harness.boards.share import Share
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.exploration.prove import FILE, Proof, prove
 from harness.crash.exploration.selected import Selected
 from harness.crash.recording.phases import Phase
 from harness.crash.recording.probe import serving
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError, DeviceError, LabError
-from harness.images.bootloaders.grub import environment_block
 from harness.judge.identity import Identity
 from harness.judge.judge import sentinel
 from harness.judge.verdict import Verdict

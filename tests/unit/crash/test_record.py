@@ -11,18 +11,18 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board, CommandResult
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.record import Session, record
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
-from harness.images.bootloaders.grub import environment_block
-from harness.images.layout import MIB
-from harness.images.release import Release
 from harness.judge.identity import Identity
 from harness.judge.verdict import Verdict
 from harness.medium.files import copy_file
 from harness.medium.log import Kind, LogWriter, Origin, create_log
 from harness.medium.model import Cut, Loss
+from harness.product.layout import MIB
+from harness.product.release import Release
 from harness.updates.server import UpdateServer
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE_SLOT, release

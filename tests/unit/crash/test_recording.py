@@ -10,8 +10,8 @@ from harness.boards.lab_file import described
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
-from harness.images.layout import MIB
 from harness.medium.log import Origin, create_log
+from harness.product.layout import MIB
 from tests.unit.crash.recordings import LAYOUT, Log, recording
 
 

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 
 from harness.boards.board import Board
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.client import Client
 from harness.crash.exploration.selected import Selected, selected
-from harness.images.bootloaders.grub import environment_block
 from harness.judge.judge import Judge, Judgement
 from harness.judge.verdict import Verdict
 from tests.unit.crash.recordings import LAYOUT, NEW, recording, release

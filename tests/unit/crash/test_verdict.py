@@ -12,17 +12,17 @@ import pytest
 from harness import deadline
 from harness.boards.board import Board, CommandResult
 from harness.boards.share import Share
+from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, Status
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.images.bootloaders.grub import environment_block
-from harness.images.layout import Region
-from harness.images.promises import MOST_ATTEMPTS, Promises
-from harness.images.release import Digest, Release
 from harness.judge.identity import Identity
 from harness.judge.judge import Budget, Judge, Judgement, sentinel
 from harness.judge.verdict import Verdict
+from harness.product.layout import Region
+from harness.product.promises import MOST_ATTEMPTS, Promises
+from harness.product.release import Digest, Release
 
 OLD, NEW = b"old version " * 8, b"new version!" * 8
 LAYOUT = {

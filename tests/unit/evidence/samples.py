@@ -13,9 +13,9 @@ from harness.evidence.record import Fault, Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import own_version
-from harness.images.release import FILES, Release, digest
 from harness.judge.verdict import Invariant, Verdict
-from tests.unit.images import bundles
+from harness.product.release import FILES, Release, digest
+from tests.unit.builders import bundles
 
 ARTIFACT = "update.mender"
 

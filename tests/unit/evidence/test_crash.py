@@ -29,9 +29,9 @@ from harness.evidence import crash, explored
 from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
-from harness.images import release as releases
 from harness.judge.verdict import Verdict
 from harness.medium.log import HEADER, LogReader
+from harness.product import release as releases
 from tests.unit.crash.explored import change, copied, explore
 from tests.unit.crash.recordings import recording
 from tests.unit.crash.samples import disagreeing, results, write_run

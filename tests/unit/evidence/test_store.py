@@ -20,8 +20,8 @@ from harness.evidence.evidence import Evidence
 from harness.evidence.signing import BrokenEvidenceError, UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Stored, load
 from harness.evidence.subject import Subject, read_subject
-from harness.images import release
 from harness.judge.verdict import Verdict
+from harness.product import release
 from tests.unit.evidence.samples import finished_run, make_release, record
 
 

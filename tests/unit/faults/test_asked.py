@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigurationError
-from harness.images.layout import Region
-from harness.images.release import Digest, Release
+from harness.product.layout import Region
+from harness.product.release import Digest, Release
 from harness.scenarios.asked import Faults
 
 

@@ -11,7 +11,7 @@ from harness.boards.board import CommandResult
 from harness.clients.client import InstallResult
 from harness.errors import DeviceError, LabError
 from harness.faults.memory import STOP, MemoryFault, killed
-from harness.images.release import Release
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.suite.test_memory import install_out_of_memory
 

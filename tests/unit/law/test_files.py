@@ -12,10 +12,10 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.promotion.starter import init_repository
 from tests.unit.boards.conftest import LAB
+from tests.unit.builders.samples import recipe_folder
 from tests.unit.crash.explored import explore
 from tests.unit.crash.recordings import recording
 from tests.unit.evidence.samples import finished_run, make_release, record
-from tests.unit.images.samples import recipe_folder
 from tests.unit.law import damage
 from tests.unit.law.lawful import harness, require_lawful, search
 from tests.unit.promotion.conftest import git, starter

@@ -18,7 +18,7 @@ from harness.evidence import signing
 from harness.evidence.record import Record
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Digests, Subject
-from harness.images.release import load
+from harness.product.release import load
 from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from tests.unit.evidence.samples import finished_run, make_release, record

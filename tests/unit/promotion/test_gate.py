@@ -7,8 +7,8 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from harness.errors import ConfigurationError, PromotionError
 from harness.evidence import signing
 from harness.evidence.subject import Subject
-from harness.images.release import load
 from harness.judge.verdict import Invariant, Verdict
+from harness.product.release import load
 from tests.unit.evidence.samples import make_release, record
 from tests.unit.promotion.conftest import CUTS, Bench, git
 

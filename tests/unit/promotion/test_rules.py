@@ -12,8 +12,8 @@ from harness.errors import PromotionError
 from harness.evidence.record import Control
 from harness.evidence.subject import Subject
 from harness.evidence.tools import own_version
-from harness.images.release import load
 from harness.judge.verdict import Verdict
+from harness.product.release import load
 from harness.promotion.starter import init_repository
 from tests.unit.evidence.samples import NOON, TOOLS, make_release, record
 from tests.unit.promotion.conftest import CUTS, Bench, starter

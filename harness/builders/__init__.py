@@ -1,0 +1,1 @@
+"""How releases are made: each builder in a room of its own."""

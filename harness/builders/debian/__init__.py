@@ -1,0 +1,1 @@
+"""Debian packages, mmdebstrap, genimage: the embedded default."""

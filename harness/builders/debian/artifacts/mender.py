@@ -1,0 +1,142 @@
+"""The update artifact of Mender: a signed Artifact (format 3) with one rootfs-image payload.
+
+https://docs.mender.io/artifact-creation/create-an-artifact and sign-and-verify. The payload is not
+compressed: the slot image is.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from harness import files, process
+from harness.builders.debian import overlay
+from harness.builders.debian.recipe import Recipe, Signing
+from harness.builders.debian.tree import Tree
+from harness.errors import BuildError, ConfigurationError
+from harness.product.release import Digest
+
+FILE = "update.mender"
+
+
+def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Signing) -> Path:
+    """Write an Artifact that installs `slot` on devices of the recipe; returns `output`."""
+    folder = recipe.state_scripts
+    scripts = overlay.contents(folder, where="an Artifact") if folder else {}
+    with tempfile.TemporaryDirectory(prefix="harness-mender-") as name:  # mode 0700
+        process.run(
+            [
+                *("mender-artifact", "write", "rootfs-image", "--file", slot),
+                *("--output-path", output, "--artifact-name", _name(recipe, version)),
+                *("--device-type", recipe.compatible, "--compression", "none"),
+                *("--key", _traditional(signing.key, Path(name) / "key.pem")),
+                *(word for name in scripts for word in ("--script", f"{folder}/{name}")),
+            ],
+            timeout=300,
+            error=BuildError,
+        )
+    return output
+
+
+def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
+    """Add the public key whose Artifacts are installed, and what this device and version are."""
+    with _usable(signing.certificate, "certificate"):
+        certificate = x509.load_pem_x509_certificate(files.read(signing.certificate))
+        public = certificate.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    tree.file("/etc/mender/artifact-verify-key.pem", public)
+    tree.file("/etc/mender/device_type", f"device_type={recipe.compatible}\n")
+    tree.file("/etc/mender/artifact_info", f"artifact_name={_name(recipe, version)}\n")
+
+
+def payload(artifact: Path, *, limit: int) -> Digest:
+    """The slot image that an Artifact installs, if it has at most `limit` bytes.
+
+    Only archives of plain files as `make` has them made are read, header by header: an Artifact is
+    somebody's, and links, sparse files and compressed ones can be of any size. Raises
+    ConfigurationError.
+    """
+    with files.opened(artifact) as stream:
+        try:
+            outer = list(_members(stream, 0, os.fstat(stream.fileno()).st_size))
+            [data] = [each for each in outer if each.name.startswith("data/")]
+            if not re.fullmatch(r"data/\d{4}\.tar", data.name):
+                raise ValueError(f"{data.name}: is no tar archive without compression")
+            [image] = _members(stream, data.start, data.end)
+            if image.end - image.start > limit:
+                raise ValueError(f"{image.name}: larger than {limit:,} bytes")
+            return _digest(stream, image)
+        except (tarfile.TarError, ValueError) as error:
+            raise ConfigurationError(
+                f"{files.shown(artifact)}: not an Artifact with one payload", details=str(error)
+            ) from error
+
+
+class _Member(NamedTuple):
+    """A file in an archive, and where its content is in the archive's file."""
+
+    name: str
+    start: int
+    end: int
+
+
+def _members(stream: BinaryIO, start: int, end: int) -> Iterator[_Member]:
+    """What an archive between two offsets holds. TarError or ValueError for what is no archive, or
+    one with other things than plain files."""
+    while start < end:
+        stream.seek(start)
+        header = stream.read(tarfile.BLOCKSIZE)
+        if header == bytes(tarfile.BLOCKSIZE):
+            return
+        found = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        start += tarfile.BLOCKSIZE
+        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise ValueError(f"{found.name}: not a plain file")
+        if not 0 <= found.size <= end - start:
+            raise ValueError(f"{found.name}: longer than what holds it")
+        yield _Member(found.name, start, start + found.size)
+        start += -(-found.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _digest(stream: BinaryIO, member: _Member) -> Digest:
+    found = hashlib.sha256()
+    stream.seek(member.start)
+    while block := stream.read(min(1 << 20, member.end - stream.tell())):
+        found.update(block)
+    return Digest(sha256=found.hexdigest(), size=member.end - member.start)
+
+
+def _traditional(key: Path, output: Path) -> Path:
+    """The key in the only forms that mender-artifact 3 reads: PKCS #1 for RSA, SEC 1 for EC."""
+    with _usable(key, "private key without a password"):
+        private = serialization.load_pem_private_key(files.read(key), password=None)
+        pem = private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    output.write_bytes(pem)
+    return output
+
+
+@contextlib.contextmanager
+def _usable(path: Path, kind: str) -> Iterator[None]:
+    """A block that reads a PEM file; ConfigurationError when there is something else in it."""
+    try:
+        yield
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{path}: no {kind} (PEM)", details=str(error)) from error
+
+
+def _name(recipe: Recipe, version: str) -> str:
+    return f"{recipe.machine}-{version}"
