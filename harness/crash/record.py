@@ -186,7 +186,8 @@ class Session:
             self.board.link(up=bad is not None)
             try:
                 said = ROLLED_BACK if judge.repeats else HEALTH_LINE
-                line = self.board.expect(said, timeout=BOOT_SECONDS + judge.soak)
+                # A trial without a network is given all the time that a trial has.
+                line = self.board.expect(said, timeout=BOOT_SECONDS + judge.limits.boot_seconds)
             finally:
                 self.board.link(up=True)
             if "rolled back" not in line:
