@@ -68,14 +68,18 @@ class BootSelection:
     slots: Mapping[str, SlotChoice]  # by Slot, which is a letter
     generation: int
     copies_ok: tuple[bool, bool] | None = field(default=None, compare=False)  # None: not asked
+    otherwise: Slot | None = field(default=None, compare=False)  # booted when none is bootable
 
     @property
     def primary(self) -> Slot:
         """The slot that the bootloader boots next.
 
-        When none has attempts left, it gives those that are not bad their attempts back.
+        When none has attempts left, it gives those that are not bad their attempts back, or boots
+        the one that it always boots then.
         """
         bootable = [slot for slot in self.order if self.slots[slot].bootable]
+        if self.otherwise and not bootable:
+            return self.otherwise
         not_bad = [slot for slot in self.order if self.slots[slot].state is not SlotState.BAD]
         return (bootable or not_bad or list(self.order))[0]
 

@@ -41,7 +41,7 @@ class Status:
     version: str
     variants: tuple[str, ...]  # empty for a release without variants
     slot: Slot  # that it runs from
-    boot_selection: BootSelection
+    boot_selection: BootSelection | None  # None: of a device that does not tell
     health: str  # `ok`, `pending`, or what is wrong
     update_server: str  # URL, empty when the device was not provisioned
     device_id: str = ""  # its own for life; empty for an image that tells none

@@ -187,6 +187,7 @@ def install_over_tls(
 def test_status_of_the_shipped_program(gateway: Gateway) -> None:
     status = gateway.client.status(timeout=5)
     assert (status.version, status.slot, status.health) == ("1.0.0", "A", "ok")
+    assert status.boot_selection is not None
     assert status.boot_selection.copies_ok == (True, True)
 
 

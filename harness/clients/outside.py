@@ -1,0 +1,165 @@
+"""A device that is driven from outside, by the commands of a profile: no program of ours is on it.
+
+What is asked of it is in `harness.product.profile`; docs/device-contract.md tells it to people. An
+installation runs in a session of its own, so that it neither dies with an SSH connection nor needs
+one; its output and exit code are files in /run, which no reboot survives.
+"""
+
+import contextlib
+import json
+import re
+import shlex
+
+from harness.boards.board import Board, CommandResult
+from harness.clients.boot_selection import Slot
+from harness.clients.client import InstallResult, Status
+from harness.deadline import Deadline
+from harness.errors import DeviceError
+from harness.product.profile import Device
+
+_RUN = "/run/harness-install"  # .pid, .log, and at the end .code
+_SHORT = 60.0  # seconds for a command that only reads or starts something
+_LOOK = 2.0  # seconds between two looks at a device that is coming up
+_ASK = 30.0  # seconds for one look
+
+_INSTALL = (
+    "echo $$ >{run}.pid; sh -c {command} >{run}.log 2>&1; "
+    "echo $? >{run}.code.new; mv {run}.code.new {run}.code"
+)
+_BUSY = '{{ echo "an installation is running" >&2; exit 1; }}'
+_START = (
+    f"! kill -0 $(cat {_RUN}.pid 2>/dev/null) 2>/dev/null || {_BUSY}; rm -f {_RUN}.*; "
+    "setsid sh -c {script} >/dev/null 2>&1 </dev/null &"
+)
+_WAIT = (
+    f"n=0; until [ -e {_RUN}.log ] || [ $n -ge 20 ]; do sleep 0.5; n=$((n + 1)); done; "
+    f"while [ ! -e {_RUN}.code ] && read -r pid <{_RUN}.pid && kill -0 $pid; do sleep 0.5; done; "
+    f"cat {_RUN}.code {_RUN}.log"
+)
+# The slot that runs, in the words of a known client: `rauc status` names the bootname.
+SLOT = {
+    "rauc": "rauc status --output-format=json",
+}
+
+
+class OutsideClient:
+    """A `Client` made of a profile. The boot selection it does not tell: nobody's words for it are
+    the medium's, and the medium is read."""
+
+    idle_changes = 0
+
+    def __init__(self, board: Board, device: Device, *, client: str) -> None:
+        self._board, self._device, self._client = board, device, client
+
+    def provision(self, server_url: str) -> None:
+        """Tell the device its update server, where it wants to know; see `Client`."""
+        self._do(f"mkdir -p {shlex.quote(self._device.data)}", _SHORT)
+        if self._device.provision:
+            told = self._device.provision.replace("{server}", shlex.quote(server_url))
+            self._do(told, _SHORT)
+
+    def install(self, url: str, timeout: float) -> InstallResult:
+        """Install to the end; see `Client`."""
+        self.start_install(url)
+        return self.wait_install(timeout)
+
+    def start_install(self, url: str) -> None:
+        """Begin to install; see `Client`."""
+        command = self._device.install.replace("{url}", shlex.quote(url))
+        script = _INSTALL.format(run=_RUN, command=shlex.quote(command))
+        self._do(_START.format(script=shlex.quote(script)), _SHORT)
+
+    def wait_install(self, timeout: float) -> InstallResult:
+        """Wait for the end: acknowledged is what ends with 0 and says the profile's words."""
+        output = self._do(_WAIT, timeout).stdout
+        code, _, log = output.partition("\n")
+        if not code.isdecimal():
+            raise self._nonsense("the exit code of its installation", output)
+        words = self._device.installed
+        said = not words or re.search(words, log, re.MULTILINE) is not None
+        lines = log.strip().splitlines() or [""]
+        message = lines[-1].strip() if code != "0" or said else f"does not say {words!r}"
+        return InstallResult(
+            ok=code == "0" and said, output=log, returncode=int(code), message=message
+        )
+
+    def status(self, timeout: float) -> Status:
+        """Ask what runs; see `Client`."""
+        limit = Deadline(timeout)
+        well = self._board.run(self._device.well, timeout=limit.left())
+        told = (well.stdout + well.stderr).strip().splitlines() or [f"exit code {well.returncode}"]
+        return Status(
+            version=self._line(self._device.version, limit),
+            variants=(),
+            slot=self._slot(limit),
+            boot_selection=None,
+            health="ok" if well.returncode == 0 else told[-1].strip(),
+            update_server="",
+            device_id=self._line(self._device.id, limit) if self._device.id else "",
+        )
+
+    def await_well(self, boot: int, timeout: float) -> str:
+        """Look again and again whether the running boot is well, and let it be committed; returns
+        `ok` once it is. DeviceError when it is not in time, or the board reboots meanwhile."""
+        limit, seen = Deadline(timeout), "no answer"
+        while not limit.over and self._board.boots == boot:
+            try:
+                status = self.status(timeout=min(_ASK, limit.left()))
+                seen = status.health
+                if seen == "ok" and self._is_committed(limit):
+                    return "ok"
+            except DeviceError as error:  # not up yet, or not any more
+                seen = error.brief
+            with contextlib.suppress(DeviceError):  # no reboot is no news
+                self._board.wait_boots(boot + 1, timeout=_LOOK)
+        raise DeviceError(f"{self._board.name}: not well within {timeout:g} s", details=seen)
+
+    def _is_committed(self, limit: Deadline) -> bool:
+        if self._device.commit:
+            self._do(self._device.commit, min(_ASK, limit.left()))
+        if not self._device.committed:
+            return True
+        asked = self._board.run(self._device.committed, timeout=min(_ASK, limit.left()))
+        return asked.returncode == 0
+
+    def reboot(self, timeout: float) -> None:
+        """Ask for a reboot; see `Client`."""
+        self._soon(self._device.reboot, timeout)
+
+    def switch_off(self, timeout: float) -> None:
+        """Ask for an orderly end; see `Client`."""
+        self._soon(self._device.switch_off, timeout)
+
+    def _soon(self, command: str, timeout: float) -> None:
+        """The answer must get back before the network goes down."""
+        later = shlex.quote(f"sleep 0.5; {command}")
+        self._do(f"setsid sh -c {later} >/dev/null 2>&1 </dev/null &", timeout)
+
+    def _slot(self, limit: Deadline) -> Slot:
+        command = self._device.slot or SLOT.get(self._client, "")
+        said = self._do(command, limit.left()).stdout
+        try:
+            if not self._device.slot:
+                return Slot(json.loads(said)["booted"])
+            return Slot(said.strip())
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._nonsense("which slot it runs from", said) from error
+
+    def _line(self, command: str, limit: Deadline) -> str:
+        lines = self._do(command, limit.left()).stdout.strip().splitlines()
+        if len(lines) != 1:
+            raise self._nonsense(f"one line for `{command}`", "\n".join(lines))
+        return lines[0].strip()
+
+    def _do(self, command: str, timeout: float) -> CommandResult:
+        """Run a command that must succeed."""
+        result = self._board.run(command, timeout=timeout)
+        if result.returncode != 0:
+            raise DeviceError(
+                f"{self._board.name}: command failed with exit code {result.returncode}",
+                details=f"$ {command}\n{result.stdout}{result.stderr}"[-2000:],
+            )
+        return result
+
+    def _nonsense(self, what: str, output: str) -> DeviceError:
+        return DeviceError(f"{self._board.name} does not say {what}", details=output[-2000:])

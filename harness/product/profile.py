@@ -1,0 +1,131 @@
+"""A product that others built, as data: how its device is driven, and where things are on it.
+
+product.yaml:
+
+    machine: rauc-grub             # of a board in the lab file
+    compatible: rauc-grub          # what its artifacts are for
+    client: rauc                   # whose words the device speaks: rauc, commands
+    device:
+      version: cat /etc/product-version
+      slot: ...                    # prints A or B; has an answer of its own for a known client
+      well: systemctl is-system-running --wait
+      committed: systemctl --quiet is-active mark-good.service
+      commit: ""                   # a command, where nothing on the device commits by itself
+      install: curl -sSf -o /data/update.raucb {url} && rauc install /data/update.raucb
+      installed: succeeded$        # the very words by which an install is acknowledged
+      data: /data/site             # a folder that survives updates
+      id: ""                       # prints what a device is called for life
+    disk:
+      slot-A: {partition: 2}
+      slot-B: {partition: 3}
+      data: {partition: 4}
+      boot-selection: {partition: 1}
+    boot_selection: {reader: grub-order, file: /grubenv, otherwise: A}
+    slots: {content: tree, changes: [etc/machine-id]}
+    promises: {attempts: 1}
+
+Commands are for a shell on the device (POSIX), as root, over SSH; exit code 0 is yes. What else is
+asked of a device is in docs/device-contract.md.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from harness import files, schema
+from harness.errors import ConfigurationError
+from harness.product.promises import Promises
+from harness.schema import STRICT
+
+FILE = "product.yaml"
+_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Name = Annotated[str, Field(pattern=_NAME)]
+Command = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+DevicePath = Annotated[str, Field(pattern=r"^/[^\x00\r\n]*$", max_length=4096)]
+
+
+class Content(StrEnum):
+    """How a slot's content is held against what was installed."""
+
+    EXACT = "exact"  # byte for byte: squashfs, verity, anything that is mounted read-only
+    TREE = "tree"  # ext4, mounted for writing: each file but those that may change
+    NONE = "none"  # not at all: then it is not checked, and the evidence says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What a device is asked, in commands; see the module."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    version: Command
+    install: Annotated[Command, Field(pattern=r"\{url\}")]
+    well: Command
+    slot: Annotated[str, Field(max_length=4096)] = ""
+    committed: Annotated[str, Field(max_length=4096)] = ""  # empty: once it is well
+    commit: Annotated[str, Field(max_length=4096)] = ""
+    installed: Annotated[str, Field(max_length=400)] = ""  # a regular expression
+    reboot: Command = "systemctl reboot"
+    switch_off: Command = "systemctl poweroff"
+    data: DevicePath = "/data"
+    id: Annotated[str, Field(max_length=4096)] = ""
+    provision: Annotated[str, Field(max_length=4096)] = ""  # with {server}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A partition, by its number in the table of the disk image or by its GPT label."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    partition: Annotated[int, Field(ge=1, le=128)] | Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionFile:
+    """A boot selection that is a file of a file system: `reader` says in whose words."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    reader: Name
+    file: DevicePath
+    otherwise: Literal["A", "B"] = "A"  # what is booted when no slot may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """What slots are, and which files of theirs a boot may change."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    content: Content = Content.EXACT
+    changes: tuple[str, ...] = ()  # paths without a leading slash, or patterns of them
+
+
+REGIONS = ("slot-A", "slot-B", "data", "boot-selection")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """All of product.yaml."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    machine: Name
+    compatible: Annotated[str, Field(min_length=1, max_length=200)]
+    client: Name
+    device: Device
+    disk: dict[str, Place]
+    boot_selection: SelectionFile
+    slots: Slots = field(default_factory=Slots)
+    promises: Promises = field(default_factory=Promises)
+
+
+def load(file: Path) -> Profile:
+    """Read product.yaml; ConfigurationError with all that is wrong in it."""
+    hint = "docs/adopt.md explains every key"
+    found = schema.from_yaml(Profile, files.text(file), what=file, hint=hint)
+    problems = [f"disk.{name}: missing" for name in REGIONS if name not in found.disk]
+    known = ", ".join(REGIONS)
+    problems += [f"disk.{name}: not one of {known}" for name in found.disk if name not in REGIONS]
+    if problems:
+        raise ConfigurationError.of(files.shown(file), problems, hint=hint)
+    return found

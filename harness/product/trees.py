@@ -1,0 +1,101 @@
+"""A file system as the tree of what is in it: for slots that are mounted for writing.
+
+Such a slot is never again what was installed, byte for byte: a mount counts itself, a first boot
+writes its machine id. What must hold is that the file system is sound, and that each file is the
+artifact's but for those that a product says may differ.
+
+The readers are the real ones: e2fsck replays the journal, on a copy, and says whether the file
+system is clean; debugfs (e2fsprogs) reads it out, without a mount and its privileges. fakeroot
+keeps owners and modes; what debugfs does not write out (devices, pipes, sockets) is not compared.
+"""
+
+import fnmatch
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness import process
+from harness.errors import LabError
+
+_SECONDS = 300.0
+_PIECE = 1 << 20  # bytes
+_REPAIRED = (0, 1)  # exit codes of e2fsck(8): clean; errors corrected, as a boot does
+_CLEAN = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, folder or link: what it is, its mode and owner, and what it holds."""
+
+    kind: str  # file, folder, link
+    mode: int
+    owner: tuple[int, int]
+    content: str  # SHA-256 of a file, target of a link
+
+
+Tree = Mapping[str, Entry]  # path -> what is there
+
+
+def read(image: Path) -> Tree | None:
+    """The tree of an ext4 file system in a file, after its journal was replayed on a copy; None
+    when it is not sound: what a boot's `e2fsck -p` gives up, or leaves errors behind."""
+    with tempfile.TemporaryDirectory(prefix="tree-") as name:
+        copy = Path(name) / "image"
+        process.run(["cp", "--sparse=always", image, copy], timeout=_SECONDS)
+        for how, accepted in (("-p", _REPAIRED), ("-fn", _CLEAN)):
+            done = process.run(["e2fsck", how, copy], timeout=_SECONDS, check=False)
+            if done.returncode not in accepted:
+                return None
+        return dict(_read_out(copy, Path(name)))
+
+
+def _read_out(image: Path, folder: Path) -> Iterator[tuple[str, Entry]]:
+    """All that is in a sound file system."""
+    root, archive = folder / "root", folder / "tree.tar"
+    root.mkdir()
+    script = 'debugfs -R "rdump / $1" "$2" && tar -C "$1" --numeric-owner -cf "$3" .'
+    argv: list[str | Path] = ["fakeroot", "sh", "-c", script, "sh", root, image, archive]
+    done = process.run(argv, timeout=_SECONDS, check=False)
+    # debugfs ends with 0 whatever was in its way; the first line is its version.
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("debugfs 1.")]
+    if done.returncode != 0 or complaints:
+        raise LabError("a file system cannot be read out", details="\n".join(complaints)[-2000:])
+    with tarfile.open(archive) as members:
+        for member in members:
+            stream = members.extractfile(member) if member.isreg() else None
+            yield (
+                member.name.removeprefix("./"),
+                Entry(
+                    "folder" if member.isdir() else "link" if member.issym() else "file",
+                    member.mode,
+                    (member.uid, member.gid),
+                    hashlib.file_digest(stream, "sha256").hexdigest()
+                    if stream
+                    else member.linkname,
+                ),
+            )
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    found = hashlib.sha256()
+    while piece := stream.read(_PIECE):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def differences(found: Tree, wanted: Tree, *, allowed: Sequence[str]) -> list[str]:
+    """Paths at which two trees differ, but for `allowed`: paths, or patterns of fnmatch, in which
+    `*` goes on over slashes; what is below an allowed folder is allowed."""
+    return [
+        path
+        for path in sorted({*found, *wanted})
+        if found.get(path) != wanted.get(path) and not _is_allowed(path, allowed)
+    ]
+
+
+def _is_allowed(path: str, allowed: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, each) or path.startswith(f"{each}/") for each in allowed)
