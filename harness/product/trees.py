@@ -73,9 +73,7 @@ def _read_out(image: Path, folder: Path) -> Iterator[tuple[str, Entry]]:
                     "folder" if member.isdir() else "link" if member.issym() else "file",
                     member.mode,
                     (member.uid, member.gid),
-                    hashlib.file_digest(stream, "sha256").hexdigest()
-                    if stream
-                    else member.linkname,
+                    _sha256(stream) if stream else member.linkname,
                 ),
             )
 
