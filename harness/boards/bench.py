@@ -19,8 +19,9 @@ from pydantic import ConfigDict
 
 from harness import files, paths, schema
 from harness.boards import lab_file, lock, terminal
-from harness.boards.lab import FLASHED, KNOWN_HOSTS, PIN, board_options, open_board
+from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
+from harness.boards.qemu.board import FLASHED, KNOWN_HOSTS, PIN
 from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError

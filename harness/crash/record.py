@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.boards.board import Board
+from harness.boards.capability import Record
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import described
 from harness.clients.client import Client
@@ -127,6 +128,11 @@ class Session:
         if self.again:
             self.make_probe, self.identity = self.again.take_probe, self.again.identity
 
+    @property
+    def _log(self) -> Record:
+        """All that the board writes; LabError for one that is not logged."""
+        return self.board.can.record
+
     def record(
         self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
     ) -> Recording:
@@ -144,13 +150,13 @@ class Session:
             self._roll_back(client, judge, bad)
         finally:
             keep_consoles(self.board, folder / CONSOLE)
-        self.board.mark(phases.END)
+        self._log.mark(phases.END)
         self.board.power_off()
         with step("save", folder=str(folder)):
             if self.again:
                 self.again.keep_log(self.board, folder / LOG)
             else:
-                copy_file(self.board.write_log, folder / LOG)
+                copy_file(self._log.write_log, folder / LOG)
             self._verify(old, folder)
             return self._save(old, new, bad, folder)
 
@@ -158,14 +164,14 @@ class Session:
         """The first boot, as the factory does it, then what a site gives the device."""
         with step("factory", board=self.board.name, version=judge.old.version):
             provision.boot_factory(self.board, judge.old)
-        self.board.mark(phases.PROVISION)
+        self._log.mark(phases.PROVISION)
         with step("provision", board=self.board.name):
             provision.provision(self.board, client, server_url=self._url())
             judge.identity.look(self.board, client.status(timeout=_SHORT), timeout=_SHORT)
             self._switch_off(client)
 
     def _update(self, client: Client, judge: Judge) -> None:
-        self.board.mark(phases.START)
+        self._log.mark(phases.START)
         with step("boot-old", version=judge.old.version):
             self.board.power_on()
             self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
@@ -173,7 +179,7 @@ class Session:
         with step("boot-new", version=judge.new.version):
             boots = self._reboot(client)
             self._judge("update", judge, boots)
-        self.board.mark(phases.HEALTHY)
+        self._log.mark(phases.HEALTHY)
 
     def _roll_back(self, client: Client, judge: Judge, bad: Release | None) -> None:
         """Install a version into the slot of the old one, too, so that now the new version's own
@@ -183,13 +189,13 @@ class Session:
         self._install(client, tried)
         with step("rollback", version=tried.version):
             boots = self._reboot(client)
-            self.board.link(up=bad is not None)
+            self.board.can.link(up=bad is not None)
             try:
                 said = ROLLED_BACK if judge.repeats else HEALTH_LINE
                 # A trial without a network is given all the time that a trial has.
                 line = self.board.expect(said, timeout=BOOT_SECONDS + judge.limits.boot_seconds)
             finally:
-                self.board.link(up=True)
+                self.board.can.link(up=True)
             if "rolled back" not in line:
                 why = f"of {tried.version}" if bad else "without a network"
                 raise DeviceError(
@@ -203,17 +209,17 @@ class Session:
         name = f"{release.version}-{release.artifact_name}"
         self.server.add(name, release.artifact)
         with step("install", version=release.version):
-            self.board.mark(phases.INSTALL)
+            self._log.mark(phases.INSTALL)
             result = client.install(self._url(name), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         if not result.ok:
             raise DeviceError(
                 f"{self.board.name} refused {release.version}", details=result.output[-2000:]
             )
-        self.board.mark(phases.INSTALLED)
+        self._log.mark(phases.INSTALLED)
 
     def _reboot(self, client: Client) -> int:
         """Ask for a reboot; returns the number of boots before it."""
-        self.board.mark(phases.REBOOT)
+        self._log.mark(phases.REBOOT)
         boots = self.board.boots
         client.reboot(timeout=_SHORT)
         return boots
@@ -239,7 +245,7 @@ class Session:
         take its own power away, but the kernel says when it has nothing left to do."""
         client.switch_off(timeout=_SHORT)
         self.board.expect(_DOWN, timeout=_POWER_OFF_SECONDS)
-        unflushed = self.board.cut(_NOTHING_KEPT).unflushed
+        unflushed = self.board.can.choose_loss.cut(_NOTHING_KEPT).unflushed
         if unflushed:
             raise DeviceError(f"{self.board.name} went off with {unflushed} writes not flushed")
 
@@ -256,7 +262,7 @@ class Session:
             replay.replay(old.disk_image, folder / LOG, records, content)
             with content.open("rb") as stream:
                 replayed = hashlib.file_digest(stream, "sha256").hexdigest()
-            if replayed != self.board.read_hash(0, content.stat().st_size):
+            if replayed != self.board.can.medium_read.sha256(0, content.stat().st_size):
                 raise LabError(
                     f"{folder / LOG}: base and log do not make the medium's content",
                     hint="the write log is wrong: report it, with the recording",

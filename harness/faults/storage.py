@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from harness.boards.capability import Capabilities
 from harness.errors import ConfigurationError
 from harness.medium.model import Failing, Misdeed
 
@@ -81,19 +82,6 @@ class MediumFault:
         return Failing(what=self.what, offset=offset, length=length, seconds=self.seconds)
 
 
-class Harmed(Protocol):
-    """What of a `Board` that is off a fault needs."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """As `Board.read`."""
-
-    def overwrite(self, offset: int, content: bytes) -> None:
-        """As `Board.overwrite`."""
-
-    def harm(self, offset: int, length: int) -> None:
-        """As `Board.harm`."""
-
-
 class Geometry(Protocol):
     """Where things lie in the data partition's file system: `harness.crash.disk.ext4`."""
 
@@ -159,18 +147,18 @@ class DataFault:
             raise ValueError(f"{text!r}: only a superblock is torn")
         return fault
 
-    def strike(self, board: Harmed, system: Geometry) -> None:
+    def strike(self, can: Capabilities, system: Geometry) -> None:
         """Do it to the medium of a board that is off; `system` is its data partition's."""
         offset = system.offset + self.where.block(system) * system.block_size
         match self.how:
             case How.UNREADABLE:
-                board.harm(offset, system.block_size)
+                can.medium_write.harm(offset, system.block_size)
             case How.DESTROYED:
                 noise = random.Random(str(self)).randbytes(system.block_size)  # noqa: S311
-                board.overwrite(offset, noise)
+                can.medium_write.overwrite(offset, noise)
             case How.TORN:
                 place = offset + _SUPERBLOCK
-                board.overwrite(place, _newer(board.read(place, _SUPERBLOCK)))
+                can.medium_write.overwrite(place, _newer(can.medium_read.read(place, _SUPERBLOCK)))
 
 
 def _newer(superblock: bytes) -> bytes:

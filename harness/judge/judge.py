@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 from harness.boards.board import Board
+from harness.boards.capability import Capability
 from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
 from harness.clients.client import Client, Status
 from harness.clients.selection_format import SelectionFormat, selection_format
@@ -302,7 +303,8 @@ class Judge:
         """Both copies of the boot selection on the medium; None for a torn one."""
         first, second = (
             self.format.parse(
-                self.board.read(*self.flashed.layout[f"boot-selection-{number}"]), self.attempts
+                self.board.can.medium_read.read(*self.flashed.layout[f"boot-selection-{number}"]),
+                self.attempts,
             )
             for number in (1, 2)
         )
@@ -316,7 +318,7 @@ class Judge:
         """`old` or `new`, whichever release's slot image fills the slot byte for byte, or ``."""
         offset, _ = self.flashed.layout[slot.region]
         for name, release in (("old", self.old), ("new", self.new)):
-            if self.board.read_hash(offset, release.slot.size) == release.slot.sha256:
+            if self.board.can.medium_read.sha256(offset, release.slot.size) == release.slot.sha256:
                 return name
         return ""
 
@@ -356,7 +358,8 @@ def lab_trouble(board: Board, problem: str) -> LabError | None:
     """What to say instead of `problem` when the bench may be at fault: a medium that its host could
     not serve, a boot that got too little of its host."""
     try:
-        board.mark("problem")
+        if Capability.RECORD in board.can:
+            board.can.record.mark("problem")
     except LabError as error:
         return LabError(error.brief, details=f"{error.details}\n{problem}".strip(), hint=error.hint)
     share = board.share()

@@ -9,7 +9,8 @@ a board whose machine state cannot be saved it is the medium only, and the board
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.boards.board import Board, SavedState
+from harness.boards.board import Board
+from harness.boards.capability import SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
@@ -75,11 +76,11 @@ class Bench:
         key = release.files["disk.img"].sha256
         if key not in self.saved:
             self.boot_fresh(release)
-            self.saved[key] = self.board.save(f"running-{key[:12]}")
+            self.saved[key] = self.board.can.save.save(f"running-{key[:12]}")
             self.identities[key] = replace(self.identity)
             return
         with step("restore", board=self.board.name, version=release.version):
-            self.board.restore(self.saved[key])
+            self.board.can.save.restore(self.saved[key])
             self.identity.become(self.identities[key])
             if not self.saved[key].running:
                 self.board.power_on()

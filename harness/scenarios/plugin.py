@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import errors, project
+from harness.boards.capability import Capability
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
 from harness.clients.registry import make_client
@@ -241,7 +242,9 @@ def bench(
     with (
         open_board(pytestconfig.getoption("--lab"), name) as board,
         UpdateServer() as server,
-        Proxy(server.address, link=board.link) as proxy,
+        Proxy(
+            server.address, link=board.can.link if Capability.LINK in board.can else None
+        ) as proxy,
     ):
         client = make_client(releases.new.client, board)
         yield Bench(board=board, client=client, server=server, proxy=proxy)

@@ -17,15 +17,15 @@ from harness.product.promises import Promises
 from harness.scenarios import scenario as scenarios
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario
+from tests.unit.boards.fake import FakeBoard
 
 GOOD = Judgement(verdict=Verdict.NEW, final="new", boots=1, invariants=())
 
 
 @dataclass
-class FakeBoard:
-    name: str = "fake"
-    machine: str = "fake"
-    console_logs: list[Path] = field(default_factory=list)
+class Shared(FakeBoard):
+    """One whose host may have given it too little."""
+
     got: Share = field(default_factory=Share)
     medium_fails: bool = False
 
@@ -41,7 +41,7 @@ class FakeBoard:
 class FakeBench:
     """Updates at once, or refuses."""
 
-    board: FakeBoard
+    board: Shared
     updates: list[tuple[Any, Any]] = field(default_factory=list)
     refuses: bool = False
 
@@ -56,8 +56,8 @@ class FakeBench:
 
 
 @pytest.fixture
-def board() -> FakeBoard:
-    return FakeBoard()
+def board() -> Shared:
+    return Shared()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def kept() -> list[Record]:
 
 
 @pytest.fixture
-def bench(board: FakeBoard) -> FakeBench:
+def bench(board: Shared) -> FakeBench:
     return FakeBench(board)
 
 
@@ -122,7 +122,7 @@ def test_a_device_that_fails_has_a_verdict_and_a_lab_has_none(
 
 
 def test_a_device_that_got_no_time_has_none_either(
-    scenario: Scenario, kept: list[Record], board: FakeBoard
+    scenario: Scenario, kept: list[Record], board: Shared
 ) -> None:
     board.got = Share(ran=100, waited=110)
     with pytest.raises(DeviceError), scenario:
@@ -131,7 +131,7 @@ def test_a_device_that_got_no_time_has_none_either(
 
 
 def test_a_device_whose_medium_could_not_be_served_has_none_either(
-    scenario: Scenario, kept: list[Record], board: FakeBoard
+    scenario: Scenario, kept: list[Record], board: Shared
 ) -> None:
     board.medium_fails = True
     with pytest.raises(DeviceError), scenario:

@@ -45,7 +45,7 @@ class QemuDevice:
         self._frozen = False
         self._link_up = True
         self._fixed: FixedBoots | None = None  # after load_state
-        self.clock: datetime | None = None  # at the beginning of each boot; none: the host's
+        self._clock: datetime | None = None  # at the beginning of each boot; none: the host's
 
     def open(self) -> None:
         """Lock the board and serve its medium; LabError when somebody else has it."""
@@ -101,7 +101,7 @@ class QemuDevice:
         """Write an image to the medium, power being off; boots and logs begin anew."""
         self.off()
         self.medium.load(image)
-        self._fixed = self.clock = None
+        self._fixed = self._clock = None
         self.console.clear()
 
     def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
@@ -172,6 +172,10 @@ class QemuDevice:
         if self.is_on:
             self._vm().link(up=up)
 
+    def set_clock(self, at: datetime | None) -> None:
+        """What its real-time clock shows at the beginning of each boot from now on."""
+        self._clock = at
+
     def save(self, name: str) -> Path:
         """Keep machine (when there is one), medium and logs at one instant; returns the folder.
 
@@ -199,7 +203,7 @@ class QemuDevice:
         """Go on from a saved instant; what happened since is gone, its console logs too."""
         self._end_power()
         self.medium.restore(folder / "medium")
-        self._fixed = self.clock = None  # a crash state cannot be saved
+        self._fixed = self._clock = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
         if (folder / "machine").exists():
@@ -248,8 +252,8 @@ class QemuDevice:
 
     def _new_vm(self, log: Path) -> Vm:
         arguments = self._fixed.arguments if self._fixed else []
-        if self.clock:
-            arguments += ["-rtc", f"base={self.clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
+        if self._clock:
+            arguments += ["-rtc", f"base={self._clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":
             arguments += self._firmware()
         return Vm(

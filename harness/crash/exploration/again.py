@@ -69,13 +69,13 @@ class Again:
             with tempfile.TemporaryDirectory(prefix="harness-again-") as name:
                 state = Path(name) / "state.json"
                 left.save(state)
-                board.load_state(state, clock=self._clock, seed=recording.seed)
+                board.can.record.load_state(state, clock=self._clock, seed=recording.seed)
 
     def keep_log(self, board: Board, target: Path) -> None:
         """The whole log: the other recording's beginning, then what the board has written."""
         recording = self._recording
         try:
-            join(recording.log, recording.start, board.write_log, target)
+            join(recording.log, recording.start, board.can.record.write_log, target)
         except LogError as error:
             raise LabError(str(error), hint="record on a board of the same kind") from error
 

@@ -170,21 +170,21 @@ def prove(
     The caller holds the board and runs `serving`. LabError when the bench fails: then there is no
     verdict. The board is off afterwards in any case.
     """
-    began = time.monotonic()
+    began, log = time.monotonic(), board.can.record
     factory = recording.in_factory(parse(state_text)[0].at)
     folder.mkdir(parents=True, exist_ok=True)
     with step("prove", state=state_text, board=board.name):
-        board.load_state(state_file, clock=recording.clock, seed=recording.seed)
+        log.load_state(state_file, clock=recording.clock, seed=recording.seed)
         judge = _judge(recording, board, factory=factory)
         chosen = selected(recording, judge)
         try:
             board.power_on()
             judgement = _held(chosen, judge.judge(boots_before=0))
-            reads_judged = board.read_set()
-            shutil.copyfile(board.write_log, folder / LOG)
+            reads_judged = log.read_set()
+            shutil.copyfile(log.write_log, folder / LOG)
             comes_back = comes_back or factory
             judgement = _with_probe(recording, board, judge, judgement, comes_back=comes_back)
-            reads = board.read_set()
+            reads = log.read_set()
         finally:
             board.power_off()
             keep_consoles(board, folder / CONSOLE)

@@ -56,6 +56,6 @@ def _content(recording: Recording, judge: Judge, slot: Slot) -> str:
     bad = recording.bad
     if bad is not None:
         offset, _ = recording.layout[slot.region]
-        if judge.board.read_hash(offset, bad.slot.size) == bad.slot.sha256:
+        if judge.board.can.medium_read.sha256(offset, bad.slot.size) == bad.slot.sha256:
             return "bad"
     return judge.slot_content(slot)

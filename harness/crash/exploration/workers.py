@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.lab import QemuBoard, open_board
+from harness.boards.board import Board
+from harness.boards.lab import open_board
 from harness.boards.lock import BoardHeld
 from harness.crash.exploration.known import sources
 from harness.crash.exploration.prove import PROOFS, proofs, prove, serving
@@ -68,7 +69,7 @@ def extents_file(recording: Recording, state: str, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _any_board(recording: Recording) -> Iterator[QemuBoard]:
+def _any_board(recording: Recording) -> Iterator[Board]:
     for number in range(1, _BOARDS):
         with contextlib.ExitStack() as stack:
             try:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.boards import bench
-from harness.boards.lab import QemuBoard, board_options, open_board
+from harness.boards.board import Board
+from harness.boards.lab import board_options, open_board
 from harness.crash.exploration.prove import PROOFS, Proof, prove, serving
 from harness.crash.exploration.workers import extents_file
 from harness.crash.recording.recording import Recording
@@ -31,7 +32,7 @@ def state_file(recording: Recording, state: str) -> Iterator[Path]:
 def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> None:
     """Boot a state with the user's terminal on the console; when it is left, the power goes off."""
     with state_file(recording, state) as path, _board(recording, board, lab) as opened:
-        opened.load_state(path, clock=recording.clock, seed=recording.seed)
+        opened.can.record.load_state(path, clock=recording.clock, seed=recording.seed)
         with serving(recording):
             opened.power_on()
             bench.console(opened.name, lab=lab or recording.lab)
@@ -56,7 +57,7 @@ def judge(recording: Recording, state: str, *, board: str = "", lab: Path | None
 
 
 @contextlib.contextmanager
-def _board(recording: Recording, name: str, lab: Path | None) -> Iterator[QemuBoard]:
+def _board(recording: Recording, name: str, lab: Path | None) -> Iterator[Board]:
     """The board that was recorded, or another one of its machine."""
     lab, name = lab or recording.lab, name or recording.board
     machine = board_options(lab).get(name, {}).get("machine", recording.machine)

@@ -109,7 +109,7 @@ def _problem(recording: Recording, board: Board, judge: Judge) -> str:
         return f"installed, but the boot selection went from {before} to {after}"
     offset, _ = recording.layout[after.primary.region]
     probe = recording.probe_slot
-    if board.read_hash(offset, probe.size) != probe.sha256:
+    if board.can.medium_read.sha256(offset, probe.size) != probe.sha256:
         return f"installed, but slot {after.primary} does not hold what was installed"
     return ""
 

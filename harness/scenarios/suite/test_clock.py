@@ -30,7 +30,7 @@ def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Rel
         bench.running(old)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.set_clock(at)
+        bench.board.can.set_clock(at)
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)

@@ -67,17 +67,19 @@ def test_crash_model(bench: Bench, releases: Releases, scenario: Scenario, tmp_p
     with scenario:
         for moment, trigger in _moments(dict(old.layout), new.slot.size).items():
             bench.running(old)
-            board.arm(trigger)
+            board.can.cut_at_write.arm(trigger)
             bench.client.start_install(bench.offer(new))
-            board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
-            instant = board.save(f"crash-{moment}")
-            model, at, doubts = _in_doubt(board.write_log)
+            board.can.cut_at_write.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
+            instant = board.can.save.save(f"crash-{moment}")
+            model, at, doubts = _in_doubt(board.can.record.write_log)
             for loss in _losses(doubts):
-                board.restore(instant)
-                board.cut(loss)
+                board.can.save.restore(instant)
+                board.can.choose_loss.cut(loss)
                 state = Cut(at=at, loss=loss)
-                computed = _computed(old, board.write_log, model, state, tmp_path / "state.json")
-                left = board.read_hash(0, old.files["disk.img"].size)
+                computed = _computed(
+                    old, board.can.record.write_log, model, state, tmp_path / "state.json"
+                )
+                left = board.can.medium_read.sha256(0, old.files["disk.img"].size)
                 scenario.must(f"same-content[{moment}:{state}]", left == computed, "differs")
                 compared.append(f"{moment}: {state}, {len(doubts)} writes in doubt")
         scenario.fault = Fault(printed="crash states", parameters={"compared": compared})

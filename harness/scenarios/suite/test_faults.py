@@ -26,7 +26,9 @@ def under_faults(
     with scenario:
         scenario.fault = Fault(printed=faults.printed)
         bench.running(old)
-        bench.board.fail([each.failing(old.layout) for each in faults.medium])
+        if faults.medium:
+            failings = [each.failing(old.layout) for each in faults.medium]
+            bench.board.can.medium_fail.fail(failings)
         bench.server.behave(faults.server)
         if faults.network:
             bench.proxy.arm(*faults.network)
@@ -43,12 +45,13 @@ def under_faults(
             if faults.power:
                 reach(bench, judge, faults.power.phase, new)
                 boots = bench.board.boots
-                bench.board.cut(faults.power.loss)
+                bench.board.can.choose_loss.cut(faults.power.loss)
         finally:
             bench.server.behave(None)
             bench.proxy.disarm()
             bench.proxy.wait_link_up(60)
-        bench.board.fail([])
+        if faults.medium:
+            bench.board.can.medium_fail.fail([])
         told["strikes"] = [each.fault for each in bench.proxy.strikes]
         scenario.fault = Fault(printed=faults.printed, parameters=told)
         if faults.network:

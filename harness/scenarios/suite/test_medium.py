@@ -39,7 +39,7 @@ def medium_fault(
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
         good = judge.medium_selection()
-        bench.board.fail([fault.failing(old.layout)])
+        bench.board.can.medium_fail.fail([fault.failing(old.layout)])
         boots = bench.board.boots
         bench.board.power_on()
         line = comes_up(bench, judge, boots)
@@ -48,7 +48,7 @@ def medium_fault(
         slots = {judge.slot_content(slot): slot for slot in Slot}
         scenario.must("comes-up-good", f"slot {slots.get(final)}:" in line, line or "not at all")
         bench.board.power_off()
-        bench.board.fail([])
+        bench.board.can.medium_fail.fail([])
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -100,7 +100,7 @@ def update_beside(
     with scenario:
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
-        bench.board.fail([fault.failing(old.layout)])
+        bench.board.can.medium_fail.fail([fault.failing(old.layout)])
         bench.bring(new, judge, kept=False)
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
@@ -109,7 +109,7 @@ def update_beside(
         scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.fail([])
+        bench.board.can.medium_fail.fail([])
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -136,7 +136,7 @@ def update_refused_beside(
     with scenario:
         scenario.fault = Fault(printed=str(fault))
         bench.running(old)
-        bench.board.fail([fault.failing(old.layout)])
+        bench.board.can.medium_fail.fail([fault.failing(old.layout)])
         result = bench.install(new)
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
@@ -150,7 +150,7 @@ def update_refused_beside(
         scenario.must("says-so", said, f"installed; {line}")
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.fail([])
+        bench.board.can.medium_fail.fail([])
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -176,14 +176,14 @@ def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> 
         bench.bring(new, judge, kept=True)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.overwrite(old.layout["data"].offset, bytes(4096))
-        bench.board.fail([fault.failing(old.layout)])
+        bench.board.can.medium_write.overwrite(old.layout["data"].offset, bytes(4096))
+        bench.board.can.medium_fail.fail([fault.failing(old.layout)])
         boots = bench.board.boots
         began = time.monotonic()
         bench.board.power_on()
         line = comes_up(bench, judge, boots)
         seconds = time.monotonic() - began
-        bench.board.fail([])
+        bench.board.can.medium_fail.fail([])
         scenario.must("took-longer", seconds > 360, f"{seconds:.0f} s")
         scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
         judgement = bench.reboot(judge)

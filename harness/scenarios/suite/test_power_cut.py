@@ -40,7 +40,7 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     if not fault.phase.during_install and board.boots != next_boot:
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")
     name = f"cut-{fault.phase}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
-    return Instant(state=board.save(name), target=target)
+    return Instant(state=board.can.save.save(name), target=target)
 
 
 def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
@@ -57,13 +57,13 @@ def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
         changes=changes,
         next_boot=board.boots + 1,
     )
-    board.arm(strikes)
+    board.can.cut_at_write.arm(strikes)
     if phase.during_install:
         client.start_install(bench.offer(new))
-        board.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
+        board.can.cut_at_write.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
     else:
         client.reboot(timeout=60)
-        board.wait_cut(BOOT_SECONDS + judge.soak)
+        board.can.cut_at_write.wait_cut(BOOT_SECONDS + judge.soak)
     return target
 
 
@@ -139,8 +139,8 @@ def power_cut(
         if key not in bench.instants:
             bench.instants[key] = strike(bench, fault, old, new)
         instant = bench.instants[key]
-        bench.board.restore(instant.state)
-        cut = bench.board.cut(fault.loss)
+        bench.board.can.save.restore(instant.state)
+        cut = bench.board.can.choose_loss.cut(fault.loss)
         state = (key, cut.kept, cut.torn)  # the same writes kept of the same instant: one state
         there = what_is_there(judge, instant, cut)
         final, expected = must_end(fault.phase, judge, instant.target)

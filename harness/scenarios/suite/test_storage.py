@@ -50,7 +50,7 @@ def torn_selection(
         bench.board.power_off()
         before = judge.medium_selection()
         offset, length = torn.within(*newest_copy(judge))
-        bench.board.overwrite(offset, bytes(length))
+        bench.board.can.medium_write.overwrite(offset, bytes(length))
         copies, chosen = judge.copies(), judge.medium_selection()
         there = {"before": str(before), "copies": [str(copy or "torn") for copy in copies]}
         scenario.fault = replace(scenario.fault, parameters=there)
@@ -95,7 +95,7 @@ def data_fault(
         bench.bring(new, judge, kept=kept)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        fault.strike(bench.board, ext4.find(old.disk_image, old.layout["data"]))
+        fault.strike(bench.board.can, ext4.find(old.disk_image, old.layout["data"]))
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -162,10 +162,10 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         identity = bench.client.status(timeout=60).device_id
         board.run("sync", timeout=60)
         board.power_off()
-        kept = [board.read(place, len(_MAGIC)) == _MAGIC for place in places]
+        kept = [board.can.medium_read.read(place, len(_MAGIC)) == _MAGIC for place in places]
         scenario.must("copies-there", all(kept), str(kept))
         for place in places:
-            board.overwrite(place, bytes(SECTOR))
+            board.can.medium_write.overwrite(place, bytes(SECTOR))
         boots = board.boots
         board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -174,9 +174,9 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         while not board.run(_KEPT, timeout=60).stdout.strip() and not deadline.over:
             pass
         board.power_off()
-        kept = [board.read(place, len(_MAGIC)) == _MAGIC for place in places]
+        kept = [board.can.medium_read.read(place, len(_MAGIC)) == _MAGIC for place in places]
         scenario.must("copies-there-again", all(kept), str(kept))
-        fault.strike(board, ext4.find(old.disk_image, old.layout["data"]))
+        fault.strike(board.can, ext4.find(old.disk_image, old.layout["data"]))
         boots = board.boots
         board.power_on()
         judgement = _without_the_sites_own(judge.judge(boots_before=boots))

@@ -22,8 +22,8 @@ _LITTLE = 64 << 10  # bytes of answers about health, and that an artifact is who
 
 
 def _link(bench: Bench) -> Callable[[], None]:
-    bench.board.link(up=False)
-    return lambda: bench.board.link(up=True)
+    bench.board.can.link(up=False)
+    return lambda: bench.board.can.link(up=True)
 
 
 def _portal(bench: Bench) -> Callable[[], None]:

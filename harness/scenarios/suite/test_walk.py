@@ -95,13 +95,13 @@ class Walk:
         if event.kind is Kind.CUT_COUNTING and NOTHING in self.device.waits:
             event = replace(event, kind=Kind.CUT)  # it may be that nothing is counted
         if event.kind is Kind.CUT:
-            board.freeze()
+            board.can.choose_loss.freeze()
         else:
             reach(self.bench, self.judge, _PHASES[event.kind], self._release(event.kind))
             if event.kind is not Kind.CUT_COUNTING:  # that one installs nothing
                 self.device = self.device.cut(event.kind)
         assert event.loss
-        board.cut(event.loss)
+        board.can.choose_loss.cut(event.loss)
         self._boot(event, board.power_on)
 
     def _boot(self, event: Event, begin: Callable[[], object]) -> None:

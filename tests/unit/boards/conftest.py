@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.lab import QemuBoard, open_board
+from harness.boards.board import Board
+from harness.boards.lab import open_board
 from tests.unit.boards import guest
 
 LAB = """
@@ -52,7 +53,7 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def board(lab: Path, image: Path) -> Iterator[QemuBoard]:
+def board(lab: Path, image: Path) -> Iterator[Board]:
     """Flashed and off."""
     with open_board(lab, "one") as opened:
         opened.flash(image)

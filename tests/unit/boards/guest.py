@@ -11,6 +11,10 @@ It prints "boot" at its start, "W" (or "X" for an error) after a write, "F" afte
 
 import struct
 
+from harness.boards.board import Board
+from harness.boards.qemu.board import QemuBoard
+from harness.boards.qemu.device import QemuDevice
+
 # Real mode at 0x7c00; assembled with `as --32`, listed by objdump -Mi8086.
 _CODE = bytes.fromhex(
     "fc"  # 7c00 cld
@@ -44,3 +48,9 @@ def image() -> bytes:
     """A disk image of 1 MiB with the guest in its boot sector."""
     sector = (_CODE + _DATA).ljust(510, b"\0") + struct.pack("<H", 0xAA55)
     return sector.ljust(SIZE, b"\0")
+
+
+def device(board: Board) -> QemuDevice:
+    """What plays a board: to type on its console without a login."""
+    assert isinstance(board, QemuBoard)
+    return board._device

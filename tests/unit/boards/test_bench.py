@@ -9,7 +9,7 @@ import pytest
 
 from harness.boards import bench, terminal
 from harness.boards.board import Board
-from harness.boards.lab import QemuBoard, open_board
+from harness.boards.lab import open_board
 from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
@@ -26,13 +26,6 @@ def on(lab: Path, image: Path) -> Iterator[Path]:
 
 def logs(number: int) -> bytes:
     return (run_folder("one") / "console" / f"boot-{number}.log").read_bytes()
-
-
-def test_the_facade_is_a_board() -> None:
-    def as_board(board: QemuBoard) -> Board:
-        return board  # mypy checks it
-
-    assert as_board.__name__
 
 
 def test_power_stays_on_until_it_is_switched_off(on: Path) -> None:
@@ -101,7 +94,7 @@ def test_board_that_switches_itself_off_ends_the_session(on: Path) -> None:
         bench.console("one", lab=on)
 
 
-def test_a_test_run_is_not_switched_off(board: QemuBoard, lab: Path) -> None:
+def test_a_test_run_is_not_switched_off(board: Board, lab: Path) -> None:
     board.power_on()
     with pytest.raises(LabError, match="no bench session"):
         bench.power("one", "off", lab=lab)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.lab import QemuBoard, open_board
+from harness.boards.board import Board
+from harness.boards.lab import open_board
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.medium.model import Event, Loss, LossKind, Stage, Trigger
@@ -17,20 +18,20 @@ from tests.unit.boards import guest
 NONE, ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
-def key(board: QemuBoard, text: str) -> None:
-    board._device.console.write(text.encode())
+def key(board: Board, text: str) -> None:
+    guest.device(board).console.write(text.encode())
 
 
-def logs(board: QemuBoard) -> list[bytes]:
+def logs(board: Board) -> list[bytes]:
     return [log.read_bytes() for log in board.console_logs]
 
 
-def booted(board: QemuBoard, boots: int = 1) -> None:
+def booted(board: Board, boots: int = 1) -> None:
     board.expect("boot\r\n", 20)
     assert board.boots == boots
 
 
-def test_one_log_a_boot_whatever_resets_the_guest(board: QemuBoard) -> None:
+def test_one_log_a_boot_whatever_resets_the_guest(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "abr")
@@ -44,7 +45,7 @@ def test_one_log_a_boot_whatever_resets_the_guest(board: QemuBoard) -> None:
     assert [log.name for log in board.console_logs] == [f"boot-{n}.log" for n in (1, 2, 3, 4)]
 
 
-def test_what_was_said_before_power_on_is_not_heard_after_it(board: QemuBoard) -> None:
+def test_what_was_said_before_power_on_is_not_heard_after_it(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "shiny")
@@ -56,7 +57,7 @@ def test_what_was_said_before_power_on_is_not_heard_after_it(board: QemuBoard) -
     booted(board, 2)
 
 
-def test_poweroff_by_the_guest_is_off(board: QemuBoard) -> None:
+def test_poweroff_by_the_guest_is_off(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "p")
@@ -64,100 +65,102 @@ def test_poweroff_by_the_guest_is_off(board: QemuBoard) -> None:
         board.expect("never", 20)
     assert not board.is_on
     with pytest.raises(LabError, match="off"):
-        board._device.ssh_port  # noqa: B018
+        guest.device(board).ssh_port  # noqa: B018
     board.power_on()
     booted(board, 2)
 
 
-def test_endless_output_is_complete_to_the_last_byte(board: QemuBoard) -> None:
+def test_endless_output_is_complete_to_the_last_byte(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "e")
     board.expect("9012345678", 20)
-    board.cut(NONE)
+    board.can.choose_loss.cut(NONE)
     (log,) = logs(board)
     digits = log.removeprefix(b"boot\r\n")
     assert digits == (b"0123456789" * (len(digits) // 10 + 1))[: len(digits)]
 
 
 @pytest.mark.parametrize(("loss", "survives"), [(NONE, False), (ALL, True)])
-def test_a_cut_takes_what_was_not_flushed(board: QemuBoard, loss: Loss, survives: bool) -> None:
+def test_a_cut_takes_what_was_not_flushed(board: Board, loss: Loss, survives: bool) -> None:
     board.power_on()
     booted(board)
     key(board, "w")
     board.expect("W", 10)
-    cut = board.cut(loss)
+    cut = board.can.choose_loss.cut(loss)
     assert cut.unflushed == 1
-    assert any(board.read(512, 512)) == survives
+    assert any(board.can.medium_read.read(512, 512)) == survives
 
 
-def test_what_was_flushed_survives(board: QemuBoard) -> None:
+def test_what_was_flushed_survives(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "wf")
     board.expect("WF", 10)
-    assert board.cut(NONE).unflushed == 0
-    assert board.read(512, 190) == board.read(0, 190)  # its code; its data has changed in RAM
+    assert board.can.choose_loss.cut(NONE).unflushed == 0
+    assert board.can.medium_read.read(512, 190) == board.can.medium_read.read(
+        0, 190
+    )  # its code; its data has changed in RAM
 
 
-def test_an_armed_cut_strikes_at_the_write(board: QemuBoard) -> None:
+def test_an_armed_cut_strikes_at_the_write(board: Board) -> None:
     stage = Stage(event=Event.WRITES, offset=512, length=512)
-    board.arm(Trigger(stages=(stage,), before=True))
+    board.can.cut_at_write.arm(Trigger(stages=(stage,), before=True))
     board.power_on()
     booted(board)
     with pytest.raises(DeviceError, match=r"did not strike in 0\.2 s"):
-        board.wait_cut(0.2)
+        board.can.cut_at_write.wait_cut(0.2)
     key(board, "w")
-    board.wait_cut(10)
+    board.can.cut_at_write.wait_cut(10)
     assert logs(board) == [b"boot\r\n"]  # the guest was never told
-    assert board.cut(ALL).unflushed == 0
+    assert board.can.choose_loss.cut(ALL).unflushed == 0
     board.power_on()
     booted(board, 2)
 
 
-def test_a_trigger_stays_armed_over_a_reset(board: QemuBoard) -> None:
+def test_a_trigger_stays_armed_over_a_reset(board: Board) -> None:
     stages = (Stage(event=Event.MARK, name="boot 2"), Stage(event=Event.WRITES, count=1))
     board.power_on()
     booted(board)
-    board.arm(Trigger(stages=stages))
+    board.can.cut_at_write.arm(Trigger(stages=stages))
     key(board, "wr")
     booted(board, 2)
     key(board, "w")
-    board.wait_cut(10)
-    board.cut(NONE)
+    board.can.cut_at_write.wait_cut(10)
+    board.can.choose_loss.cut(NONE)
     assert board.boots == 2
 
 
-def test_one_instant_under_two_losses(board: QemuBoard) -> None:
+def test_one_instant_under_two_losses(board: Board) -> None:
     board.power_on()
     booted(board)
-    board.arm(Trigger(stages=(Stage(event=Event.WRITES),)))
+    board.can.cut_at_write.arm(Trigger(stages=(Stage(event=Event.WRITES),)))
     key(board, "w")
-    board.wait_cut(10)
-    state = board.save("struck")
+    board.can.cut_at_write.wait_cut(10)
+    state = board.can.save.save("struck")
     with pytest.raises(LabError, match="decide the losses"):
         board.power_on()
     for loss, survives in [(ALL, True), (NONE, False), (ALL, True)]:
-        board.restore(state)
+        board.can.save.restore(state)
         assert not board.is_on
-        assert board.cut(loss).unflushed == 1
-        assert any(board.read(512, 512)) == survives
+        assert board.can.choose_loss.cut(loss).unflushed == 1
+        assert any(board.can.medium_read.read(512, 512)) == survives
     board.power_on()
     booted(board, 2)
 
 
-def test_saved_state_brings_back_ram_medium_and_log(board: QemuBoard) -> None:
+def test_saved_state_brings_back_ram_medium_and_log(board: Board) -> None:
     board.power_on()
     booted(board)
     key(board, "cc")
     board.expect("12", 10)
-    state = board.save("two")
+    state = board.can.save.save("two")
     key(board, "cw")
     board.expect("3W", 10)
     for _ in range(2):
-        board.restore(state)
+        board.can.save.restore(state)
         assert board.boots == state.boots == 1
-        assert not any(board.read(512, 512))
+        assert not any(board.can.medium_read.read(512, 512))
         key(board, "c")
         board.expect("3", 10)
         assert logs(board) == [b"boot\r\n123"]
@@ -172,47 +175,47 @@ def test_of_a_machine_that_cannot_be_saved_the_medium_is(lab: Path, image: Path)
         booted(board)
         key(board, "w")
         board.expect("W", 10)
-        state = board.save("off")
+        state = board.can.save.save("off")
         assert (state.running, board.is_on) == (False, True)
         key(board, "w")  # it goes on
         board.expect("W", 10)
         for _ in range(2):
-            board.restore(state)
+            board.can.save.restore(state)
             assert not board.is_on
-            assert any(board.read(512, 512))
+            assert any(board.can.medium_read.read(512, 512))
             board.power_on()
             booted(board, 2)
-            board.freeze()
-            assert not board.save("dead").running
+            board.can.choose_loss.freeze()
+            assert not board.can.save.save("dead").running
 
 
-def test_what_the_medium_loses_while_off_stays_lost(board: QemuBoard) -> None:
+def test_what_the_medium_loses_while_off_stays_lost(board: Board) -> None:
     board.power_on()
     booted(board)
     with pytest.raises(LabError, match="power off first"):
-        board.overwrite(0, bytes(512))
+        board.can.medium_write.overwrite(0, bytes(512))
     board.power_off()
-    board.overwrite(0, bytes(512))
-    assert not any(board.read(0, 512))
+    board.can.medium_write.overwrite(0, bytes(512))
+    assert not any(board.can.medium_read.read(0, 512))
 
 
-def test_saved_state_outlives_another_flash(board: QemuBoard, image: Path) -> None:
+def test_saved_state_outlives_another_flash(board: Board, image: Path) -> None:
     board.power_on()
     booted(board)
     key(board, "c")
     board.expect("1", 10)
-    state = board.save("one")
+    state = board.can.save.save("one")
     board.flash(image)
     board.power_on()
     booted(board)
-    board.restore(state)
+    board.can.save.restore(state)
     key(board, "c")
     board.expect("2", 10)
     board.close()
     assert not state.folder.exists()
 
 
-def test_wait_boots(board: QemuBoard) -> None:
+def test_wait_boots(board: Board) -> None:
     board.power_on()
     booted(board)
     with pytest.raises(DeviceError, match="boot 2 did not come"):
@@ -221,7 +224,7 @@ def test_wait_boots(board: QemuBoard) -> None:
     board.wait_boots(2, 20)
 
 
-def test_two_boards_side_by_side(board: QemuBoard, lab: Path, image: Path) -> None:
+def test_two_boards_side_by_side(board: Board, lab: Path, image: Path) -> None:
     with open_board(lab, "two") as other:
         other.flash(image)
         for each in (board, other):
@@ -235,7 +238,7 @@ def test_two_boards_side_by_side(board: QemuBoard, lab: Path, image: Path) -> No
         assert logs(board) == [b"boot\r\nx"]
 
 
-def test_a_board_has_one_user(board: QemuBoard, lab: Path) -> None:
+def test_a_board_has_one_user(board: Board, lab: Path) -> None:
     with (
         pytest.raises(LabError, match=f"in use by process {os.getpid()}"),
         open_board(lab, "one"),
@@ -304,7 +307,7 @@ def test_interrupted_harness_leaves_no_process(
     assert not _commands(tmp_path)
     if blow is signal.SIGINT:  # in order: the medium can be used again
         with open_board(lab, "one") as again:
-            assert again.read(0, 512) == guest.image()[:512]
+            assert again.can.medium_read.read(0, 512) == guest.image()[:512]
 
 
 def _commands(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.lab import QemuBoard
+from harness.boards.board import Board
 from harness.boards.qemu.fixed_boot import FixedBoots
 from harness.errors import LabError
 from harness.medium.model import Loss
@@ -25,42 +25,42 @@ def a_state(folder: Path, image: Path) -> Path:
     return path
 
 
-def qemu_arguments(board: QemuBoard) -> list[str]:
-    pid = str(json.loads((board._device.folder / "state.json").read_text())["qemu"])
+def qemu_arguments(board: Board) -> list[str]:
+    pid = str(json.loads((guest.device(board).folder / "state.json").read_text())["qemu"])
     return Path("/proc", pid, "cmdline").read_text().split("\0")
 
 
-def test_boots_reads_and_writes(board: QemuBoard, image: Path, tmp_path: Path) -> None:
-    board.load_state(a_state(tmp_path, image), clock=CLOCK, seed=5)
-    assert board.read(512, 512) == b"x" * 512
+def test_boots_reads_and_writes(board: Board, image: Path, tmp_path: Path) -> None:
+    board.can.record.load_state(a_state(tmp_path, image), clock=CLOCK, seed=5)
+    assert board.can.medium_read.read(512, 512) == b"x" * 512
     board.power_on()
     board.expect("boot\r\n", 20)
     words = qemu_arguments(board)
     assert words[words.index("-rtc") + 1] == "base=2031-05-06T07:08:09,clock=vm"
     assert words[words.index("-seed") + 1] == "5"
-    board._device.console.write(b"wf")
+    guest.device(board).console.write(b"wf")
     board.expect("WF", 10)
-    assert board.read_set()[0] == (0, 1)
-    assert board.cut(Loss.parse("none")).unflushed == 0
-    assert board.read(512, 190) == board.read(0, 190)
-    assert board.write_log.exists()
+    assert board.can.record.read_set()[0] == (0, 1)
+    assert board.can.choose_loss.cut(Loss.parse("none")).unflushed == 0
+    assert board.can.medium_read.read(512, 190) == board.can.medium_read.read(0, 190)
+    assert board.can.record.write_log.exists()
     board.power_on()
     board.expect("boot\r\n", 20)
     words = qemu_arguments(board)
     assert words[words.index("-rtc") + 1] == "base=2031-05-06T07:18:09,clock=vm"
     with pytest.raises(LabError, match="cannot be saved"):
-        board.save("never")
+        board.can.save.save("never")
 
 
-def test_flash_goes_back_to_normal(board: QemuBoard, image: Path, tmp_path: Path) -> None:
-    board.load_state(a_state(tmp_path, image), clock=CLOCK, seed=5)
+def test_flash_goes_back_to_normal(board: Board, image: Path, tmp_path: Path) -> None:
+    board.can.record.load_state(a_state(tmp_path, image), clock=CLOCK, seed=5)
     assert board.boots == 0
     board.flash(image)
     board.power_on()
     board.expect("boot\r\n", 20)
     assert "-rtc" not in qemu_arguments(board)
     with pytest.raises(LabError, match="only counted on a crash state"):
-        board.read_set()
+        board.can.record.read_set()
 
 
 def test_qemu_knows_the_clock(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
 """A board whose shell is this host's, with fake device programs: runs the client's real commands.
 
-It implements of `harness.boards.board.Board` what a client uses.
+A client has no business with anything else of a board.
 """
 
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from harness.boards.board import CommandResult
 from harness.errors import DeviceError
 from harness.process import run
+from tests.unit.boards.fake import FakeBoard
 
 SYSTEMD_RUN = """\
 #!/bin/sh
@@ -27,7 +27,7 @@ setsid "$@" >/dev/null 2>&1 &
 """
 
 
-class LocalBoard:
+class LocalBoard(FakeBoard):
     """Its root directory is `root`: every /run, /data, /etc and /proc of a command is there."""
 
     name = "fake-board"
@@ -81,6 +81,3 @@ class LocalBoard:
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.01)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"a client has no business with Board.{name}")

@@ -11,6 +11,7 @@ from harness.crash.disk import ext4
 from harness.crash.disk.ext4 import FileSystem
 from harness.process import run
 from harness.product.layout import KEEP, MIB
+from tests.unit.boards.fake import FakeBoard
 from tests.unit.clients.board import LocalBoard
 
 IMAGES = Path(__file__).parents[3] / "images"
@@ -19,16 +20,31 @@ KEY, ID, SERVER = "ssh/ssh_host_ed25519_key", "config/device-id", "config/update
 URL = "http://server:8080\n"
 
 
-class DataPartition:
-    """A device in `root`; its data partition is the file `image`, mounted at `data`.
+class Off(FakeBoard):
+    """A board that is off, as far as its medium, a file, is concerned."""
 
-    It is also a board that is off, as far as a storage fault needs one.
-    """
+    def __init__(self, image: Path) -> None:
+        self.image = image
+
+    def read(self, offset: int, length: int) -> bytes:
+        with self.image.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(length)
+
+    def overwrite(self, offset: int, content: bytes) -> None:
+        with self.image.open("r+b") as stream:
+            stream.seek(offset)
+            stream.write(content)
+
+
+class DataPartition:
+    """A device in `root`; its data partition is the file `image`, mounted at `data`."""
 
     def __init__(self, root: Path, *, keep: int = KEEP) -> None:
         self.board = LocalBoard(root)
         self.data = root / "data"
         self.image = root / "partition"
+        self.medium = Off(self.image)
         disk.data_partition(self.image, SIZE - keep, 1700000000)
         with self.image.open("r+b") as stream:
             stream.truncate(SIZE)
@@ -96,19 +112,3 @@ class DataPartition:
     def crash(self, image: Path) -> None:
         """Go on with a copy of the image that was made at some other time."""
         shutil.copyfile(image, self.image)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """As `Board.read`."""
-        with self.image.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(length)
-
-    def harm(self, offset: int, length: int) -> None:
-        """A file is always readable."""
-        raise NotImplementedError
-
-    def overwrite(self, offset: int, content: bytes) -> None:
-        """As `Board.overwrite`."""
-        with self.image.open("r+b") as stream:
-            stream.seek(offset)
-            stream.write(content)

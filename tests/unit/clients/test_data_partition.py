@@ -97,7 +97,7 @@ def test_a_file_that_was_open_needs_no_word(tmp_path: Path) -> None:
 
 
 def test_a_torn_superblock_costs_nothing(device: DataPartition) -> None:
-    DataFault.parse("torn:superblock").strike(device, device.system)
+    DataFault.parse("torn:superblock").strike(device.medium.can, device.system)
     assert boot(device) == "gateway-data: repaired (e2fsck -n: 4); restored: nothing\n"
     assert site(device) == SITE
     device.unmount()
@@ -110,7 +110,7 @@ def test_fstab_gives_a_torn_superblock_up(device: DataPartition) -> None:
     assert device.run("data").returncode == 0
     device.unmount()
     device.crash(device.board.root / "crashed")
-    DataFault.parse("torn:superblock").strike(device, device.system)
+    DataFault.parse("torn:superblock").strike(device.medium.can, device.system)
     assert device.run("data").returncode == 1
     assert not device.is_mounted
 
@@ -132,7 +132,7 @@ def test_one_destroyed_block(device: DataPartition, fault: str, *, lost: bool, c
         boot(device)
         device.unmount()
     with_identity = run(["debugfs", "-R", f"cat {KEY}", device.image], timeout=30).stdout
-    DataFault.parse(fault).strike(device, device.system)
+    DataFault.parse(fault).strike(device.medium.can, device.system)
     boot(device)
     key, device_id, server = identity(device)
     assert (key, server) == (with_identity, URL)
@@ -158,13 +158,13 @@ def test_a_setting_whose_journal_is_damaged_comes_back(tmp_path: Path) -> None:
     headers = [
         block
         for block in device.system.journal[1:]
-        if device.read(block * 4096, 4) == b"\xc0\x3b\x39\x98"
+        if device.medium.read(block * 4096, 4) == b"\xc0\x3b\x39\x98"
     ]
     assert len(headers) > 1
     try:
         for block in headers[-2:]:  # of the last transaction: descriptor and commit
             device.crash(tmp_path / "crashed")
-            device.overwrite(block * 4096, b"\xa5" * 4096)
+            device.medium.overwrite(block * 4096, b"\xa5" * 4096)
             (tmp_path / "console").unlink(missing_ok=True)
             assert boot(device) == f"gateway-data: settings: restored: {SERVER}\n"
             assert (device.data / SERVER).read_text() == URL
@@ -193,7 +193,7 @@ def test_a_setting_that_is_lost_without_a_cut_comes_back(tmp_path: Path, lost: s
 
     content, inodes = asked("stat", r"EXTENTS:\s*\(0\):(\d+)"), asked("imap", r"block (\d+)")
     damage = {"content": (content, bytes(4096)), "inode": (inodes, b"\xa5" * 4096)}[lost]
-    device.overwrite(damage[0] * 4096, damage[1])
+    device.medium.overwrite(damage[0] * 4096, damage[1])
     try:
         assert f"restored: {SERVER}" in boot(device)
         assert (device.data / SERVER).read_text() == URL
@@ -218,7 +218,7 @@ def test_a_setting_that_was_emptied_stays_empty(tmp_path: Path) -> None:
 
 def test_beyond_repair_it_is_made_anew(device: DataPartition) -> None:
     for offset in (0, BACKUP):
-        device.overwrite(offset, b"\xa5" * 8192)
+        device.medium.overwrite(offset, b"\xa5" * 8192)
     said = boot(device)
     assert "made anew (e2fsck -n: 8, e2fsck -fy: 8)" in said
     assert identity(device)[2] == URL

@@ -44,7 +44,7 @@ def test_what_is_lost_comes_back_as_it_was(device: DataPartition) -> None:
 @pytest.mark.parametrize("sector", [0, 1, 9])
 def test_either_copy_is_enough(device: DataPartition, place: int, sector: int) -> None:
     before = content(device)
-    device.overwrite(place + 512 * sector, b"\xa5" * 512)
+    device.medium.overwrite(place + 512 * sector, b"\xa5" * 512)
     lose(device)
     assert device.run("keep restore").returncode == 0
     assert content(device) == before
@@ -52,7 +52,7 @@ def test_either_copy_is_enough(device: DataPartition, place: int, sector: int) -
 
 def test_a_copy_that_does_not_check_does_not_count(device: DataPartition) -> None:
     for place in (FIRST, SECOND):
-        device.overwrite(place + 700, b"\xa5")
+        device.medium.overwrite(place + 700, b"\xa5")
     lose(device)
     assert device.run("keep any").returncode == 1
     assert device.run("keep restore").stdout == "there is no copy\n"
@@ -101,11 +101,11 @@ def test_a_copy_is_whole_at_any_time(device: DataPartition) -> None:
     """Cut after any sector of a save, from either state: the old content or the new one."""
     for torn in (None, FIRST, SECOND):
         if torn:
-            device.overwrite(torn + 700, b"\xa5")
-        old = device.read(FIRST, KEEP)
+            device.medium.overwrite(torn + 700, b"\xa5")
+        old = device.medium.read(FIRST, KEEP)
         (device.data / SERVER).write_text(f"http://changed{torn}\n")
         assert device.run("keep save").returncode == 0
-        new = device.read(FIRST, KEEP)
+        new = device.medium.read(FIRST, KEEP)
         order = (0, KEEP // 2) if torn == FIRST else (KEEP // 2, 0)
         for place, other in (order, order[::-1]):
             for sectors in (1, 5, 10):
@@ -113,9 +113,9 @@ def test_a_copy_is_whole_at_any_time(device: DataPartition) -> None:
                 if place == order[1]:
                     cut[other : other + COPY] = new[other : other + COPY]
                 cut[place : place + sectors * 512] = new[place : place + sectors * 512]
-                device.overwrite(FIRST, bytes(cut))
+                device.medium.overwrite(FIRST, bytes(cut))
                 assert device.run("keep any").returncode == 0
-        device.overwrite(FIRST, new)
+        device.medium.overwrite(FIRST, new)
 
 
 def test_a_file_system_of_an_older_layout_is_not_written_to(tmp_path: Path) -> None:

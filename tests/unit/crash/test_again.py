@@ -3,11 +3,9 @@
 import json
 import random
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from harness.boards.board import Board
 from harness.boards.qemu.nbd.recorder import Recorder
 from harness.crash.exploration import carried
 from harness.crash.exploration.again import Again
@@ -42,7 +40,7 @@ def recorded(folder: Path, old: Release, new: Release, again: Again | None = Non
     with UpdateServer(again.port if again else 0) as server:
         lab = folder / "lab.yaml"
         lab.write_text(LAB)
-        session = Session(board=cast(Board, board), lab=lab, server=server, again=again)
+        session = Session(board=board, lab=lab, server=server, again=again)
         if not again:
             session.make_probe = make_probe  # type: ignore[assignment]
         session.record(old, new, run)

@@ -9,12 +9,10 @@ import urllib.request
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from harness.boards.board import Board, CommandResult
-from harness.boards.share import Share
+from harness.boards.board import CommandResult
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.exploration.prove import FILE, Proof, prove
 from harness.crash.exploration.selected import Selected
@@ -25,6 +23,7 @@ from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
 from harness.judge.judge import sentinel
 from harness.judge.verdict import Verdict
+from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, PROBE, recording, release
 from tests.unit.crash.test_verdict import HEALTHY
 
@@ -32,7 +31,7 @@ STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}
 
 
 @dataclass
-class Device:
+class Device(FakeBoard):
     """A board with the small recording's disk; healthy, unless `says` is something else."""
 
     medium: bytearray
@@ -47,7 +46,7 @@ class Device:
     recovers: bool = False  # at power-on: from three boots of the other slot
     data: str = "kept"  # or lost, or none yet
     boots: int = 0
-    on: bool = False
+    is_on: bool = False
     loaded: tuple[Path, datetime, int] | None = None
     sent: list[str] = field(default_factory=list)
 
@@ -56,15 +55,12 @@ class Device:
         self.write_log.write_bytes(b"log")
 
     def power_on(self) -> None:
-        self.on = True
+        self.is_on = True
         self.boots = 1
         if self.recovers:
             self._come_back()
             self.boots = 4
         (self.folder / "boot-1.log").write_text(self.says)
-
-    def power_off(self) -> None:
-        self.on = False
 
     def expect(self, pattern: str, timeout: float) -> str:
         if self.medium_fails:
@@ -127,9 +123,6 @@ class Device:
     def read(self, offset: int, length: int) -> bytes:
         return bytes(self.medium[offset : offset + length])
 
-    def read_hash(self, offset: int, length: int) -> str:
-        return hashlib.sha256(self.read(offset, length)).hexdigest()
-
     def read_set(self) -> list[tuple[int, int]]:
         installed = any("install" in command for command in self.sent)
         return [(0, 2), (8, 4)] if installed else [(0, 2)]
@@ -141,14 +134,6 @@ class Device:
     @property
     def console_logs(self) -> list[Path]:
         return sorted(self.folder.glob("boot-*.log"))
-
-    def host_address(self) -> str:
-        return "10.0.2.2"
-
-    def mark(self, name: str) -> None: ...
-
-    def share(self) -> Share:
-        return Share()
 
 
 def sums() -> str:
@@ -170,7 +155,7 @@ def device(recorded: Recording) -> Device:
 
 def proven(recorded: Recording, board: Device, *, comes_back: bool = True) -> Proof:
     folder, state = recorded.folder / "proofs/00001", recorded.folder / "state.json"
-    return prove(recorded, cast(Board, board), "4/none", state, folder, comes_back=comes_back)
+    return prove(recorded, board, "4/none", state, folder, comes_back=comes_back)
 
 
 def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> None:
@@ -182,7 +167,7 @@ def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> 
     assert proof.reads == [(0, 2), (8, 4)]
     assert (proof.folder / "log.bin").read_bytes() == b"log"  # without what the probe wrote
     assert (proof.folder / "console/boot-1.log").read_text() == board.says
-    assert not board.on
+    assert not board.is_on
 
 
 @pytest.mark.parametrize("install", ["refused", "dead", "idle", "mixed"])
@@ -299,7 +284,7 @@ def test_a_board_that_never_comes_is_bricked(recorded: Recording) -> None:
     board.says = "no more"
     proof = proven(recorded, board)
     assert (proof.verdict, proof.final) == (Verdict.BRICKED, "")
-    assert not board.on
+    assert not board.is_on
 
 
 def test_a_failing_bench_is_no_verdict(recorded: Recording) -> None:
@@ -307,7 +292,7 @@ def test_a_failing_bench_is_no_verdict(recorded: Recording) -> None:
     board.medium_fails = True
     with pytest.raises(LabError, match="nbdkit"):
         proven(recorded, board)
-    assert not board.on
+    assert not board.is_on
     assert not (recorded.folder / "proofs/00001" / FILE).exists()
 
 

@@ -1,16 +1,14 @@
 """Recording from a board made of bytes that logs its writes: what is kept and what is refused."""
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from harness.boards.board import Board, CommandResult
+from harness.boards.board import CommandResult
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.record import Session, record
 from harness.crash.recording.recording import Recording
@@ -24,6 +22,7 @@ from harness.medium.model import Cut, Loss
 from harness.product.layout import MIB
 from harness.product.release import Release
 from harness.updates.server import UpdateServer
+from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE_SLOT, release
 from tests.unit.crash.test_prove import sums
@@ -38,7 +37,7 @@ targets:
 
 
 @dataclass
-class Device:
+class Device(FakeBoard):
     """A device that updates itself as a gateway does; `fault` is what goes wrong with it."""
 
     folder: Path
@@ -68,9 +67,6 @@ class Device:
         self.is_on = True
         self._boot()
 
-    def power_off(self) -> None:
-        self.is_on = False
-
     def cut(self, loss: Loss) -> Cut:
         self.is_on = False
         unflushed = 1 if self.fault == "goes off with unflushed writes" else 0
@@ -91,9 +87,6 @@ class Device:
 
     def host_key(self, *, timeout: float) -> str:
         return HOST_KEY
-
-    def host_address(self) -> str:
-        return "10.0.2.2"
 
     def put(self, content: bytes, path: str, *, timeout: float) -> None:
         self._write("data", b"d" * 512)
@@ -120,9 +113,6 @@ class Device:
     def read(self, offset: int, length: int) -> bytes:
         with self.content.open("rb") as stream:
             return os.pread(stream.fileno(), length, offset)
-
-    def read_hash(self, offset: int, length: int) -> str:
-        return hashlib.sha256(self.read(offset, length)).hexdigest()
 
     @property
     def content(self) -> Path:
@@ -211,7 +201,7 @@ def recorded(
     lab = tmp_path / "lab.yaml"
     lab.write_text(LAB)
     with UpdateServer() as server:
-        session = Session(board=cast(Board, board), lab=lab, server=server)
+        session = Session(board=board, lab=lab, server=server)
         session.make_probe = lambda *_: PROBE_SLOT
         session.record(*releases, run, bad=bad)
     return Recording.load(run)

@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 
-from harness.boards.board import Board
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.client import Client
 from harness.crash.exploration.selected import Selected, selected
@@ -34,7 +33,7 @@ def read(folder: Path, first: bytes, second: bytes, slot_b: bytes) -> Selected |
         offset = LAYOUT[region].offset
         board.medium[offset : offset + len(content)] = content
     judge = Judge(
-        board=cast(Board, board),
+        board=board,
         client=cast(Client, None),
         old=found.old,
         new=found.new,

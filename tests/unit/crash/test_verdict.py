@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from harness import deadline
-from harness.boards.board import Board, CommandResult
+from harness.boards.board import CommandResult
 from harness.boards.share import Share
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection, Slot
@@ -23,6 +23,7 @@ from harness.judge.verdict import Verdict
 from harness.product.layout import Region
 from harness.product.promises import MOST_ATTEMPTS, Promises
 from harness.product.release import Digest, Release
+from tests.unit.boards.fake import FakeBoard
 
 OLD, NEW = b"old version " * 8, b"new version!" * 8
 LAYOUT = {
@@ -73,7 +74,7 @@ FAILED = UNITS.replace(
 
 
 @dataclass
-class FakeBoard:
+class Talking(FakeBoard):
     """Every boot says one line on its console; `says[n]` is what boot n + 1 says, or silence."""
 
     says: list[str]
@@ -116,9 +117,6 @@ class FakeBoard:
     def read(self, offset: int, length: int) -> bytes:
         return bytes(self.medium[offset : offset + length])
 
-    def read_hash(self, offset: int, length: int) -> str:
-        return hashlib.sha256(self.read(offset, length)).hexdigest()
-
     def run(self, command: str, *, timeout: float) -> CommandResult:
         if "list-units" in command:
             return CommandResult(stdout=self.units, stderr="", returncode=0)
@@ -140,15 +138,13 @@ class FakeBoard:
             raise IdentityChanged("ssh: the board's host key is not the one it had before")
         return self.key
 
-    def mark(self, name: str) -> None: ...
-
     def share(self) -> Share:
         return self.got
 
 
 @dataclass
 class FakeClient:
-    board: FakeBoard
+    board: Talking
     version: str = "2"
     slot: Slot = Slot.B
     health: str = "ok"
@@ -171,9 +167,9 @@ class FakeClient:
         )
 
 
-def judge_of(board: FakeBoard, client: FakeClient | None = None) -> Judge:
+def judge_of(board: Talking, client: FakeClient | None = None) -> Judge:
     return Judge(
-        board=cast(Board, board),
+        board=board,
         client=cast(Client, client or FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
@@ -183,7 +179,7 @@ def judge_of(board: FakeBoard, client: FakeClient | None = None) -> Judge:
     )
 
 
-def judged(board: FakeBoard, client: FakeClient | None = None, *, before: int = 0) -> Judgement:
+def judged(board: Talking, client: FakeClient | None = None, *, before: int = 0) -> Judgement:
     return judge_of(board, client).judge(boots_before=before)
 
 
@@ -195,13 +191,13 @@ HEALTHY = ["gateway-health: slot B: ok"]
 
 
 def test_the_new_version_in_its_first_boot() -> None:
-    found = judged(FakeBoard(HEALTHY))
+    found = judged(Talking(HEALTHY))
     assert (found.verdict, found.final, found.boots, broken(found)) == ("new", "new", 1, set())
 
 
 def test_the_old_version_after_a_rollback_is_recovered() -> None:
     block = environment_block(states=("good", "bad"))
-    board = FakeBoard(
+    board = Talking(
         ["gateway-health: slot B: rolled back: why", "gateway-health: slot A: ok"], block=block
     )
     board.write("slot-B", b"half")
@@ -210,31 +206,31 @@ def test_the_old_version_after_a_rollback_is_recovered() -> None:
 
 
 def test_out_of_boots_is_bricked() -> None:
-    found = judged(FakeBoard(["reset"] * 9))
+    found = judged(Talking(["reset"] * 9))
     assert (found.verdict, found.boots) == (Verdict.BRICKED, 4)
 
 
 def test_silence_is_bricked() -> None:
-    assert judged(FakeBoard(["nothing to see"])).verdict is Verdict.BRICKED
+    assert judged(Talking(["nothing to see"])).verdict is Verdict.BRICKED
 
 
 def test_healthy_on_the_console_only_is_inconsistent() -> None:
-    board = FakeBoard(HEALTHY)
+    board = Talking(HEALTHY)
     found = judged(board, FakeClient(board, silent=True))
     assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, {"reachable"})
 
 
 def test_health_without_a_boot_is_no_verdict() -> None:
     with pytest.raises(LabError, match="without a boot"):
-        judged(FakeBoard(HEALTHY), before=1)
+        judged(Talking(HEALTHY), before=1)
 
 
-Damage = Callable[[FakeBoard, FakeClient], object]
+Damage = Callable[[Talking, FakeClient], object]
 TORN = environment_block(order="B A").replace(b"gen_tail=00000001", b"gen_tail=00000002")
 WORN = environment_block(order="B A").replace(b"B_left=3", b"B_left=2")
 
 
-def wear(board: FakeBoard, client: FakeClient) -> None:
+def wear(board: Talking, client: FakeClient) -> None:
     board.write("boot-selection-1", WORN)
     board.write("boot-selection-2", WORN)
     client.selection = WORN
@@ -291,9 +287,9 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
 
 
 def test_who_installs_an_update_afterwards_need_not_ask_for_the_server() -> None:
-    board = FakeBoard(HEALTHY, reachable=False)
+    board = Talking(HEALTHY, reachable=False)
     found = Judge(
-        board=cast(Board, board),
+        board=board,
         client=cast(Client, FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
@@ -305,9 +301,9 @@ def test_who_installs_an_update_afterwards_need_not_ask_for_the_server() -> None
 
 
 def test_an_identity_that_is_not_known_is_learned_at_the_first_look() -> None:
-    board = FakeBoard([*HEALTHY, *HEALTHY])
+    board = Talking([*HEALTHY, *HEALTHY])
     judge = Judge(
-        board=cast(Board, board),
+        board=board,
         client=cast(Client, FakeClient(board)),
         old=release("1", OLD),
         new=release("2", NEW),
@@ -321,7 +317,7 @@ def test_an_identity_that_is_not_known_is_learned_at_the_first_look() -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_each_invariant_fails_alone(damage: str) -> None:
-    board = FakeBoard(HEALTHY)
+    board = Talking(HEALTHY)
     client = FakeClient(board)
     do, expected = DAMAGES[damage]
     do(board, client)
@@ -341,20 +337,20 @@ def test_each_invariant_fails_alone(damage: str) -> None:
     ],
 )
 def test_a_version_that_was_well_is_watched_for_a_while(changes: dict[str, Any], told: str) -> None:
-    found = judge_of(FakeBoard(HEALTHY, **changes)).stays_well()
+    found = judge_of(Talking(HEALTHY, **changes)).stays_well()
     assert found.holds == (not told)
     assert told in found.detail
 
 
 def test_health_that_is_lost_meanwhile_is_told() -> None:
-    board = FakeBoard(HEALTHY)
+    board = Talking(HEALTHY)
     found = judge_of(board, FakeClient(board, health="degraded: why")).stays_well()
     assert (found.holds, found.detail) == (False, "degraded: why")
 
 
 def test_where_things_are_is_said_by_what_was_flashed() -> None:
     """A later version may have been built with other slots; the disk has those it was made with."""
-    board = FakeBoard(HEALTHY)
+    board = Talking(HEALTHY)
     moved = {name: Region(at + 4096, size) for name, (at, size) in LAYOUT.items()}
     judge = judge_of(board)
     other = replace(judge, new=replace(judge.new, layout=moved), old=judge.new)
@@ -370,7 +366,7 @@ STARVED = Share(ran=100, waited=110)
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_board_that_got_no_time_has_not_failed(share: Share, told: bool, silent: bool) -> None:
     """Neither one that says nothing nor one that does not answer: that may be the host's fault."""
-    board = FakeBoard(says=["gateway-health: slot B: ok"] if silent else ["nothing"] * 9, got=share)
+    board = Talking(says=["gateway-health: slot B: ok"] if silent else ["nothing"] * 9, got=share)
     client = FakeClient(board, silent=silent)
     if told:
         assert judged(board, client).verdict.failed
@@ -383,13 +379,13 @@ def test_a_board_that_got_no_time_has_not_failed(share: Share, told: bool, silen
 
 def test_what_a_starved_board_holds_is_held_against_it() -> None:
     """Control: what is on its medium does not get there by being slow."""
-    board = FakeBoard(says=["gateway-health: slot B: ok"], got=STARVED)
+    board = Talking(says=["gateway-health: slot B: ok"], got=STARVED)
     board.write("slot-B", b"neither version!")
     assert judged(board).verdict is Verdict.INCONSISTENT
 
 
 def test_a_portal_is_no_update_server() -> None:
-    board = FakeBoard(says=["gateway-health: slot B: ok"], server="<html>please log in</html>")
+    board = Talking(says=["gateway-health: slot B: ok"], server="<html>please log in</html>")
     [broken] = [each for each in judged(board).invariants if not each.holds]
     assert broken.name == "update-server-reachable"
     assert "please log in" in broken.detail
@@ -407,7 +403,7 @@ class Clock:
 
 
 @dataclass
-class SlowBoard(FakeBoard):
+class SlowBoard(Talking):
     """Says each of `lines` at its second, and commits at a second."""
 
     folder: Path = Path()
@@ -459,7 +455,7 @@ class SlowBoard(FakeBoard):
         return super().read(offset, length)
 
 
-def judged_as(board: FakeBoard, promises: Promises, client: FakeClient | None = None) -> Judgement:
+def judged_as(board: Talking, promises: Promises, client: FakeClient | None = None) -> Judgement:
     """By the rules of a product with those promises."""
     old, new = release("1", OLD, promises), release("2", NEW, promises)
     judge = replace(judge_of(board, client), old=old, new=new, flashed=old, budget=None)
@@ -539,8 +535,8 @@ FIVE = Promises(attempts=5)
 
 def test_attempts_are_as_many_as_promised() -> None:
     block = environment_block(order="B A", attempts=5)
-    assert judged_as(FakeBoard(HEALTHY, block=block), FIVE).verdict is Verdict.NEW
-    for others in (FakeBoard(HEALTHY), FakeBoard(HEALTHY, block=block)):
+    assert judged_as(Talking(HEALTHY, block=block), FIVE).verdict is Verdict.NEW
+    for others in (Talking(HEALTHY), Talking(HEALTHY, block=block)):
         promises = FIVE if others.block != block else PROMISES
         assert "attempts-restored" in broken(judged_as(others, promises))
 
@@ -548,6 +544,6 @@ def test_attempts_are_as_many_as_promised() -> None:
 @pytest.mark.parametrize(("promises", "bricked"), [(FIVE, False), (PROMISES, True)])
 def test_a_version_may_be_tried_as_often_as_promised(promises: Promises, bricked: bool) -> None:
     block = environment_block(states=("good", "bad"), attempts=promises.attempts)
-    board = FakeBoard(["reset"] * 7 + ["gateway-health: slot A: ok"], block=block)
+    board = Talking(["reset"] * 7 + ["gateway-health: slot A: ok"], block=block)
     found = judged_as(board, promises, FakeClient(board, version="1", slot=Slot.A))
     assert found.verdict is (Verdict.BRICKED if bricked else Verdict.RECOVERED)

@@ -6,6 +6,7 @@ from harness.crash.disk.ext4 import FileSystem
 from harness.errors import ConfigurationError
 from harness.faults.storage import DataFault, MediumFault, StorageFault, Where
 from harness.medium.model import Failing, Misdeed
+from tests.unit.boards.fake import FakeBoard
 
 
 def test_printed_form_reads_back() -> None:
@@ -84,7 +85,7 @@ SYSTEM = FileSystem(
 )
 
 
-class Medium:
+class Medium(FakeBoard):
     """What a fault does to a board."""
 
     def __init__(self, superblock: bytes = b"") -> None:
@@ -120,14 +121,14 @@ def test_one_block_is_struck(where: Where) -> None:
         fault = DataFault.parse(f"{how}:{where}")
         assert str(fault) == f"{how}:{where}"
         medium = Medium()
-        fault.strike(medium, SYSTEM)
+        fault.strike(medium.can, SYSTEM)
         assert medium.done == [(done, BLOCKS[where] * 4096, 4096)]
 
 
 def test_a_torn_superblock_is_newer_in_its_first_sector() -> None:
     whole = bytes(56) + b"\x53\xef" + bytes(range(200)) * 4
     medium = Medium(whole.ljust(1024, b"\0"))
-    DataFault.parse("torn:superblock").strike(medium, SYSTEM)
+    DataFault.parse("torn:superblock").strike(medium.can, SYSTEM)
     assert medium.done == [("overwrite", 1024, 1024)]
     assert medium.content[512:] == medium.superblock[512:]
     assert medium.content[:512] != medium.superblock[:512]

@@ -184,6 +184,11 @@ class Medium:
         """Number of writes that a power cut now may undo."""
         return int(self._call("pending"))
 
+    @property
+    def live(self) -> bool:
+        """It can be read while a board is attached."""
+        return True
+
     def read(self, offset: int, length: int) -> bytes:
         """Bytes that the board would read now."""
         end = offset + length
@@ -193,10 +198,10 @@ class Medium:
         ]
         return b"".join(map(base64.b64decode, chunks))
 
-    def overwrite(self, offset: int, data: bytes) -> None:
+    def overwrite(self, offset: int, content: bytes) -> None:
         """Write whole sectors behind the board's back; refused while frozen or a board is
         attached."""
-        self._call("overwrite", offset=offset, data=base64.b64encode(data).decode())
+        self._call("overwrite", offset=offset, data=base64.b64encode(content).decode())
 
     def harm(self, offset: int, length: int) -> None:
         """A range is unreadable to the board until it is written; refused as `overwrite`, and
