@@ -72,7 +72,7 @@ def _told(lab: Path, key: str) -> Iterator[None]:
 def _options(lab: Path, name: str) -> BoardOptions:
     target = lab_file.load(lab).target(lab, name)
     options = target.options or {}
-    if "HarnessQemuDriver" not in (target.drivers or ()):
+    if lab_file.QEMU not in (target.drivers or ()):
         raise ConfigurationError(
             f"{lab}: board {name} has no HarnessQemuDriver: scenarios run on QEMU boards only",
             hint="boards in a rack can be used with labgrid-client and GatewayStrategy",

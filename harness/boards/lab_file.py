@@ -7,19 +7,29 @@ with keys that both of us need is told here, once, with the file and the key.
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from harness import files, schema
+from harness.boards.capability import Capability
 from harness.errors import ConfigurationError
 
 _HINT = "labs/qemu.yaml needs no hardware"
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a place: it becomes a folder and an argument
 _FOREIGN = ConfigDict(strict=True, extra="ignore")  # labgrid has more keys
 _Parts = dict[str, Any] | list[Any] | None
+QEMU = "HarnessQemuDriver"  # of boards that QEMU plays
+
+
+class Part(StrEnum):
+    """Parts of a machine that a board of it may lack."""
+
+    CLOCK = "clock"  # a real-time clock
+    WATCHDOG = "watchdog"  # more than its reset
 
 
 class BoardOptions(TypedDict, total=False):
@@ -33,7 +43,7 @@ class BoardOptions(TypedDict, total=False):
     ssh_prepare: str
     ssh_patience: Annotated[int | float, Field(ge=0, le=3600)]  # seconds
     network_reset: str
-    lacks: list[Literal["clock", "watchdog"]]  # parts of its machine that the board has not
+    lacks: list[Part]  # that the board has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,22 @@ class Target:
     options: BoardOptions | None = None
     resources: _Parts = None
     drivers: _Parts = None
+
+    @property
+    def lacking(self) -> frozenset[Capability | Part]:
+        """What a scenario may need (`pytest.mark.needs`) and the board has not."""
+        return frozenset(Capability) - self._capabilities | frozenset(
+            (self.options or {}).get("lacks", ())
+        )
+
+    @property
+    def _capabilities(self) -> frozenset[Capability]:
+        """What it will have (`Board.can`) when it is opened."""
+        drivers = self.drivers if isinstance(self.drivers, dict) else {}
+        if QEMU not in drivers:
+            return frozenset()
+        nic = (drivers[QEMU] or {}).get("nic")
+        return frozenset(Capability) - (frozenset() if nic else {Capability.LINK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from harness.boards.capability import Capability
 from harness.faults.manners import ServerFault
 from harness.faults.memory import MemoryFault
-from harness.faults.network import NetworkFault, require_order
+from harness.faults.network import NetworkFault, NetworkFaultKind, require_order
 from harness.faults.power import PowerFault
 from harness.faults.storage import MediumFault
 from harness.product.release import Release
@@ -22,6 +23,16 @@ class Faults:
     server: ServerFault | None
     power: PowerFault | None
     memory: MemoryFault | None
+
+    @property
+    def needs(self) -> tuple[Capability, ...]:
+        """What a board must be able to do for them."""
+        found = [Capability.MEDIUM_FAIL] if self.medium else []
+        if self.power:
+            found += [Capability.CUT_AT_WRITE, Capability.CHOOSE_LOSS]
+        if any(each.kind is NetworkFaultKind.LINK_DOWN for each in self.network):
+            found.append(Capability.LINK)
+        return tuple(found)
 
     @classmethod
     def parse(cls, printed: str, new: Release) -> "Faults":

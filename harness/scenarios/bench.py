@@ -3,14 +3,15 @@
 A scenario starts from "this release, booted, healthy, provisioned". The first time that state is
 reached by flashing and booting; it is then saved (machine state and medium, the volatile cache
 included) and restored for the following scenarios, which is as true as the boot it was made by. Of
-a board whose machine state cannot be saved it is the medium only, and the board boots again.
+a board whose machine state cannot be saved it is the medium only, and the board boots again. One
+that cannot be saved at all is flashed anew each time.
 """
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.boards.board import Board
-from harness.boards.capability import SavedState
+from harness.boards.capability import Capability, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
@@ -76,6 +77,8 @@ class Bench:
         key = release.files["disk.img"].sha256
         if key not in self.saved:
             self.boot_fresh(release)
+            if Capability.SAVE not in self.board.can:
+                return
             self.saved[key] = self.board.can.save.save(f"running-{key[:12]}")
             self.identities[key] = replace(self.identity)
             return

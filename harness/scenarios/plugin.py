@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from harness import errors, project
+from harness.boards import lab_file
 from harness.boards.capability import Capability
-from harness.boards.lab import board_options, open_board
-from harness.boards.lab_file import BoardOptions
+from harness.boards.lab import open_board
+from harness.boards.lab_file import Part, Target
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
@@ -36,6 +37,7 @@ _NAMED = re.compile(r"(walk|faults)\[(.+)\]")
 _SUITE = Path(__file__).parent / "suite"
 # Whose verdicts the gate takes for more than that of a scenario.
 _RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
+_NEEDS = [*map(str, Capability), *map(str, Part)]  # what a scenario may name
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -63,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "goes_back: not for those")
     config.addinivalue_line("markers", "tls: only for products that name a CA of update servers")
     config.addinivalue_line(
-        "markers", "needs(*parts): not on boards whose lab file says they lack one"
+        "markers", f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}"
     )
     _require_readable(config)
 
@@ -74,7 +76,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, prefix, otherwise in (("walked", "walk", WALKS), ("asked", "faults", [])):
         if name in metafunc.fixturenames:
             cases = [case for each, case in _named(metafunc.config) if each == prefix]
-            metafunc.parametrize(name, cases or otherwise)
+            metafunc.parametrize(
+                name,
+                [
+                    pytest.param(
+                        each, marks=pytest.mark.needs(*_needs(metafunc.config, prefix, each))
+                    )
+                    for each in cases or otherwise
+                ],
+            )
 
 
 def _named(config: pytest.Config) -> list[tuple[str, str]]:
@@ -85,15 +95,19 @@ def _named(config: pytest.Config) -> list[tuple[str, str]]:
 
 def _require_readable(config: pytest.Config) -> None:
     """UsageError for a name that says nothing that could happen to the release."""
-    folder = config.getoption("--release")
     for prefix, case in _named(config):
         try:
-            if prefix == "walk":
-                walk.parse(case)
-            elif folder:
-                Faults.parse(case, load(folder))
+            _needs(config, prefix, case)
         except (ValueError, ConfigurationError) as error:
             raise pytest.UsageError(f"{prefix}[{case}]: {error}") from error
+
+
+def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability, ...]:
+    """What a board must be able to do for that; raises as the parsers of such words do."""
+    folder = config.getoption("--release")
+    if prefix == "walk":
+        return walk.needs(walk.parse(case))
+    return Faults.parse(case, load(folder)).needs if folder else ()
 
 
 def scenario_id(item: pytest.Item) -> str:
@@ -105,14 +119,15 @@ def scenario_id(item: pytest.Item) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tier, or exactly the scenarios named; of those what product and boards have."""
     _require_different(items)
+    _require_known(items)
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
     release = load(folder) if folder else None
     before = config.getoption("--from-release")
     unfit = _unfit(load(before) if before else None, release) if release else {}
-    options = _options(config.getoption("--lab"), config.getoption("--board"))
-    slow = any(each.get("slow", False) for each in options)
-    lacking = {str(part) for each in options for part in each.get("lacks", ())}
+    boards = _boards(config.getoption("--lab"), config.getoption("--board"))
+    slow = any((each.options or {}).get("slow", False) for each in boards)
+    lacking = {str(name) for each in boards for name in each.lacking}
 
     def chosen(item: pytest.Item) -> bool:
         if wanted:
@@ -147,6 +162,24 @@ def _require_different(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{name} in {_place(item)}: is a name of the harness's own")
 
 
+def _require_known(items: list[pytest.Item]) -> None:
+    """UsageError for a need that no board could ever fill: it would be left out for ever."""
+    for item in items:
+        if strange := sorted(_names(item, "needs").difference(_NEEDS)):
+            told = f"{_place(item)}: needs({strange[0]!r}): is none of {', '.join(_NEEDS)}"
+            raise pytest.UsageError(told)
+
+
+def _names(item: pytest.Item, marker: str) -> set[str]:
+    """What all markers of that name take together; UsageError for anything but names."""
+    found: set[str] = set()
+    for each in item.iter_markers(marker):
+        if wrong := [arg for arg in each.args if not isinstance(arg, str)]:
+            raise pytest.UsageError(f"{_place(item)}: {marker}({wrong[0]!r}): takes names")
+        found.update(each.args)
+    return found
+
+
 def _place(item: pytest.Item) -> str:
     return "::".join([str(item.path), *item.nodeid.split("::")[1:-1]])
 
@@ -155,24 +188,17 @@ def _lacks(
     item: pytest.Item, release: Release | None, lacking: set[str], unfit: dict[str, str]
 ) -> str:
     """What the product or a board has not that the scenario needs; empty: nothing."""
-    named: dict[str, set[str]] = {}
-    for name in ("needs", "bootloaders", "variants"):
-        for marker in item.iter_markers(name):
-            if wrong := [arg for arg in marker.args if not isinstance(arg, str)]:
-                raise pytest.UsageError(f"{_place(item)}: {name}({wrong[0]!r}): takes names")
-            if marker.args:
-                named.setdefault(name, set()).update(marker.args)
-    if parts := named.get("needs", set()) & lacking:
+    if parts := _names(item, "needs") & lacking:
         return f"the board has no {' and no '.join(sorted(parts))}"
     if release is None:
         return ""
-    bootloaders = named.get("bootloaders", {release.bootloader})
+    bootloaders = _names(item, "bootloaders") or {release.bootloader}
     if release.bootloader not in bootloaders:
         return f"the bootloader is {release.bootloader}, not {' or '.join(sorted(bootloaders))}"
     for name, why in unfit.items():
         if item.get_closest_marker(name):
             return why
-    wanted = named.get("variants", set())
+    wanted = _names(item, "variants")
     known = products.variants(release) if wanted else set()
     if known is None:
         return f"the product's recipe is not here: {release.recipe}"
@@ -191,12 +217,12 @@ def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     return found
 
 
-def _options(lab: Path | None, boards: list[str]) -> list[BoardOptions]:
+def _boards(lab: Path | None, names: list[str]) -> list[Target]:
     """What the lab file says of the boards."""
-    if lab is None or not boards:
+    if lab is None or not names:
         return []
-    options = board_options(lab)
-    return [options[board] for board in boards if board in options]
+    targets = lab_file.load(lab).targets
+    return [targets[name] for name in names if name in targets]
 
 
 @dataclass(frozen=True)

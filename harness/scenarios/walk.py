@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.boards.capability import Capability
 from harness.medium.model import Loss
 
 BAD = "bad"  # a version that cannot stay
@@ -81,6 +82,16 @@ def generate(seed: int, *, length: int) -> tuple[Event, ...]:
     return tuple(
         Event(kind=kind, loss=Loss.parse(coin.choice(_LOSSES)) if kind in CUTS else None)
         for kind in kinds
+    )
+
+
+def needs(events: Sequence[Event]) -> tuple[Capability, ...]:
+    """What a board must be able to do for them."""
+    aimed = any(each.kind in CUTS and each.kind is not Kind.CUT for each in events)
+    cut = any(each.kind in CUTS for each in events)
+    return (
+        *([Capability.CHOOSE_LOSS] if cut else ()),
+        *([Capability.CUT_AT_WRITE] if aimed else ()),
     )
 
 

@@ -10,21 +10,14 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
+from harness.boards.capability import Link
 from harness.errors import DeviceError, HarnessError
 from harness.faults.network import NetworkFault, require_order
 from harness.updates.loop import LoopServer
 from harness.updates.server import HEALTH
 from harness.updates.transfer import Connection, Request
 from harness.updates.wire import Wire
-
-
-class Link(Protocol):
-    """Pulls and plugs the board's network cable: `Board.link`. Called in a thread of the proxy."""
-
-    def __call__(self, *, up: bool) -> None:
-        """Plug (`up`) or pull."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +33,8 @@ class Strike:
 
 class Proxy(LoopServer):
     """Passes everything between the board and `upstream` for the length of a `with` block.
+
+    `link` is called in a thread of the proxy.
 
     Faults strike GET requests for anything but /health, one after the other: when one has struck
     as often as it says, the next one is there, and after the last everything passes again.

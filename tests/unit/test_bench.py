@@ -1,13 +1,19 @@
 """A bench between two scenarios."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
+from harness.boards.capability import Capability, SavedState
 from harness.clients.client import Client
 from harness.errors import HarnessError
 from harness.faults.manners import ServerFault
 from harness.faults.network import NetworkFault
 from harness.process import run
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.updates.proxy import Proxy
 from harness.updates.server import HEALTHY, UpdateServer
@@ -29,3 +35,48 @@ def test_what_a_scenario_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
         bench.calm()
         assert asked(proxy.url("update")) == "all of it"
         assert asked(proxy.url("health")) == HEALTHY
+
+
+@dataclass
+class Kept(FakeBoard):
+    """Says what is done to it."""
+
+    done: list[str] = field(default_factory=list)
+
+    def save(self, name: str) -> SavedState:
+        self.done.append("save")
+        return SavedState(folder=Path("/nowhere"), boots=1)
+
+    def restore(self, state: SavedState) -> None:
+        self.done.append("restore")
+
+    def expect(self, pattern: str, timeout: float) -> str:
+        return "health"
+
+
+class Counted(Bench):
+    """Without a device that could be asked."""
+
+    def boot_fresh(self, release: Release) -> None:
+        cast(Kept, self.board).done.append("boot fresh")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "done"),
+    [
+        (frozenset(), ["boot fresh", "save", "restore"]),
+        ({Capability.SAVE}, ["boot fresh", "boot fresh"]),
+    ],
+)
+def test_a_state_is_gone_back_to_where_the_board_can(
+    tmp_path: Path, lacks: frozenset[Capability], done: list[str]
+) -> None:
+    board = Kept()
+    board.lacks = lacks
+    image = SimpleNamespace(sha256="0" * 64)
+    release = cast(Release, SimpleNamespace(version="1.0.0", files={"disk.img": image}))
+    with UpdateServer() as server, Proxy(server.address) as proxy:
+        bench = Counted(board=board, client=cast(Client, None), server=server, proxy=proxy)
+        bench.running(release)
+        bench.running(release)
+    assert board.done == done

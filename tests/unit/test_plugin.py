@@ -1,6 +1,7 @@
 """Which scenarios are collected, and what is said of those that are not."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,45 @@ def test_what_is_asked_for_and_lacking_ends_it(tmp_path: Path, own: str) -> None
     code, _, said = collect(tmp_path, own, *words)
     assert code == 4
     assert "no such scenario: nothing; watched: the board has no clock and no watchdog" in said
+
+
+def test_what_a_board_cannot_do_is_left_out(tmp_path: Path, own: str) -> None:
+    """A board in a rack has no capability yet: of ours remains what needs none."""
+    words = ("--board", "gateway-rack-1", "--lab", str(ROOT / "labs/rack.yaml"))
+    code, left_out, said = collect(tmp_path, str(SUITE), *words)
+    assert code == 0
+    assert "::test_update" in said and "::test_refused_update[truncated]" in said
+    lacking = "the board has no choose-loss and no cut-at-write and no medium-read and no save"
+    assert left_out["power-cut[switch/all]"] == lacking
+    assert left_out["trial[link-down]"] == "the board has no link"
+    assert "trial[portal]" not in left_out
+
+
+@pytest.mark.parametrize(
+    ("scenario", "lacking"),
+    [
+        ("walk[update,cut/all]", "choose-loss"),
+        ("walk[update,reboot,cut-writing/all]", "choose-loss and no cut-at-write"),
+        ("walk[update,reboot]", ""),
+        ("faults[link-down@10:1s]", "link"),
+        ("faults[eio-write@medium+reset@9]", "medium-fail"),
+        ("faults[reset@9+server:portalx3]", ""),
+    ],
+)
+def test_what_is_asked_for_needs_what_it_names(tmp_path: Path, scenario: str, lacking: str) -> None:
+    words = ("--board", "gateway-rack-1", "--lab", str(ROOT / "labs/rack.yaml"))
+    _, _, said = collect(tmp_path, str(SUITE), *words, "--scenario", scenario)
+    found = re.findall(r": the board has no (.*)", said)
+    assert found == ([lacking] if lacking else [])
+
+
+def test_a_need_that_no_board_can_fill_is_refused(tmp_path: Path, own: str) -> None:
+    """Also of a test that nobody asks for: it would be left out for ever."""
+    text = "import pytest\n@pytest.mark.needs('medium-raed')\ndef test_typed(bench): ...\n"
+    Path(own, "test_more.py").write_text(text)
+    code, _, said = collect(tmp_path, own, "--tier", "ci", "--board", "gateway-qemu")
+    assert code == 4
+    assert "test_more.py: needs('medium-raed'): is none of medium-read, " in said
 
 
 def test_two_scenarios_of_one_name_are_refused(tmp_path: Path, own: str) -> None:

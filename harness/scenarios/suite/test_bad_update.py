@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from harness.boards.lab_file import Part
 from harness.builders.debian.artifacts import sign_as_stranger
 from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
@@ -57,8 +58,8 @@ def _cases() -> list[ParameterSet]:
         "no-kernel": [pytest.mark.ci],
         "no-initramfs": [],
         "init-missing": [],
-        "hang": [pytest.mark.needs("watchdog")],
-        "hang-late": [pytest.mark.needs("watchdog")],
+        "hang": [pytest.mark.needs(Part.WATCHDOG)],
+        "hang-late": [pytest.mark.needs(Part.WATCHDOG)],
         "failing-service": [],  # ./run test cuts the power in its rollback
         "no-network": [],  # in CI, the control health-always-yes goes the same way
     }

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from harness.boards.capability import Capability
+from harness.boards.lab_file import Part
 from harness.errors import LabError
 from harness.evidence.record import Fault
 from harness.faults.clock import ClockJump
@@ -20,6 +22,8 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+
+NEEDS = (Part.CLOCK, Capability.SET_CLOCK)
 
 
 def clock(bench: Bench, scenario: Scenario, at: datetime, old: Release, new: Release) -> None:
@@ -77,7 +81,7 @@ def clock_jump(
 @pytest.mark.parametrize(
     "at",
     [
-        *(pytest.param(str(year), marks=pytest.mark.needs("clock")) for year in (1970, 2000, 2037)),
+        *(pytest.param(str(year), marks=pytest.mark.needs(*NEEDS)) for year in (1970, 2000, 2037)),
         "jump:+3650d",
         "jump:-20y",
     ],

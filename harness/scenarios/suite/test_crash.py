@@ -21,6 +21,7 @@ from dask import config as dask_config
 from dask.distributed import Client
 from distributed.security import Security
 
+from harness.boards.capability import Capability
 from harness.crash.exploration.explore import Plan, explore
 from harness.crash.record import record
 from harness.crash.results.results import Bad
@@ -37,8 +38,16 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_power_cut import NEEDS
 
 _WHILE = 180.0  # seconds
+# To be recorded and explored.
+_NEEDS = (
+    Capability.RECORD,
+    Capability.CHOOSE_LOSS,
+    Capability.MEDIUM_READ_LIVE,
+    Capability.LINK,
+)
 
 
 def _moments(layout: dict[str, tuple[int, int]], size: int) -> dict[str, Trigger]:
@@ -59,6 +68,7 @@ def _moments(layout: dict[str, tuple[int, int]], size: int) -> dict[str, Trigger
     }
 
 
+@pytest.mark.needs(*NEEDS, Capability.RECORD)
 def test_crash_model(bench: Bench, releases: Releases, scenario: Scenario, tmp_path: Path) -> None:
     """A cut that kills the board leaves what is computed from its own image and log."""
     board, old, new = bench.board, releases.old, releases.new
@@ -225,6 +235,7 @@ def _cases() -> list[ParameterSet]:
     ]
 
 
+@pytest.mark.needs(*_NEEDS)
 @pytest.mark.parametrize("control", _cases())
 def test_crash(
     bench: Bench,
@@ -258,6 +269,7 @@ def _is_caught(bad: Bad, asked: Control) -> bool:
     return bad.verdict in asked.expected and told is not None
 
 
+@pytest.mark.needs(*_NEEDS)
 @pytest.mark.bootloaders("grub")
 def test_crash_on_a_cluster(
     bench: Bench, releases: Releases, request: pytest.FixtureRequest, tmp_path: Path

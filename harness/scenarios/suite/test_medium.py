@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.boards.capability import Capability
 from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
@@ -76,6 +77,7 @@ def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
     return ""
 
 
+@pytest.mark.needs(Capability.MEDIUM_FAIL, Capability.MEDIUM_READ)
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
@@ -117,6 +119,7 @@ def update_beside(
         scenario.second_update(judge, judgement)
 
 
+@pytest.mark.needs(Capability.MEDIUM_FAIL)
 @pytest.mark.bootloaders("grub")  # of U-Boot: test_lost_copy
 @pytest.mark.parametrize("copy", [1, 2])
 @pytest.mark.parametrize("what", ["eio-write", "forget-write"])
@@ -158,6 +161,7 @@ def update_refused_beside(
         scenario.second_update(judge, judgement)
 
 
+@pytest.mark.needs(Capability.MEDIUM_FAIL, Capability.MEDIUM_READ)
 @pytest.mark.bootloaders("u-boot")  # it and libubootenv write the copy that does not count
 @pytest.mark.parametrize("copy", [1, 2])
 def test_lost_copy(bench: Bench, releases: Releases, scenario: Scenario, copy: int) -> None:
@@ -190,5 +194,6 @@ def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> 
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
 
 
+@pytest.mark.needs(Capability.MEDIUM_FAIL, Capability.MEDIUM_WRITE)
 def test_long_check(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     long_check(bench, scenario, releases.old, releases.new)

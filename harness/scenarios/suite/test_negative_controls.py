@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from harness.boards.capability import Capability
+from harness.boards.lab_file import Part
 from harness.errors import DeviceError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
@@ -29,6 +31,7 @@ from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite import test_clock, test_power_cut, test_storage
 from harness.scenarios.suite.test_bad_update import bad_update, bad_updates_in_a_row, refused_update
 from harness.scenarios.suite.test_clock import clock
 from harness.scenarios.suite.test_network import interrupted_updates, network
@@ -48,7 +51,7 @@ class Control:
     flow: Flow
     expected: Verdict
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
-    needs: tuple[str, ...] = ()  # what the board must have
+    needs: tuple[Capability | Part, ...] = ()  # what the board must have
     tls: bool = False  # whether the product must name a CA of update servers
     because: str = ""  # a pattern that must be among the reasons, where others are possible
     slow: bool = False  # whether ./run test can afford it on slow boards, too
@@ -169,7 +172,7 @@ CONTROLS = {
         variants=("watchdog-unarmed",),
         flow=_hangs,
         expected=Verdict.BRICKED,
-        needs=("watchdog",),
+        needs=(Part.WATCHDOG,),
         ci=False,
     ),
     "rolls-back-once": Control(
@@ -207,7 +210,7 @@ CONTROLS = {
         because="refused",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
-        needs=("clock",),
+        needs=test_clock.NEEDS,
         ci=False,
     ),
     "clock-from-rtc": Control(
@@ -216,7 +219,7 @@ CONTROLS = {
         because="clock-has-a-floor does not hold",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
-        needs=("clock",),
+        needs=test_clock.NEEDS,
         ci=False,
     ),
     "certificates-unchecked": Control(
@@ -224,7 +227,7 @@ CONTROLS = {
         flow=_strange_server,
         because="refused does not hold",
         expected=Verdict.INCONSISTENT,
-        needs=("clock",),
+        needs=(Part.CLOCK,),
         tls=True,
         ci=False,
     ),
@@ -255,6 +258,7 @@ CONTROLS = {
     "careless-client-uncounted": Control(
         variants=("careless-client", "no-boot-counter"),
         flow=_cut_while_writing,
+        needs=test_power_cut.NEEDS,
         expected=Verdict.BRICKED,
         ci=False,
     ),
@@ -268,6 +272,7 @@ CONTROLS = {
     "data-unrepaired": Control(
         variants=("data-unrepaired",),
         flow=_torn_superblock,
+        needs=test_storage.NEEDS,
         because="identity does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
         ci=False,
@@ -275,6 +280,7 @@ CONTROLS = {
     "copies-once": Control(
         variants=("copies-once",),
         flow=_lost_copies,
+        needs=test_storage.NEEDS,
         because="copies-there-again does not hold",
         expected=Verdict.INCONSISTENT,
         ci=False,
@@ -282,6 +288,7 @@ CONTROLS = {
     "environment-not-redundant": Control(
         variants=("environment-not-redundant",),
         flow=_cut_in_bootloader,
+        needs=test_power_cut.NEEDS,
         because=r"not cut in phase bootloader\s+medium: slot B: new, \['torn', 'A>B A=good",
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),
@@ -290,6 +297,7 @@ CONTROLS = {
     "environment-not-redundant-zeroed": Control(
         variants=("environment-not-redundant",),
         flow=_zeroed,
+        needs=test_storage.NEEDS,
         because="final-version does not hold: ended in old",
         expected=Verdict.INCONSISTENT,
         bootloaders=("u-boot",),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
+from harness.boards.capability import Capability
 from harness.clients.client import InstallResult
 from harness.evidence.record import Fault
 from harness.faults.manners import Manner, ServerFault
@@ -133,7 +134,7 @@ def test_server(bench: Bench, releases: Releases, scenario: Scenario, manner: st
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param("link-down@30%:10s"),
+        pytest.param("link-down@30%:10s", marks=pytest.mark.needs(Capability.LINK)),
         pytest.param("reset@50%"),
         pytest.param("stall@70%"),
         pytest.param("close@20%"),

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 from _pytest.mark import ParameterSet
 
+from harness.boards.capability import Capability
 from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
@@ -23,6 +24,13 @@ from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 
+# The instant of the cut is kept, looked at, and ended by each loss.
+NEEDS = (
+    Capability.CUT_AT_WRITE,
+    Capability.CHOOSE_LOSS,
+    Capability.SAVE,
+    Capability.MEDIUM_READ,
+)
 # Nothing may have selected the new version yet.
 MUST_END_OLD = {*(phase for phase in Phase if phase.percent is not None), Phase.BEFORE_SWITCH}
 
@@ -186,6 +194,7 @@ def _cases() -> list[ParameterSet]:
     return cases
 
 
+@pytest.mark.needs(*NEEDS)
 @pytest.mark.parametrize("fault", _cases())
 def test_power_cut(bench: Bench, releases: Releases, scenario: Scenario, fault: PowerFault) -> None:
     new = releases.new

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.boards.capability import Capability
 from harness.crash.disk import ext4
 from harness.crash.states.contents import SECTOR
 from harness.deadline import Deadline
@@ -22,6 +23,8 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+
+NEEDS = (Capability.MEDIUM_READ, Capability.MEDIUM_WRITE)
 
 
 def newest_copy(judge: Judge) -> tuple[int, int]:
@@ -64,6 +67,7 @@ def torn_selection(
         scenario.second_update(judge, judgement)
 
 
+@pytest.mark.needs(*NEEDS)
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
@@ -124,6 +128,7 @@ def _without_the_sites_own(judgement: Judgement) -> Judgement:
 _TELLS = pytest.mark.bootloaders("grub")
 
 
+@pytest.mark.needs(*NEEDS)
 @pytest.mark.parametrize(
     ("fault", "kept"),
     [
@@ -188,5 +193,6 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         scenario.second_update(judge, judgement)
 
 
+@pytest.mark.needs(*NEEDS)
 def test_lost_copies(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     lost_copies(bench, scenario, releases.old, releases.new)

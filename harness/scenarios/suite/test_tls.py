@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
+from harness.boards.lab_file import Part
 from harness.builders.debian import pki
 from harness.builders.debian import recipe as recipes
 from harness.errors import ConfigurationError
@@ -68,7 +69,7 @@ def over_tls(
 
 
 @pytest.mark.tls
-@pytest.mark.needs("clock")  # who does not know the date cannot tell what is valid
+@pytest.mark.needs(Part.CLOCK)  # who does not know the date cannot tell what is valid
 @pytest.mark.parametrize("certificate", Certificate)
 def test_server(
     bench: Bench, releases: Releases, scenario: Scenario, certificate: Certificate

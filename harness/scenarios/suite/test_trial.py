@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.boards.capability import Capability
 from harness.evidence.record import Fault
 from harness.judge.judge import ROLLED_BACK
 from harness.judge.verdict import Verdict
@@ -59,7 +60,13 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
         scenario.must("not-downloaded-again", sent < _LITTLE, f"{sent} bytes")
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param("link-down", marks=pytest.mark.needs(Capability.LINK)),
+        pytest.param("portal"),
+    ],
+)
 def test_trial(bench: Bench, releases: Releases, scenario: Scenario, wrong: str) -> None:
     trial_left(bench, scenario, wrong, releases.old, releases.new)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.boards import lab_file
 from harness.boards.capability import Capabilities, Capability, Parts
 from harness.boards.lab import open_board
 from harness.errors import LabError
@@ -35,8 +36,15 @@ def test_a_medium_that_is_read_while_the_board_is_off_only() -> None:
         assert board.can.medium_read_live
 
 
-def test_qemu_has_them_all_but_for_a_cable_without_a_network(lab: Path) -> None:
-    with open_board(lab, "one") as board:
-        assert set(board.can) == set(Capability) - {Capability.LINK}
-    with open_board(lab, "usb") as board:
-        assert set(board.can) == set(Capability)
+@pytest.mark.parametrize(("name", "lacks"), [("one", {Capability.LINK}), ("usb", set())])
+def test_qemu_has_them_all_but_for_a_cable_without_a_network(
+    lab: Path, name: str, lacks: set[Capability]
+) -> None:
+    """And the lab file says so before the board is opened."""
+    with open_board(lab, name) as board:
+        assert set(board.can) == set(Capability) - lacks
+    assert lab_file.load(lab).targets[name].lacking == lacks
+
+
+def test_of_a_board_in_a_rack_the_lab_file_knows_no_capability(lab: Path) -> None:
+    assert lab_file.load(lab).targets["rack"].lacking == set(Capability)

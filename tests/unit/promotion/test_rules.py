@@ -78,9 +78,9 @@ def test_where_a_run_comes_from(
 def test_a_scenario_that_was_left_out_is_told_so(bench: Bench) -> None:
     release = bench.release()
     records = [record(name) for name in ALL if name != "update"]
-    lacking = {"update": "the board has no clock", "clock[1970]": "nor that"}
+    lacking = {"update": "the board has no cut-at-write", "clock[1970]": "nor that"}
     bench.test(release, records, left_out=lacking)
-    assert "missing: update: left out: the board has no clock" in refusal(bench, release)
+    assert "missing: update: left out: the board has no cut-at-write" in refusal(bench, release)
     asked = {"clock[*": 1}
     bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
     assert "passed; left out: clock[1970] (nor that)" in refusal(bench, release)
