@@ -186,6 +186,12 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
                 details=said.getvalue().strip()[-1000:],
                 hint="a scenario file must only define tests when it is imported",
             ) from error
+    if collected.broken:
+        raise ConfigurationError.of(
+            "harness test",
+            collected.broken,
+            hint="a file of scenarios is imported before any scenario runs: mend it, or move it",
+        )
     if code:
         nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(

@@ -229,6 +229,29 @@ def test_a_scenario_file_that_ends_everything_is_told(tmp_path: Path, own_checko
     assert "SystemExit" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import nonsuch_\n", "No module named 'nonsuch_'"),
+        ("def test_y(:\n", "SyntaxError"),
+        ("raise ValueError('of two\\nlines')\n", "lines"),
+        (
+            "import pytest\n@pytest.mark.parametrize('x', [1])\ndef test_y(): ...\n",
+            "uses no argument",
+        ),
+    ],
+)
+def test_a_scenario_file_that_cannot_be_collected_is_told_in_one_line(
+    tmp_path: Path, own_checkout: Path, text: str, why: str
+) -> None:
+    root = shutil.copytree(own_checkout, tmp_path / "checkout")
+    (root / "harness/scenarios/suite/test_wrong.py").write_text(text)
+    done = made_up(tmp_path, root, RECORDS="[]")
+    told = [line for line in done.stderr.splitlines() if "test_wrong.py" in line]
+    assert (done.returncode, len(told)) == (2, 1), done.stderr
+    assert why in told[0]
+
+
 def test_a_run_without_records_is_neither_signed_nor_passed(
     tmp_path: Path, own_checkout: Path
 ) -> None:
