@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--boots", type=int, default=3)
     options = parser.parse_args()
     release = load(options.release)
-    stages = STAGES[release.bootloader]
+    stages = STAGES[release.product.bootloader]
     seen: dict[str, list[float]] = {name: [] for name in stages}
     with open_board(options.lab, options.board) as board:
         board.flash(release.disk_image)

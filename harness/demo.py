@@ -15,7 +15,7 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness import project
-from harness.builders.debian.build import build
+from harness.builders import builder
 from harness.errors import HarnessError, PromotionError
 from harness.evidence import signing
 from harness.evidence.store import EvidenceStore, Stored
@@ -50,17 +50,21 @@ class Generation:
     @property
     def old(self) -> Release:
         """The version in the field."""
-        return build(project.named(self.recipe), version="1.0.0")
+        return self._build("1.0.0")
 
     @property
     def new(self) -> Release:
         """The version to prove."""
-        return build(project.named(self.recipe), version="1.1.0")
+        return self._build("1.1.0")
 
     @property
     def bad(self) -> Release:
         """A later version that must not get through."""
-        return build(project.named(self.recipe), version="1.2.0", variants=[BROKEN])
+        return self._build("1.2.0", BROKEN)
+
+    def _build(self, version: str, *variants: str) -> Release:
+        by, recipe = builder.named(builder.DEFAULT), project.named(self.recipe)
+        return by.build(recipe, version=version, variants=variants)
 
 
 GENERATIONS = {

@@ -13,6 +13,7 @@ from typing_extensions import get_protocol_members
 from harness.errors import ConfigurationError
 
 CLIENTS = "harness.clients"  # name of an update client -> class, made of a board
+BUILDERS = "harness.builders"  # name of a builder -> harness.builders.builder.Builder
 ARTIFACTS = "harness.artifacts"  # name of an update client -> how its artifacts are made
 BOOTLOADERS = "harness.bootloaders"  # name -> what it puts on a disk
 SELECTIONS = "harness.selections"  # name of a bootloader -> how the medium holds its boot selection

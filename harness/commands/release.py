@@ -46,15 +46,20 @@ def build(
         Path | None,
         typer.Option("--output", "-o", help="Release folder.", show_default="in the cache"),
     ] = None,
+    by: Annotated[
+        str, typer.Option("--builder", metavar="NAME", help="Who makes images of it.")
+    ] = "debian",
     as_json: Json = False,
 ) -> None:
     """Build a release from a recipe.
 
     [dim]harness build images/legacy-gateway --version 1.1.0 -o out/1.1.0[/]
     """
-    from harness.builders.debian.build import build as build_release
+    from harness.builders import builder
 
-    release = build_release(recipe, version=version, variants=tuple(variant or ()), output=output)
+    release = builder.named(by).build(
+        recipe, version=version, variants=tuple(variant or ()), output=output
+    )
     answer(
         as_json,
         f"{release.machine} {release.version}: {release.folder}",

@@ -18,6 +18,8 @@ from harness.boards.board import Board
 from harness.boards.capability import Record
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import described
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.clients.client import Client
 from harness.clients.registry import make_client
 from harness.crash.exploration.again import Again
@@ -81,6 +83,8 @@ def record(
         for each in (old, new, worse):
             if each:
                 each.verify()
+    if not like:
+        builder.require(old, Ability.ARTIFACT)  # now, and not when all has been recorded
     again = Again(Recording.load(like), old, board) if like else None
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -137,7 +141,7 @@ class Session:
         self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
     ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
-        client = make_client(old.client, self.board)
+        client = make_client(old.product.client, self.board)
         judge = Judge(
             board=self.board, client=client, old=old, new=new, flashed=old, identity=self.identity
         )

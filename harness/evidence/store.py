@@ -33,7 +33,7 @@ from harness.evidence.attachments import ENVELOPE_FILE, HEADER_FILE, STATEMENT_F
 from harness.evidence.evidence import STAMP, Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
-from harness.product.keys import NAME
+from harness.fields import NAME
 
 _NEWEST_RUNS = 50
 _LOOKS = 3

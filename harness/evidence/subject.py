@@ -9,9 +9,9 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from harness import schema, version
-from harness.builders.debian import artifacts
+from harness.builders import builder
 from harness.errors import ConfigurationError
-from harness.product.keys import NAME
+from harness.fields import NAME
 from harness.product.release import FILE as RELEASE_FILE
 from harness.product.release import Release, load
 
@@ -92,5 +92,5 @@ def read_subject(folder: Path) -> Subject:
     release.json says it was when the release was built.
     """
     release = load(folder)
-    artifacts.verify(release)
+    builder.verify(release)
     return Subject.of(release)

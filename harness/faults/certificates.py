@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from harness import files
-from harness.builders.debian import pki
-from harness.builders.debian.recipe import Authority
+from harness.builders.builder import Authority
 from harness.errors import ConfigurationError
 
 _DAY = datetime.timedelta(days=1)
@@ -52,7 +51,7 @@ class Issuer:
         key = ec.generate_private_key(ec.SECP256R1())
         chain = self._issue(certificate, key).public_bytes(serialization.Encoding.PEM)
         with tempfile.NamedTemporaryFile() as file:  # mode 0600
-            file.write(pki.private_pem(key) + chain)
+            file.write(_pem(key) + chain)
             file.flush()
             context.load_cert_chain(file.name)
 
@@ -97,6 +96,14 @@ class Issuer:
 def server_context() -> ssl.SSLContext:
     """What a server with no certificate yet speaks TLS with."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _name(host: str) -> x509.GeneralName:

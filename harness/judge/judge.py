@@ -277,17 +277,17 @@ class Judge:
     @property
     def attempts(self) -> int:
         """Boots that a version on trial gets."""
-        return self.flashed.promises.attempts
+        return self.flashed.product.promises.attempts
 
     @property
     def soak(self) -> int:
         """Seconds that a good version may stay on trial, beside what a boot takes."""
-        return max(self.old.promises.soak, self.new.promises.soak)
+        return max(self.old.product.promises.soak, self.new.product.promises.soak)
 
     @property
     def repeats(self) -> bool:
         """Whether a boot may say more than once how well it is."""
-        return "repeatedly" in (self.old.promises.health, self.new.promises.health)
+        return "repeatedly" in (self.old.product.promises.health, self.new.product.promises.health)
 
     @property
     def _says_more(self) -> bool:
@@ -297,7 +297,7 @@ class Judge:
     @property
     def format(self) -> SelectionFormat:
         """How the board's bootloader keeps the boot selection."""
-        return selection_format(self.flashed.bootloader)
+        return selection_format(self.flashed.product.bootloader)
 
     def copies(self) -> Copies:
         """Both copies of the boot selection on the medium; None for a torn one."""

@@ -18,6 +18,8 @@ from harness.boards import lab_file
 from harness.boards.capability import Capability
 from harness.boards.lab import open_board
 from harness.boards.lab_file import Part, Target
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.clients.registry import make_client
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
@@ -61,8 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
     config.addinivalue_line("markers", "variants(*names): only for recipes that have all of these")
+    config.addinivalue_line(
+        "markers", "builds(*abilities): only for products whose builder can make that"
+    )
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
+    config.addinivalue_line("markers", "goes_on: the product must have a version to go on to")
     config.addinivalue_line("markers", "tls: only for products that name a CA of update servers")
     config.addinivalue_line(
         "markers", f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}"
@@ -192,27 +198,32 @@ def _lacks(
         return f"the board has no {' and no '.join(sorted(parts))}"
     if release is None:
         return ""
-    bootloaders = _names(item, "bootloaders") or {release.bootloader}
-    if release.bootloader not in bootloaders:
-        return f"the bootloader is {release.bootloader}, not {' or '.join(sorted(bootloaders))}"
+    bootloader = release.product.bootloader
+    bootloaders = _names(item, "bootloaders") or {bootloader}
+    if bootloader not in bootloaders:
+        return f"the bootloader is {bootloader}, not {' or '.join(sorted(bootloaders))}"
     for name, why in unfit.items():
         if item.get_closest_marker(name):
             return why
+    abilities = _names(item, "builds")
+    if unknown := abilities - set(Ability):
+        raise pytest.UsageError(f"{_place(item)}: builds: there is no ability {min(unknown)!r}")
+    for ability in sorted(map(Ability, abilities)):
+        if why := builder.lacking(release, ability):
+            return why
     wanted = _names(item, "variants")
-    known = products.variants(release) if wanted else set()
-    if known is None:
-        return f"the product's recipe is not here: {release.recipe}"
-    absent = wanted - known
-    return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
+    return products.lacking(release, wanted) if wanted else ""
 
 
 def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     """Markers of scenarios that are not for such products, and why."""
-    if new.promises.downgrades == "refused":
+    if new.product.promises.downgrades == "refused":
         found = {"goes_back": "the product refuses older versions"}
+        if why := builder.lacking(new, Ability.AGAIN):
+            found["goes_on"] = why
     else:
         found = {"promised": "the product does not promise to refuse older versions"}
-    if not (new.server_ca and (old is None or old.server_ca)):
+    if not (new.product.server_ca and (old is None or old.product.server_ca)):
         found["tls"] = "the product names no CA of update servers"
     return found
 
@@ -272,7 +283,7 @@ def bench(
             server.address, link=board.can.link if Capability.LINK in board.can else None
         ) as proxy,
     ):
-        client = make_client(releases.new.client, board)
+        client = make_client(releases.new.product.client, board)
         yield Bench(board=board, client=client, server=server, proxy=proxy)
 
 

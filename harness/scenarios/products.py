@@ -1,40 +1,41 @@
-"""Other versions of the product under test, built from the recipe that it was built from."""
+"""Other versions of the product under test, by whoever built it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from harness.builders.debian import recipe as recipes
-from harness.builders.debian.build import build
-from harness.errors import ConfigurationError
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.product.release import Release
 from harness.version import is_newer
 
 
-def variants(release: Release) -> set[str] | None:
-    """The variants that can be made of the same product; None where its recipe is not here."""
-    if not release.recipe_folder.exists():
-        return None
-    return set(recipes.of(release).variants)
+def lacking(release: Release, wanted: Collection[str]) -> str:
+    """Why not all of these variants can be made of the same product; empty when they can."""
+    if why := builder.lacking(release, Ability.AGAIN):
+        return why
+    absent = set(wanted) - set(builder.of(release).variants(release))
+    return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
 
 
 def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
-    """Another version of `release`, with more variants, from the same cached base.
-
-    Refuses when the recipe has changed since `release` was built: what is built now would carry
-    another product's protections, and prove nothing about this one.
-    """
-    recipe = release.recipe_folder
-    again = build(recipe, version=release.version, variants=release.variants)
-    if again.slot.sha256 != release.slot.sha256:
-        raise ConfigurationError(
-            f"{recipe} does not build {release.version} as it was tested any more",
-            hint="test from the checkout that the release was built from, or build it again",
-        )
-    return build(recipe, version=version, variants=[*release.variants, *variants])
+    """Another version of `release`, with more variants. ConfigurationError when its builder can
+    make none, or what it is built of has changed."""
+    by = builder.require(release, Ability.AGAIN)
+    return by.again(release, version=version, variants=variants)
 
 
 def onward(running: Release, before: Release) -> Release:
     """What a device that runs `running` can be updated to: the version that it had before, or,
     where its product refuses to go back, a newer one."""
-    if running.promises.downgrades == "allowed" or is_newer(before.version, running.version):
+    if _can_be_had(running, before):
         return before
     return alike(running, version=f"{running.version}+next")
+
+
+def no_way_on(running: Release, before: Release) -> str:
+    """Why there is no version that such a device can be updated to; empty when there is one."""
+    return "" if _can_be_had(running, before) else builder.lacking(running, Ability.AGAIN)
+
+
+def _can_be_had(running: Release, before: Release) -> bool:
+    downgrades = running.product.promises.downgrades == "allowed"
+    return downgrades or is_newer(before.version, running.version)

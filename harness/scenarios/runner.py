@@ -196,7 +196,7 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
         nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(
             f"no scenario can be run for {shlex.join(_filters(selection))} on {release.machine} "
-            f"({release.bootloader}), boards {', '.join(selection.boards)}",
+            f"({release.product.bootloader}), boards {', '.join(selection.boards)}",
             details="" if nothing else said.getvalue().strip()[-1000:],
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )

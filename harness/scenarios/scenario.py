@@ -125,6 +125,9 @@ class Scenario:
         if judgement.verdict.failed:
             return
         if judgement.final == "new":
+            if why := products.no_way_on(judge.new, judge.old):
+                log.emit("not-checked", invariant="second-update", why=why)
+                return
             onward = products.onward(judge.new, judge.old)
             judge = self.bench.judge(judge.new, onward, flashed=judge.flashed)
         try:

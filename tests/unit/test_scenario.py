@@ -206,7 +206,10 @@ def test_what_has_failed_already_is_not_watched(scenario: Scenario) -> None:
     assert scenario.record and scenario.record.verdict is Verdict.BRICKED
 
 
-OLD, NEW = (SimpleNamespace(version=version, promises=Promises()) for version in ("1.0.0", "1.1.0"))
+OLD, NEW = (
+    SimpleNamespace(version=version, product=SimpleNamespace(promises=Promises()))
+    for version in ("1.0.0", "1.1.0")
+)
 
 
 @pytest.mark.parametrize(("final", "runs", "next_one"), [("new", NEW, OLD), ("old", OLD, NEW)])

@@ -111,6 +111,13 @@ def test_labgrid_stays_behind_the_boards() -> None:
     assert outside == set()
 
 
+def test_nobody_but_builders_knows_one_of_them() -> None:
+    """A product is whoever's: others ask `harness.builders.builder`."""
+    inside = importers("harness.builders.debian")
+    assert {path for path in inside if not path.startswith("harness/builders/")} == set()
+    assert "harness/builders/debian/build.py" in inside  # it can fail
+
+
 def test_pytest_begins_without_labgrid() -> None:
     """labgrid is a plugin of pytest, which warns of one that was imported before: `harness test`
     would end before it has begun."""

@@ -24,12 +24,14 @@ from harness.builders.debian import disk, overlay, packages, pki, root, slot, to
 from harness.builders.debian import recipe as recipes
 from harness.builders.debian.artifacts import maker
 from harness.builders.debian.bootloaders import bootloader
+from harness.builders.debian.built import Built
 from harness.builders.debian.recipe import EPOCH, Base, Recipe, Signing, Variant
 from harness.builders.debian.tree import Tree
 from harness.errors import ConfigurationError
 from harness.log import step
 from harness.product import release as releases
 from harness.product.layout import Piece
+from harness.product.product import Product
 from harness.product.release import Release
 
 # What decides how a release is made: these rooms are inputs, too.
@@ -153,14 +155,15 @@ def _make_base(base: Base, work: Path, target: Path) -> None:
     about = {"suites": list(suites), "sha256": releases.digest(work / "base.tar").sha256}
     target.with_suffix(".packages.txt").write_text(listed, encoding="utf-8")
     (work / "base.tar").rename(target)
-    (work / "about.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-    (work / "about.json").rename(target.with_suffix(".json"))
+    files.write_whole(target.with_suffix(".json"), json.dumps(about).encode() + b"\n")
 
 
 def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) -> _Job:
-    signing = recipe.signing or pki.development()
+    signing = pki.signer(recipe)
     files.require_private(signing.key)
-    key = recipe.login.authorized_key or pki.ssh_key().with_suffix(".pub")
+    key = recipe.login.authorized_key
+    if key == recipes.DEVELOPMENT:
+        key = pki.ssh_key().with_suffix(".pub")
     authority = pki.server_ca(recipe)
     server_ca = authority.certificate if authority else None
     return _Job(
@@ -223,21 +226,35 @@ def _make_release(work: Path, job: _Job) -> None:
         machine=recipe.machine,
         version=job.version,
         variants=job.variants,
-        client=recipe.client,
-        bootloader=recipe.bootloader,
-        compatible=recipe.compatible,
-        inputs=job.inputs,
-        base=job.base.stem,
-        suites=tuple(_about(job.base)["suites"]),
-        recipe=project.told(recipe.folder),
-        source_date_epoch=EPOCH,
+        product=Product(
+            client=recipe.client,
+            bootloader=recipe.bootloader,
+            compatible=recipe.compatible,
+            promises=recipe.promised(chosen),
+            server_ca=releases.digest(job.server_ca).sha256 if job.server_ca else "",
+        ),
+        built=schema.to_data(_built(job)),
         slot=releases.digest(image),
         artifact_name=artifact.FILE,
-        promises=recipe.promised(chosen),
-        server_ca=releases.digest(job.server_ca).sha256 if job.server_ca else "",
         layout=bootloader(recipe.bootloader).regions(recipe),
         files={name: releases.digest(work / name) for name in (*releases.FILES, artifact.FILE)},
     ).write()
+
+
+def _built(job: _Job) -> Built:
+    recipe, signing = job.recipe, job.recipe.signing
+    return Built(
+        recipe=project.told(recipe.folder),
+        inputs=job.inputs,
+        base=job.base.stem,
+        suites=tuple(_about(job.base)["suites"]),
+        sources={
+            project.told(folder): _hash(_folder_hashes(folder))
+            for folder in (recipe.folder, *recipe.outside)
+        },
+        signing=signing if signing == recipes.DEVELOPMENT else project.told(signing.certificate),
+        source_date_epoch=EPOCH,
+    )
 
 
 def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, bytes]:

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from harness import files, paths
-from harness.builders.debian.recipe import DEVELOPMENT, Authority, Recipe, Signing
+from harness.builders.builder import Authority
+from harness.builders.debian.recipe import DEVELOPMENT, Recipe, Signing
 
 _BEFORE = datetime.timedelta(days=1)  # for hosts whose clocks are a little late
 _UNTIL = datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)
@@ -27,6 +28,11 @@ _SSH = "ssh_ed25519"
 def development() -> Signing:
     """The development signer; made at first use."""
     return _signer("development")
+
+
+def signer(recipe: Recipe) -> Signing:
+    """Who signs a recipe's update artifacts."""
+    return development() if recipe.signing == DEVELOPMENT else recipe.signing
 
 
 def stranger() -> Signing:

@@ -4,17 +4,27 @@ All problems of a file are reported together, each with its key path. Paths in a
 relative to its folder and must exist.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from harness import files, plugins, schema
+from harness.builders.builder import Authority
 from harness.errors import ConfigurationError
-from harness.product import promises
-from harness.product.keys import NAME, Keys
-from harness.product.promises import Promises
-from harness.product.release import Release
+from harness.fields import (
+    ExistingFile,
+    ExistingFolder,
+    ExistingFolders,
+    Hex32,
+    Like,
+    MiB,
+    Name,
+    OneOf,
+)
+from harness.product.promises import Changed, Promises
 
 FILE = "recipe.yaml"
 # One date for everything that is built: content decides, not the day (reproducible-builds.org).
@@ -25,18 +35,32 @@ _DAY = 86_400  # seconds
 # up to two minutes from its power to its first packet; one more, for a link that loses some.
 DEADLINE = 180
 
+# What becomes part of a file on the device or of a signed manifest can begin nothing new there.
+_Package = Annotated[str, Like(r"[a-z0-9][a-z0-9+.:-]+")]
+_Compatible = Annotated[str, Like(r"[A-Za-z0-9](?:[A-Za-z0-9 ._+:/()-]{0,98}[A-Za-z0-9)])?")]
+_Unit = Annotated[str, Like(r"[A-Za-z0-9_@:.\\-]+")]
+_Module = Annotated[str, Like(r"[A-Za-z0-9][\w-]*")]
+_Loaded = Annotated[str, Like(r"[A-Za-z0-9][\w-]*( [\w.-]+=[!-~]+)*")]
+_Path = Annotated[str, Like(r"/[^\x00-\x1f\x7f]+")]
+_Word = Annotated[str, Like(r"[a-z]+")]
+_ByDevelopment = Discriminator(lambda found: "[word]" if found == DEVELOPMENT else "[other]")
+_Development = Annotated[Literal["development"], Tag("[word]")]  # the key that the harness makes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """The package base: everything that comes from Debian. Its hash names the cached base."""
 
-    suite: str
-    architecture: str
-    packages: tuple[str, ...]
-    extract: tuple[str, ...] = ()  # packages that are only unpacked: firmware
-    components: tuple[str, ...] = ("main",)
-    security: str = "required"  # required | preferred | off
-    prune: tuple[str, ...] = ()  # path patterns (fnmatch) that are not wanted in the image
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    suite: _Word
+    architecture: Annotated[str, Like(r"[a-z0-9]+")]
+    packages: tuple[_Package, ...] = ()
+    extract: tuple[_Package, ...] = ()  # packages that are only unpacked: firmware
+    components: Annotated[tuple[Annotated[str, Like(r"[a-z-]+")], ...], Field(min_length=1)] = (
+        "main",
+    )
+    security: Literal["required", "preferred", "off"] = "required"
+    prune: tuple[_Path, ...] = ()  # path patterns (fnmatch) that are not wanted in the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,104 +71,119 @@ class Kernel:
     kernel that its package leaves uncompressed.
     """
 
-    modules: tuple[str, ...] = ()
-    initramfs: tuple[str, ...] = ()
-    devicetree: str = ""
-    compression: str = "none"  # none | gzip
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    modules: tuple[_Module, ...] = ()
+    initramfs: tuple[_Loaded, ...] = ()
+    devicetree: Annotated[str, Like(r"([\w./-]+\.dtb)?")] = ""
+    compression: Literal["none", "gzip"] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UBoot:
     """U-Boot from Debian's source package: harness.builders.debian.bootloaders.uboot."""
 
-    source: str  # source package
-    defconfig: str
-    compiler: str  # prefix of the cross compiler's programs
-    folder: Path  # config, environment.txt, board.h
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    source: _Package  # source package
+    defconfig: Annotated[str, Like(r"\w+_defconfig")]
+    compiler: Annotated[str, Like(r"[\w-]*")]  # prefix of the cross compiler's programs
+    folder: ExistingFolder  # config, environment.txt, board.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """The disk: MBR signature (8 hex digits), sizes in bytes, compression of the slot."""
 
-    signature: str
-    slot_size: int
-    data_size: int
-    compression: str = "gzip"
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    signature: Hex32
+    slot_size: MiB
+    data_size: MiB
+    compression: Literal["gzip", "lzo", "xz", "zstd"] = "gzip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Who may log in; `authorized_key` None means the development key."""
+    """Who may log in: by password on the console, by key over SSH."""
 
-    root_password_hash: str
-    authorized_key: Path | None = None
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    root_password_hash: Annotated[str, Like(r"\$[^:\s]+")]
+    authorized_key: Annotated[
+        Annotated[ExistingFile, Tag("[other]")] | _Development, _ByDevelopment
+    ] = DEVELOPMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
     """The signer of update artifacts and the keyring that devices trust (PEM files)."""
 
-    certificate: Path
-    key: Path
-    keyring: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """A certificate authority (PEM files)."""
-
-    certificate: Path
-    key: Path
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    certificate: ExistingFile
+    key: ExistingFile
+    keyring: ExistingFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """When a version is well: units that are active, within `deadline` seconds."""
 
-    services: tuple[str, ...] = ()
-    deadline: int = DEADLINE
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    services: tuple[_Unit, ...] = ()
+    deadline: Annotated[int, Field(ge=1, le=_DAY)] = DEADLINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A change on top of the recipe: folders laid over, paths removed."""
 
-    overlay: Path | None = None
-    boot: Path | None = None
-    initramfs: Path | None = None
-    u_boot: Path | None = None
-    remove: tuple[str, ...] = ()
-    promises: Mapping[str, Any] = field(default_factory=dict)  # instead of its recipe's
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    overlay: ExistingFolder | None = None
+    boot: ExistingFolder | None = None
+    initramfs: ExistingFolder | None = None
+    u_boot: Annotated[ExistingFolder | None, Field(alias="u-boot")] = None
+    remove: tuple[_Path, ...] = ()
+    promises: Changed = field(default_factory=Changed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A machine's recipe. `folder` holds recipe.yaml and everything it names."""
+class RecipeFile:
+    """recipe.yaml: a machine, and what its images are made of."""
 
-    folder: Path
-    machine: str
-    compatible: str
-    client: str
-    bootloader: str
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    machine: Name
+    compatible: _Compatible
+    client: Annotated[str, OneOf(lambda: plugins.names(plugins.ARTIFACTS))]
+    bootloader: Annotated[str, OneOf(lambda: plugins.names(plugins.BOOTLOADERS))]
     base: Base
     kernel: Kernel
     disk: Disk
     login: Login
     health: Health
-    overlay: tuple[Path, ...]  # folders: later ones win
-    boot: tuple[Path, ...]
-    initramfs: tuple[Path, ...]
-    u_boot: UBoot | None = None
-    boot_files: Mapping[str, str] = field(default_factory=dict)  # name -> path in the base
-    state_scripts: Path | None = None  # Mender's, in the update artifact
-    signing: Signing | None = None
+    overlay: ExistingFolders  # later ones win
+    boot: ExistingFolders
+    initramfs: ExistingFolders
+    u_boot: Annotated[UBoot | None, Field(alias="u-boot")] = None
+    # name -> path in the base
+    boot_files: Mapping[Annotated[str, Like(r"[A-Za-z0-9][\w.-]*")], _Path] = field(
+        default_factory=dict
+    )
+    state_scripts: ExistingFolder | None = None  # Mender's, in the update artifact
+    signing: Annotated[Annotated[Signing, Tag("[other]")] | _Development, _ByDevelopment] = (
+        DEVELOPMENT
+    )
     # Of the update server's certificate, beside those that Debian trusts.
-    server_ca: Authority | Literal["development"] | None = None
-    enable: tuple[str, ...] = ()
-    mask: tuple[str, ...] = ()
+    server_ca: (
+        Annotated[Annotated[Authority, Tag("[other]")] | _Development, _ByDevelopment] | None
+    ) = None
+    enable: tuple[_Unit, ...] = ()
+    mask: tuple[_Unit, ...] = ()
     promises: Promises = field(default_factory=Promises)
-    variants: Mapping[str, Variant] = field(default_factory=dict)
+    variants: Mapping[Name, Variant] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(RecipeFile):
+    """A machine's recipe. `folder` holds recipe.yaml and everything it names."""
+
+    folder: Path
 
     @property
     def outside(self) -> list[Path]:
@@ -162,7 +201,8 @@ class Recipe:
         """What is promised with these variants, of which the later ones win."""
         found = self.promises
         for each in variants:
-            found = replace(found, **each.promises)
+            changes: dict[str, Any] = {**each.promises}
+            found = replace(found, **changes)
         return found
 
     def chosen(self, names: Sequence[str]) -> list[Variant]:
@@ -177,165 +217,23 @@ class Recipe:
         return [self.variants[name] for name in names]
 
 
-def of(release: Release) -> Recipe:
-    """A release's recipe as it is on this machine now; ConfigurationError when it is not there."""
-    return load(release.recipe_folder)
-
-
 def load(folder: Path) -> Recipe:
     """Parse `folder`/recipe.yaml; raises ConfigurationError with all of its problems."""
     path = folder / FILE
     hint = "a recipe is a folder that holds recipe.yaml"
-    content = schema.yaml_data(files.text(path, limit=schema.YAML_LIMIT, hint=hint), what=path)
-    problems: list[str] = []
-    recipe = _recipe(folder, Keys(content, "", folder, problems))
-    if problems:
+    text = files.text(path, limit=schema.YAML_LIMIT, hint=hint)
+    found = schema.from_yaml(RecipeFile, text, what=path, context=folder)
+    recipe = Recipe(
+        folder=folder, **{each.name: getattr(found, each.name) for each in fields(found)}
+    )
+    if problems := list(_misfits(recipe)):
         raise ConfigurationError.of(files.shown(path), problems)
     return recipe
 
 
-# What becomes part of a file on the device or of a signed manifest can begin nothing new there.
-_PACKAGE = r"[a-z0-9][a-z0-9+.:-]+"
-_COMPATIBLE = r"[A-Za-z0-9](?:[A-Za-z0-9 ._+:/()-]{0,98}[A-Za-z0-9)])?"
-_UNIT = r"[A-Za-z0-9_@:.\\-]+"
-_MODULE = r"[A-Za-z0-9][\w-]*"
-_PATH = r"/[^\x00-\x1f\x7f]+"
-
-
-def _recipe(folder: Path, keys: Keys) -> Recipe:
-    recipe = Recipe(
-        folder=folder,
-        machine=keys.text("machine", pattern=NAME),
-        compatible=keys.text("compatible", pattern=_COMPATIBLE),
-        client=keys.text("client", allowed=plugins.names(plugins.ARTIFACTS)),
-        bootloader=keys.text("bootloader", allowed=plugins.names(plugins.BOOTLOADERS)),
-        base=_base(keys.section("base")),
-        kernel=_kernel(keys.section("kernel")),
-        disk=_disk(keys.section("disk")),
-        login=_login(keys.section("login")),
-        health=_health(keys.section("health")),
-        signing=_signing(keys),
-        server_ca=_server_ca(keys),
-        overlay=keys.folders("overlay"),
-        boot=keys.folders("boot"),
-        initramfs=keys.folders("initramfs"),
-        u_boot=_u_boot(keys),
-        boot_files=keys.names("boot_files", of=r"[A-Za-z0-9][\w.-]*", pattern=_PATH),
-        state_scripts=keys.folder("state_scripts") if keys.peek("state_scripts") else None,
-        enable=keys.texts("enable", pattern=_UNIT),
-        mask=keys.texts("mask", pattern=_UNIT),
-        promises=Promises(**promises.named(keys)),
-        variants={
-            name: _variant(section) for name, section in keys.sections("variants", of=NAME).items()
-        },
-    )
-    keys.finish()
-    return recipe
-
-
-def _base(keys: Keys) -> Base:
-    base = Base(
-        suite=keys.text("suite", pattern=r"[a-z]+"),
-        architecture=keys.text("architecture", pattern=r"[a-z0-9]+"),
-        packages=keys.texts("packages", pattern=_PACKAGE),
-        extract=keys.texts("extract", pattern=_PACKAGE),
-        components=keys.texts("components", pattern=r"[a-z-]+") or ("main",),
-        security=keys.text(
-            "security", default="required", allowed=("required", "preferred", "off")
-        ),
-        prune=keys.texts("prune", pattern=_PATH),
-    )
-    keys.finish()
-    return base
-
-
-def _kernel(keys: Keys) -> Kernel:
-    kernel = Kernel(
-        modules=keys.texts("modules", pattern=_MODULE),
-        initramfs=keys.texts("initramfs", pattern=_MODULE + r"( [\w.-]+=[!-~]+)*"),
-        devicetree=keys.text("devicetree", default="", pattern=r"([\w./-]+\.dtb)?"),
-        compression=keys.text("compression", default="none", allowed=("none", "gzip")),
-    )
-    keys.finish()
-    return kernel
-
-
-def _u_boot(keys: Keys) -> UBoot | None:
-    if keys.peek("bootloader") != "u-boot":
-        return None
-    section = keys.section("u-boot")
-    u_boot = UBoot(
-        source=section.text("source", pattern=_PACKAGE),
-        defconfig=section.text("defconfig", pattern=r"\w+_defconfig"),
-        compiler=section.text("compiler", pattern=r"[\w-]*"),
-        folder=section.folder("folder"),
-    )
-    section.finish()
-    return u_boot
-
-
-def _disk(keys: Keys) -> Disk:
-    disk = Disk(
-        signature=keys.text("signature", pattern=r"[0-9a-f]{8}"),
-        slot_size=keys.size("slot_size"),
-        data_size=keys.size("data_size"),
-        compression=keys.text("compression", default="gzip", allowed=("gzip", "lzo", "xz", "zstd")),
-    )
-    keys.finish()
-    return disk
-
-
-def _login(keys: Keys) -> Login:
-    chosen = keys.text("authorized_key", default=DEVELOPMENT)
-    login = Login(
-        root_password_hash=keys.text("root_password_hash", pattern=r"\$[^:\s]+"),
-        authorized_key=None if chosen == DEVELOPMENT else keys.file("authorized_key"),
-    )
-    keys.finish()
-    return login
-
-
-def _health(keys: Keys) -> Health:
-    health = Health(
-        services=keys.texts("services", pattern=_UNIT),
-        deadline=keys.number("deadline", default=DEADLINE, most=_DAY),
-    )
-    keys.finish()
-    return health
-
-
-def _signing(keys: Keys) -> Signing | None:
-    if keys.peek("signing") in (None, DEVELOPMENT):
-        keys.used("signing")
-        return None
-    section = keys.section("signing")
-    signing = Signing(
-        certificate=section.file("certificate"),
-        key=section.file("key"),
-        keyring=section.file("keyring"),
-    )
-    section.finish()
-    return signing
-
-
-def _server_ca(keys: Keys) -> Authority | Literal["development"] | None:
-    if keys.peek("server_ca") in (None, DEVELOPMENT):
-        keys.used("server_ca")
-        return DEVELOPMENT if keys.peek("server_ca") else None
-    section = keys.section("server_ca")
-    authority = Authority(certificate=section.file("certificate"), key=section.file("key"))
-    section.finish()
-    return authority
-
-
-def _variant(keys: Keys) -> Variant:
-    variant = Variant(
-        overlay=keys.folder("overlay") if keys.peek("overlay") else None,
-        boot=keys.folder("boot") if keys.peek("boot") else None,
-        initramfs=keys.folder("initramfs") if keys.peek("initramfs") else None,
-        u_boot=keys.folder("u-boot") if keys.peek("u-boot") else None,
-        remove=keys.texts("remove", pattern=_PATH),
-        promises=promises.named(keys),
-    )
-    keys.finish()
-    return variant
+def _misfits(recipe: Recipe) -> Iterator[str]:
+    """What does not go with each other."""
+    if recipe.bootloader == "u-boot" and recipe.u_boot is None:
+        yield "u-boot: missing"
+    elif recipe.bootloader != "u-boot" and recipe.u_boot:
+        yield f"u-boot: is of no use to {recipe.bootloader}"

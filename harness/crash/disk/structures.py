@@ -55,7 +55,7 @@ class Structures:
     @classmethod
     def of(cls, release: Release) -> "Structures":
         """Those of the disk that a release is flashed to."""
-        return cls(release.layout, release.bootloader, release.disk_image)
+        return cls(release.layout, release.product.bootloader, release.disk_image)
 
     def region(self, offset: int) -> str:
         """The layout's name for the place, or `` outside all regions."""

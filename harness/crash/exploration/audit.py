@@ -180,6 +180,6 @@ class _Bench:
         self._ids = ids
         copies = tuple(self._exploration.copies(base))
         if copies not in self._selections:
-            bootloader = self._exploration.recording.old.bootloader
+            bootloader = self._exploration.recording.old.product.bootloader
             self._selections[copies] = selection(bootloader, copies, self._folder)
         return self._selections[copies]

@@ -107,8 +107,8 @@ class Exploration:
             if f"slot-{slot}" in recording.layout
         }
         self.system = ext4.find(recording.base, recording.layout["data"])
-        self._format = selection_format(recording.old.bootloader)
-        self._attempts = recording.old.promises.attempts
+        self._format = selection_format(recording.old.product.bootloader)
+        self._attempts = recording.old.product.promises.attempts
         self._copies = [
             tuple(n // SECTOR for n in recording.layout[f"boot-selection-{copy}"])
             for copy in (1, 2)

@@ -217,7 +217,7 @@ def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
     anew, and has to stay from the first look on."""
     return Judge(
         board=board,
-        client=make_client(recording.old.client, board),
+        client=make_client(recording.old.product.client, board),
         old=recording.old,
         new=recording.new,
         flashed=recording.old,

@@ -113,7 +113,10 @@ def inspect(recording: Recording, state_file: Path, *, output: Path | None = Non
 
 
 def _selection(recording: Recording, view: StateView) -> tuple[BootSelection | None, Copies]:
-    form, attempts = selection_format(recording.old.bootloader), recording.old.promises.attempts
+    form, attempts = (
+        selection_format(recording.old.product.bootloader),
+        recording.old.product.promises.attempts,
+    )
     first, second = (
         form.parse(view.read(*recording.layout[f"boot-selection-{number}"]), attempts)
         for number in (1, 2)

@@ -17,9 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from harness.boards.board import Board
-from harness.builders.debian import pki
-from harness.builders.debian import recipe as recipes
-from harness.builders.debian.artifacts import maker
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
 from harness.errors import DeviceError
@@ -37,20 +36,14 @@ _SHORT = 60.0
 
 
 def make(old: Release, folder: Path) -> Digest:
-    """The probe for devices of the old version's recipe, in `folder`; what it makes of a slot.
-    BuildError when a tool fails."""
-    recipe = recipes.of(old)
+    """The probe for devices of the old version, in `folder`; what it makes of a slot.
+    ConfigurationError when its builder can make none, BuildError when a tool fails."""
+    by = builder.require(old, Ability.ARTIFACT)
     slot = folder / "probe.slot"
     noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
     slot.write_bytes(noise)
     try:
-        maker(old.client).make(
-            slot,
-            folder / f"{PROBE}{Path(old.artifact_name).suffix}",
-            recipe=recipe,
-            version=PROBE,
-            signing=recipe.signing or pki.development(),
-        )
+        by.artifact(old, slot, folder / f"{PROBE}{Path(old.artifact_name).suffix}", version=PROBE)
     finally:
         slot.unlink()
     return Digest(sha256=sha256(noise).hexdigest(), size=len(noise))

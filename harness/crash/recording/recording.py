@@ -218,7 +218,7 @@ class Recording:
         """Hash what was recorded, once a process: log, probe and base, and `releases` all files of
         them; and find the phases again. ConfigurationError names what is another one."""
         known = [each for each in (self.old, self.new, self.bad) if each and releases]
-        folders = {each.folder: each.files for each in known}
+        folders: dict[Path, Mapping[str, Digest]] = {each.folder: each.files for each in known}
         folders.setdefault(self.old.folder, {self.base.name: self.old.files[self.base.name]})
         folders[self.folder] = self.files
         problems = [

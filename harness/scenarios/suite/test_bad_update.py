@@ -11,7 +11,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from harness.boards.lab_file import Part
-from harness.builders.debian.artifacts import sign_as_stranger
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
@@ -111,7 +112,8 @@ def _truncated(release: Release, folder: Path) -> Path:
 def _offered(kind: str, release: Release, folder: Path) -> Path:
     """What must be refused: the release's update artifact, or what somebody made of it."""
     if kind == "signed-by-stranger":
-        return sign_as_stranger(release, folder / "strange-artifact")
+        by = builder.require(release, Ability.STRANGER)
+        return by.strange_artifact(release, folder / "strange-artifact")
     return _truncated(release, folder) if kind == "truncated" else release.artifact
 
 
@@ -136,10 +138,11 @@ def refused_update(
         scenario.second_update(onward, judgement)
 
 
+@pytest.mark.goes_on
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param("signed-by-stranger", marks=pytest.mark.ci),
+        pytest.param("signed-by-stranger", marks=[pytest.mark.ci, pytest.mark.builds("stranger")]),
         pytest.param("truncated"),
         pytest.param("older", marks=pytest.mark.promised),
     ],

@@ -230,7 +230,14 @@ CONTROLS = {
 
 def _cases() -> list[ParameterSet]:
     return [
-        pytest.param(name, marks=pytest.mark.bootloaders(control.bootloader))
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.bootloaders(control.bootloader),
+                pytest.mark.builds("artifact"),
+                pytest.mark.variants(*control.variants, *filter(None, [control.bad])),
+            ],
+        )
         for name, control in CONTROLS.items()
     ]
 
@@ -271,6 +278,7 @@ def _is_caught(bad: Bad, asked: Control) -> bool:
 
 @pytest.mark.needs(*_NEEDS)
 @pytest.mark.bootloaders("grub")
+@pytest.mark.builds("artifact")
 def test_crash_on_a_cluster(
     bench: Bench, releases: Releases, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -10,14 +10,13 @@ from dataclasses import asdict
 import pytest
 
 from harness.boards.lab_file import Part
-from harness.builders.debian import pki
-from harness.builders.debian import recipe as recipes
-from harness.errors import ConfigurationError
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.evidence.record import Fault
 from harness.faults.certificates import Certificate, Issuer, server_context
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
-from harness.product.release import Release, digest
+from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -27,13 +26,8 @@ from harness.updates.server import UpdateServer
 def issuer_for(release: Release, host: str) -> Issuer:
     """Makes certificates that devices with `release` believe; ConfigurationError when nobody here
     can."""
-    authority = pki.server_ca(recipes.of(release))
-    if authority is None or digest(authority.certificate).sha256 != release.server_ca:
-        raise ConfigurationError(
-            f"{release.folder}: server_ca: is not the one that {release.recipe} names",
-            hint="build the release again",
-        )
-    return Issuer(authority=authority, host=host)
+    by = builder.require(release, Ability.AUTHORITY)
+    return Issuer(authority=by.server_ca(release), host=host)
 
 
 def over_tls(
@@ -69,6 +63,7 @@ def over_tls(
 
 
 @pytest.mark.tls
+@pytest.mark.builds("authority")
 @pytest.mark.needs(Part.CLOCK)  # who does not know the date cannot tell what is valid
 @pytest.mark.parametrize("certificate", Certificate)
 def test_server(

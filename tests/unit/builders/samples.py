@@ -10,6 +10,20 @@ import yaml
 KERNEL = "6.1.0-test"
 
 
+def built(recipe: str = "images/small") -> dict[str, Any]:
+    """What a release says of how it was made, when it was not made at all."""
+    return {
+        "builder": "debian",
+        "recipe": recipe,
+        "inputs": "0" * 64,
+        "base": "0" * 64,
+        "suites": ["bookworm"],
+        "sources": {recipe: "0" * 64},
+        "signing": "development",
+        "source_date_epoch": 1,
+    }
+
+
 def content(**changes: Any) -> dict[str, Any]:
     """A complete recipe; `changes` replace top-level keys, None removes one."""
     recipe: dict[str, Any] = {

@@ -14,8 +14,8 @@ import pytest
 from harness import process
 from harness.builders.debian import build as builder
 from harness.builders.debian import pki, recipe
-from harness.builders.debian.artifacts import sign_as_stranger
 from harness.builders.debian.build import build
+from harness.builders.debian.builder import strange_artifact
 from harness.errors import BuildError, ConfigurationError
 from harness.product import release
 from harness.product.layout import KEEP
@@ -96,7 +96,7 @@ def test_same_inputs_same_slot(
     second = build(small, version="1.0.0")
     assert second.folder != first.folder
     assert second.slot == first.slot
-    assert second.inputs == first.inputs
+    assert second.built["inputs"] == first.built["inputs"]
     assert second.files["disk.img"] == first.files["disk.img"]
 
 
@@ -272,7 +272,7 @@ def test_unknown_module(small: Path) -> None:
 
 def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None:
     made = build(small, version="1.0.0")
-    strange = sign_as_stranger(made, tmp_path / "strange.raucb")
+    strange = strange_artifact(made, tmp_path / "strange.raucb")
     ours = f"--keyring={pki.development().keyring}"
     assert process.run(["rauc", "info", ours, made.artifact], timeout=30).returncode == 0
     assert process.run(["rauc", "info", ours, strange], timeout=30, check=False).returncode != 0
@@ -284,7 +284,7 @@ def test_the_ca_of_the_update_server_is_believed_beside_others(small: Path, tmp_
     (small / "overlay/etc/ssl/certs").mkdir(parents=True)
     (small / "overlay/etc/ssl/certs/ca-certificates.crt").write_text("others\n")
     plain = build(small, version="1.0.0")
-    assert plain.server_ca == ""
+    assert plain.product.server_ca == ""
     samples.recipe_folder(small, server_ca="development")
     made = build(small, version="1.0.0")
     root = _unpacked(made.slot_image, tmp_path / "root")
@@ -292,7 +292,9 @@ def test_the_ca_of_the_update_server_is_believed_beside_others(small: Path, tmp_
     authority = pki.server_ca(recipe.load(small))
     assert authority
     assert believed == "others\n" + authority.certificate.read_text()
-    assert release.load(made.folder).server_ca == release.digest(authority.certificate).sha256
+    assert (
+        release.load(made.folder).product.server_ca == release.digest(authority.certificate).sha256
+    )
     assert authority.key.stat().st_mode & 0o777 == 0o600
 
 
@@ -301,9 +303,9 @@ def test_what_a_product_promises_is_in_its_releases(small: Path) -> None:
     variants = {"refusing": {"promises": {"downgrades": "refused", "soak": 0}}}
     samples.recipe_folder(small, promises=said, variants=variants)
     made = build(small, version="1.0.0")
-    assert release.load(made.folder).promises == Promises(**said)
+    assert release.load(made.folder).product.promises == Promises(**said)
     assert b"A_left=5" in made.disk_image.read_bytes()[524288:524800]
-    other = build(small, version="1.0.0", variants=["refusing"]).promises
+    other = build(small, version="1.0.0", variants=["refusing"]).product.promises
     assert other == Promises(**{**said, "downgrades": "refused", "soak": 0})
 
 
@@ -311,7 +313,7 @@ def test_a_promise_that_the_image_breaks_is_told(small: Path) -> None:
     program = small / "overlay/usr/sbin/boot-selection"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\nATTEMPTS=3 # a comment\n")
-    assert build(small, version="1.0.0").promises.attempts == 3
+    assert build(small, version="1.0.0").product.promises.attempts == 3
     samples.recipe_folder(small, promises={"attempts": 5})
     with pytest.raises(ConfigurationError) as caught:
         build(small, version="1.0.0")

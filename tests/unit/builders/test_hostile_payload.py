@@ -28,7 +28,8 @@ def refusal(folder: Path, client: str, artifact: bytes) -> str:
     (folder / "release" / name).write_bytes(artifact)
     made = releases.load(folder / "release")
     files = {**made.files, name: releases.digest(folder / "release" / name)}
-    dataclasses.replace(made, client=client, artifact_name=name, files=files).write()
+    product = dataclasses.replace(made.product, client=client)
+    dataclasses.replace(made, product=product, artifact_name=name, files=files).write()
     with bounded(), pytest.raises(ConfigurationError) as refused:
         read_subject(folder / "release")
     assert name in refused.value.brief

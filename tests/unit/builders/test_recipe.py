@@ -30,14 +30,14 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         recipe.load(folder)
     assert str(folder / "recipe.yaml") in caught.value.brief
     for problem in (
-        "colour: unknown key",
+        "colour: unknown key (known here: base, boot, boot_files, bootloader, client, compatible,",
         "machine: missing",
         f"overlay: there is no folder {folder / 'nowhere'}",
         "disk.signature: 'xyz' does not match",
         "disk.slot_size: '1.5M' does not match",
         "disk.data_size: '100K' is not a whole number of MiB",
-        "disk.sice: unknown key",
-        "base.packages: must be a list of texts",
+        "disk.sice: unknown key (known here: compression, data_size, signature, slot_size)",
+        "base.packages: must be a list",
         "variants.odd.overlay: there is no folder",
     ):
         assert problem in caught.value.details

@@ -20,8 +20,10 @@ from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
 from harness.medium.log import Kind, LogWriter, Origin, create_log
 from harness.product.layout import MIB, Region
+from harness.product.product import Product
 from harness.product.release import Digest, Release
 from tests.unit.builders import bundles
+from tests.unit.builders.samples import built
 
 SECTOR = 512
 DATA_SIZE = 8 * MIB
@@ -63,14 +65,8 @@ def release(folder: Path, version: str, content: bytes) -> Release:
         machine="small",
         version=version,
         variants=(),
-        client="rauc",
-        bootloader="grub",
-        compatible="small",
-        inputs="0" * 64,
-        base="0" * 64,
-        suites=("bookworm",),
-        recipe="images/small",
-        source_date_epoch=1,
+        product=Product(client="rauc", bootloader="grub", compatible="small"),
+        built=built("images/small"),
         slot=_digest(folder / "slot.img"),
         artifact_name="update.raucb",
         layout=LAYOUT,

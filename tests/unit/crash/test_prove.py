@@ -304,7 +304,7 @@ def test_a_proof_comes_back_as_it_was_saved(recorded: Recording) -> None:
     moved = shutil.move(proof.folder, recorded.folder / "elsewhere")
     assert Proof.load(Path(moved), recorded).folder == Path(moved)
     (Path(moved) / FILE).write_text("{}")
-    with pytest.raises(ConfigurationError, match="recording: Field required"):
+    with pytest.raises(ConfigurationError, match="recording: missing"):
         Proof.load(Path(moved), recorded)
 
 

@@ -103,8 +103,8 @@ def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
     (run / FILE).write_text(json.dumps(content))
     with pytest.raises(ConfigurationError) as caught:
         Recording.load(run)
-    assert "start: Field required" in caught.value.details
-    assert "more: Unexpected keyword" in caught.value.details
+    assert "start: missing" in caught.value.details
+    assert "more: unknown key" in caught.value.details
 
 
 @pytest.mark.parametrize(

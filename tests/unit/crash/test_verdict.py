@@ -21,9 +21,11 @@ from harness.judge.identity import Identity
 from harness.judge.judge import Budget, Judge, Judgement, sentinel
 from harness.judge.verdict import Verdict
 from harness.product.layout import Region
+from harness.product.product import Product
 from harness.product.promises import MOST_ATTEMPTS, Promises
 from harness.product.release import Digest, Release
 from tests.unit.boards.fake import FakeBoard
+from tests.unit.builders.samples import built
 
 OLD, NEW = b"old version " * 8, b"new version!" * 8
 LAYOUT = {
@@ -41,17 +43,10 @@ def release(version: str, content: bytes, promises: Promises = PROMISES) -> Rele
         machine="fake",
         version=version,
         variants=(),
-        client="fake",
-        bootloader="grub",
-        compatible="fake",
-        inputs="",
-        base="",
-        suites=(),
-        recipe="",
-        source_date_epoch=0,
+        product=Product(client="fake", bootloader="grub", compatible="fake", promises=promises),
+        built=built(),
         slot=Digest(sha256=hashlib.sha256(content).hexdigest(), size=len(content)),
         artifact_name="update",
-        promises=promises,
         layout=LAYOUT,
         files={},
     )

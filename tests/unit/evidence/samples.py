@@ -14,8 +14,10 @@ from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import own_version
 from harness.judge.verdict import Invariant, Verdict
+from harness.product.product import Product
 from harness.product.release import FILES, Release, digest
 from tests.unit.builders import bundles
+from tests.unit.builders.samples import built
 
 ARTIFACT = "update.mender"
 
@@ -67,15 +69,9 @@ def make_release(
         machine=machine,
         version=version,
         variants=variants,
-        client="mender",
-        bootloader="grub",
+        product=Product(client="mender", bootloader="grub", compatible=machine),
+        built=built(f"images/{machine}"),
         artifact_name=ARTIFACT,
-        compatible=machine,
-        inputs="0" * 64,
-        base="0" * 64,
-        suites=("bookworm",),
-        recipe=f"images/{machine}",
-        source_date_epoch=1,
         slot=files["slot.img"],
         layout={},
         files=files,

@@ -7,8 +7,10 @@ import pytest
 
 from harness.errors import ConfigurationError
 from harness.product.layout import Region
+from harness.product.product import Product
 from harness.product.release import Digest, Release
 from harness.scenarios.asked import Faults
+from tests.unit.builders.samples import built
 
 
 @pytest.fixture
@@ -19,14 +21,8 @@ def release(tmp_path: Path) -> Release:
         machine="fake",
         version="1",
         variants=(),
-        client="fake",
-        bootloader="grub",
-        compatible="fake",
-        inputs="",
-        base="",
-        suites=(),
-        recipe="",
-        source_date_epoch=0,
+        product=Product(client="fake", bootloader="grub", compatible="fake"),
+        built=built(),
         slot=Digest(sha256=hashlib.sha256(b"").hexdigest(), size=0),
         artifact_name="update",
         layout={"slot-B": Region(0, 512)},

@@ -15,8 +15,8 @@ from harness import files, process
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError, ConfigurationError
+from harness.fields import FILE_NAME
 from harness.product import release as releases
-from harness.product.keys import FILE_NAME
 from harness.product.release import Digest
 
 FILE = "update.raucb"
