@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from harness import files, progress
-from harness.commands import bench, crash, product, release
+from harness.commands import bench, crash, formats, product, release
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import json_lines
@@ -36,6 +36,7 @@ app = typer.Typer(
 for command in (
     product.setup,
     product.init,
+    formats.schema,
     release.build,
     bench.flash,
     bench.console,

@@ -21,7 +21,7 @@ _LIMIT = 64 << 10  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class ProjectFile:
     """`harness.toml`; paths are relative to its folder."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
@@ -112,7 +112,7 @@ def _load(root: Path) -> Project:
         raise ConfigurationError(
             f"{files.shown(file)}: not usable TOML", details=str(error)
         ) from error
-    keys = schema.from_json(_File, data, what=file)
+    keys = schema.from_json(ProjectFile, data, what=file)
     problems = []
     if keys.lab and not files.is_file(root / keys.lab):
         problems.append(f"lab: {files.shown(keys.lab)} is no file")

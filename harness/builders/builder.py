@@ -47,6 +47,8 @@ class Builder(Protocol):
     BuildError when something cannot be made; those that are an `Ability`, for a release that
     `lacks` it, too."""
 
+    RECIPE: type  # what the file that it builds from is read as (`harness.schema`)
+
     def build(
         self,
         source: Path,
@@ -55,7 +57,7 @@ class Builder(Protocol):
         variants: Sequence[str] = (),
         output: Path | None = None,
     ) -> Release:
-        """A release of what is in `source`, copied to `output` when given."""
+        """A release of what is in the folder `source`, copied to `output` when given."""
 
     def lacks(self, release: Release) -> Mapping[Ability, str]:
         """What it cannot do for one of its releases, and why: the end of a sentence about it."""

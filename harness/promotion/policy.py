@@ -92,7 +92,9 @@ class RingPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PolicyFile:
+class PolicyFile:
+    """policy.yaml."""
+
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     schema: Annotated[int, Field(ge=1)]
     keys: dict[str, TrustedKey]
@@ -122,7 +124,7 @@ class Policy:
                 f"{POLICY_FILE}: the release repository has none",
                 hint="docs/promotion.md shows one; `harness promote` needs it to know what to ask",
             )
-        parsed = schema.from_yaml(_PolicyFile, text, what=POLICY_FILE)
+        parsed = schema.from_yaml(PolicyFile, text, what=POLICY_FILE)
         problems = [] if parsed.schema == 1 else [f"schema: {parsed.schema} is not known, 1 is"]
         keys: dict[str, Key] = {}
         for name, trusted in parsed.keys.items():
@@ -168,7 +170,7 @@ def _pem(key: TrustedKey, read: Read) -> str:
     return text
 
 
-def _ring_problems(ring: Ring, policy: _PolicyFile) -> list[str]:
+def _ring_problems(ring: Ring, policy: PolicyFile) -> list[str]:
     asked = policy.rings[ring]
     problems = [
         f"rings.{ring}.evidence_keys: {name!r} is not one of keys"

@@ -143,7 +143,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     asked = [item for item in items if chosen(item) and item.name != "test_faults[NOTSET]"]
     reasons = {item: why for item in asked if (why := _lacks(item, release, lacking, unfit))}
-    config.stash[LEFT_OUT] = {scenario_id(item): why for item, why in reasons.items()}
+    config.stash[LEFT_OUT] = {
+        name: f"control absent: {why}" if name.partition("[")[0] in _RESERVED else why
+        for name, why in ((scenario_id(item), why) for item, why in reasons.items())
+    }
     kept = [item for item in asked if item not in reasons]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     # The plain update first: long, and without it nothing else means much.

@@ -15,6 +15,8 @@ import pytest
 
 from harness import errors, project
 from harness.boards import lab_file
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.record import Outcome, Record
@@ -200,7 +202,13 @@ def _check(selection: Selection, release: Release) -> dict[str, str]:
             details="" if nothing else said.getvalue().strip()[-1000:],
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )
-    return collected.left_out
+    return {**collected.left_out, **_not_looked_into(release)}
+
+
+def _not_looked_into(release: Release) -> dict[str, str]:
+    """What of the releases themselves is not checked, and why."""
+    why = builder.lacking(release, Ability.PAYLOAD)
+    return {"artifact-payload": why} if why else {}
 
 
 def require_ended(code: int, recorder: Recorder) -> None:

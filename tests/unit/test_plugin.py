@@ -77,6 +77,32 @@ def test_what_is_lacking_is_told(tmp_path: Path, own: str) -> None:
     }
 
 
+def test_a_product_whose_builder_makes_no_more_is_still_tested(tmp_path: Path, own: str) -> None:
+    """What takes another build of it is left out; a control that cannot be had is absent."""
+    make_release(tmp_path / "release", machine="nowhere")
+    code, left_out, said = collect(tmp_path, str(SUITE), "--tier", "all", "--board", "gateway-qemu")
+    why = "the product's recipe is not here: images/nowhere"
+    assert code == 0
+    for name in ("bad-update[kernel-panic]", "refused-update[signed-by-stranger]", "walk[seed:1]"):
+        assert left_out[name] == why
+    controls = {name for name in left_out if name.startswith(("negative-control[", "crash["))}
+    told = {left_out[name] for name in controls}
+    assert f"control absent: {why}" in told
+    assert all(each.startswith("control absent: ") for each in told)
+    assert len({name.partition("[")[0] for name in controls}) == 2
+    for name in ("::test_update", "::test_power_cut", "::test_refused_update[truncated]"):
+        assert name in said
+
+
+def test_an_ability_that_there_is_not_is_refused(tmp_path: Path, own: str) -> None:
+    Path(own, "test_more.py").write_text(
+        "import pytest\n@pytest.mark.builds('castles')\ndef test_x(bench): ...\n"
+    )
+    code, _, said = collect(tmp_path, own, "--board", "gateway-qemu")
+    assert code == 4
+    assert "builds: there is no ability 'castles'" in said
+
+
 def test_what_is_asked_for_and_lacking_ends_it(tmp_path: Path, own: str) -> None:
     words = ("--scenario", "watched", "--scenario", "nothing", "--board", "rpi4-qemu")
     code, _, said = collect(tmp_path, own, *words)

@@ -13,6 +13,7 @@ import sys
 from harness.clients.registry import make_client
 from harness.clients.selection_format import selection_format
 from harness.errors import ConfigurationError
+from harness.builders import builder
 from harness.builders.debian.artifacts import maker
 from harness.builders.debian.bootloaders import bootloader
 try:
@@ -34,6 +35,8 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
         "class Client:\n    def __init__(self, board): self.name = f'acme on {board}'\n"
         "    other_slot = idle_changes = provision = install = None\n"
         "    start_install = wait_install = status = boot_selection = reboot = switch_off = 0\n"
+        "class Builder:\n    RECIPE = {}\n    build = lacks = variants = again = artifact = None\n"
+        "    strange_artifact = payload = server_ca = None\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", TRY.format(what=what)],
@@ -47,6 +50,7 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
 
 
 def test_ours_are_declared_like_anybodys() -> None:
+    assert plugins.names(plugins.BUILDERS) == ("debian",)
     assert plugins.names(plugins.CLIENTS) == ("mender", "rauc")
     assert plugins.names(plugins.ARTIFACTS) == ("mender", "rauc")
     assert plugins.names(plugins.BOOTLOADERS) == ("grub", "u-boot")
@@ -56,6 +60,11 @@ def test_ours_are_declared_like_anybodys() -> None:
 def test_a_product_adds_its_own(tmp_path: Path) -> None:
     declared = "[harness.clients]\nacme = acme:Client\n"
     assert tried(tmp_path, "make_client('acme', 'desk').name", declared) == "acme on desk\n"
+
+
+def test_somebody_elses_builder(tmp_path: Path) -> None:
+    declared = "[harness.builders]\nacme = acme:Builder\n"
+    assert tried(tmp_path, "builder.named('acme').RECIPE", declared) == "{}\n"
 
 
 def test_a_bootloader_that_is_a_module(tmp_path: Path) -> None:
@@ -72,6 +81,12 @@ def test_a_bootloader_that_is_a_module(tmp_path: Path) -> None:
             "client: there is no 'apt'\nhint: entry points of harness.clients: mender, rauc",
         ),
         ("maker('apt')", "", "client: there is no 'apt'"),
+        ("builder.named('yocto')", "", "builder: there is no 'yocto'\nhint: entry points of"),
+        (
+            "builder.named('acme')",
+            "[harness.builders]\nacme = acme:Client\n",
+            "(acme:Client): has no RECIPE, again, artifact, build, lacks, payload, server_ca,",
+        ),
         ("selection_format('lilo')", "", "bootloader: there is no 'lilo'"),
         (
             "bootloader('lilo')",

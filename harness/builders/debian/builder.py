@@ -12,10 +12,12 @@ from harness.builders.debian import built, pki, recipe, tools
 from harness.builders.debian.artifacts import maker
 from harness.builders.debian.build import build
 from harness.builders.debian.recipe import Recipe
+from harness.builders.debian.recipe import RecipeFile as RECIPE
 from harness.errors import ConfigurationError
 from harness.product.release import Digest, Release, digest
 
 __all__ = [
+    "RECIPE",
     "again",
     "artifact",
     "build",
