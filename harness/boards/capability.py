@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from harness.errors import LabError
-from harness.medium.model import Cut, Failing, Loss, Trigger
+from harness.medium.model import Failing, Loss, PowerCut, Trigger
 
 _Found = TypeVar("_Found")
 
@@ -100,7 +100,7 @@ class ChooseLoss(Protocol):
         """Take the power now, but do not decide yet what the medium lost: the board is dead, its
         medium still holds the volatile cache. `Save.save` works in this state, `cut` ends it."""
 
-    def cut(self, loss: Loss) -> Cut:
+    def cut(self, loss: Loss) -> PowerCut:
         """Honest power cut: now, or the end of one by `freeze` or by the armed trigger (or of a
         restored state that was saved there); the board is off afterwards."""
 
@@ -120,7 +120,7 @@ class Save(Protocol):
         `freeze` (only `cut` leads on from there); drops what it did since."""
 
 
-class Record(Protocol):
+class RecordWrites(Protocol):
     """All that a board writes is logged, and a state that is computed from that can be booted."""
 
     @property
@@ -166,7 +166,7 @@ class Parts:
     cut_at_write: CutAtWrite | None = None
     choose_loss: ChooseLoss | None = None
     save: Save | None = None
-    record: Record | None = None
+    record: RecordWrites | None = None
     link: Link | None = None
     set_clock: SetClock | None = None
 
@@ -225,7 +225,7 @@ class Capabilities:
         return self._held(Capability.SAVE, self._parts.save)
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RecordWrites:
         """Log what it writes, boot what is computed from it."""
         return self._held(Capability.RECORD, self._parts.record)
 

@@ -16,11 +16,11 @@ from harness.clients.boot_selection import (
 __all__ = [
     "BootSelection",
     "Client",
+    "DeviceStatus",
     "InstallResult",
     "Slot",
     "SlotChoice",
     "SlotState",
-    "Status",
 ]
 
 
@@ -35,7 +35,7 @@ class InstallResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class DeviceStatus:
     """What a device says of itself."""
 
     version: str
@@ -75,7 +75,7 @@ class Client(Protocol):
     def wait_install(self, timeout: float) -> InstallResult:
         """Wait for the end of the installation that was started."""
 
-    def status(self, timeout: float) -> Status:
+    def status(self, timeout: float) -> DeviceStatus:
         """Ask what runs and what will."""
 
     def boot_selection(self, timeout: float) -> BootSelection:

@@ -11,7 +11,7 @@ import shlex
 
 from harness.boards.board import Board, CommandResult
 from harness.clients.boot_selection import BootSelection, Slot
-from harness.clients.client import InstallResult, Status
+from harness.clients.client import DeviceStatus, InstallResult
 from harness.errors import DeviceError
 
 SERVER_FILE = "/data/config/update-server"
@@ -82,13 +82,13 @@ class GatewayClient:
             ok=code == "0", output=log, returncode=int(code), message=self._message(log)
         )
 
-    def status(self, timeout: float) -> Status:
+    def status(self, timeout: float) -> DeviceStatus:
         """Ask what runs; see `Client`."""
         output = self._do(_STATUS, timeout).stdout
         try:
             variants, server, answer = output.split("\n", 2)
             said = json.loads(answer)
-            return Status(
+            return DeviceStatus(
                 version=str(said["version"]),
                 variants=tuple(re.findall(r"[^\s,]+", variants)),
                 slot=Slot(said["slot"]),

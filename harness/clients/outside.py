@@ -12,10 +12,10 @@ import shlex
 
 from harness.boards.board import Board, CommandResult
 from harness.clients.boot_selection import Slot
-from harness.clients.client import InstallResult, Status
+from harness.clients.client import DeviceStatus, InstallResult
 from harness.deadline import Deadline
 from harness.errors import DeviceError
-from harness.product.profile import Device
+from harness.product.profile import DeviceCommands
 
 _RUN = "/run/harness-install"  # .pid, .log, and at the end .code
 _SHORT = 60.0  # seconds for a command that only reads or starts something
@@ -48,7 +48,7 @@ class OutsideClient:
 
     idle_changes = 0
 
-    def __init__(self, board: Board, device: Device, *, client: str) -> None:
+    def __init__(self, board: Board, device: DeviceCommands, *, client: str) -> None:
         self._board, self._device, self._client = board, device, client
 
     def provision(self, server_url: str) -> None:
@@ -83,12 +83,12 @@ class OutsideClient:
             ok=code == "0" and said, output=log, returncode=int(code), message=message
         )
 
-    def status(self, timeout: float) -> Status:
+    def status(self, timeout: float) -> DeviceStatus:
         """Ask what runs; see `Client`."""
         limit = Deadline(timeout)
         well = self._board.run(self._device.well, timeout=limit.left())
         told = (well.stdout + well.stderr).strip().splitlines() or [f"exit code {well.returncode}"]
-        return Status(
+        return DeviceStatus(
             version=self._line(self._device.version, limit),
             variants=(),
             slot=self._slot(limit),

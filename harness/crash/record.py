@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.boards.board import Board
-from harness.boards.capability import Record
+from harness.boards.capability import RecordWrites
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import described
 from harness.builders import builder
@@ -29,7 +29,7 @@ from harness.crash.recording.recording import (
     CONSOLE,
     EVENTS,
     LOG,
-    Outcome,
+    RecordedOutcome,
     Recording,
     keep_consoles,
     own_files,
@@ -125,7 +125,7 @@ class Session:
     server: UpdateServer
     again: Again | None = None
     make_probe: Callable[[Release, Path], Digest] = probe.make
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[RecordedOutcome] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ class Session:
             self.make_probe, self.identity = self.again.take_probe, self.again.identity
 
     @property
-    def _log(self) -> Record:
+    def _log(self) -> RecordWrites:
         """All that the board writes; LabError for one that is not logged."""
         return self.board.can.record
 
@@ -241,7 +241,7 @@ class Session:
                 hint="only an update that works can be recorded",
             )
         self.outcomes.append(
-            Outcome(name=name, verdict=found.verdict, final=found.final, broken=broken)
+            RecordedOutcome(name=name, verdict=found.verdict, final=found.final, broken=broken)
         )
 
     def _switch_off(self, client: Client) -> None:

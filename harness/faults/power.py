@@ -27,7 +27,7 @@ Layout = Mapping[str, tuple[int, int]]  # region -> (byte offset, length), as in
 _SELECTION, _DATA = "boot-selection", "data"
 
 
-class Phase(StrEnum):
+class CutPhase(StrEnum):
     """The moments of an update at which power is cut."""
 
     WRITE_10 = "write:10%"  # that much of the slot image has reached the medium
@@ -43,7 +43,7 @@ class Phase(StrEnum):
     @property
     def during_install(self) -> bool:
         """Whether it lies before the reboot into the new version."""
-        return self.percent is not None or self in (Phase.BEFORE_SWITCH, Phase.SWITCH)
+        return self.percent is not None or self in (CutPhase.BEFORE_SWITCH, CutPhase.SWITCH)
 
     @property
     def percent(self) -> int | None:
@@ -56,7 +56,7 @@ class Phase(StrEnum):
 class PowerFault:
     """A power cut in one phase under one loss model; prints as `switch/torn:7`."""
 
-    phase: Phase
+    phase: CutPhase
     loss: Loss
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class PowerFault:
     def parse(cls, text: str) -> "PowerFault":
         """Read the printed form back; raises ValueError."""
         phase, _, loss = text.partition("/")
-        return cls(phase=Phase(phase), loss=Loss.parse(loss))
+        return cls(phase=CutPhase(phase), loss=Loss.parse(loss))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,13 @@ class Changes:
 
 
 def trigger(
-    phase: Phase, layout: Layout, slot: str, payload_size: int, *, changes: Changes, next_boot: int
+    phase: CutPhase,
+    layout: Layout,
+    slot: str,
+    payload_size: int,
+    *,
+    changes: Changes,
+    next_boot: int,
 ) -> Trigger:
     """The trigger for `phase`, to be armed while the old version runs, before the install.
 
@@ -99,13 +105,13 @@ def trigger(
     booted = Stage(event=Event.MARK, name=f"boot {next_boot}")
     decisive = changes.idle * changes.change + changes.half  # of a change by user space
     match phase:
-        case Phase.BEFORE_SWITCH:
+        case CutPhase.BEFORE_SWITCH:
             return Trigger(stages=(written, _bytes(layout, _SELECTION, 1)), before=True)
-        case Phase.SWITCH:
+        case CutPhase.SWITCH:
             return Trigger(stages=(written, _bytes(layout, _SELECTION, decisive)))
-        case Phase.BOOTLOADER:
+        case CutPhase.BOOTLOADER:
             return Trigger(stages=(booted, _bytes(layout, _SELECTION, changes.half)))
-        case Phase.FIRST_BOOT:
+        case CutPhase.FIRST_BOOT:
             counted = _bytes(layout, _SELECTION, changes.change)
             return Trigger(stages=(booted, counted, _bytes(layout, _DATA, 1)))
         case _:  # commit and rollback: user space's first change in that boot

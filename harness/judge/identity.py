@@ -7,7 +7,7 @@ site. Whoever looks first learns them; from then on another one is a broken inva
 from dataclasses import dataclass, fields
 
 from harness.boards.board import Board
-from harness.clients.client import Status
+from harness.clients.client import DeviceStatus
 from harness.judge.verdict import Invariant
 
 NAME = "identity"  # the invariant
@@ -20,7 +20,7 @@ class Identity:
     host_key: str = ""  # type and base64, as the board's SSH server presents it
     device_id: str = ""  # empty for an image that tells none: then it is not checked
 
-    def look(self, board: Board, status: Status, *, timeout: float) -> Invariant:
+    def look(self, board: Board, status: DeviceStatus, *, timeout: float) -> Invariant:
         """Whether the board is the device that it was; DeviceError when it does not answer."""
         found = Identity(host_key=board.host_key(timeout=timeout), device_id=status.device_id)
         changed = [

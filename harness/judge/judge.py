@@ -14,7 +14,7 @@ from typing import Self
 from harness.boards.board import Board
 from harness.boards.capability import Capability
 from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
-from harness.clients.client import Client, Status
+from harness.clients.client import Client, DeviceStatus
 from harness.clients.selection_format import SelectionFormat, selection_format
 from harness.deadline import Deadline
 from harness.errors import DeviceError, IdentityChanged, LabError
@@ -173,7 +173,7 @@ class Judge:
                 if deadline.over or self.board.boots != boot:
                     raise
 
-    def _check(self, status: Status) -> tuple[Invariant, ...]:
+    def _check(self, status: DeviceStatus) -> tuple[Invariant, ...]:
         """All invariants of a board that reports health."""
         copies = self.copies()
         selection = self.format.counting(copies)

@@ -32,7 +32,7 @@ _LARGEST = 1 << 48  # bytes of a disk
 _WORDS = 1 << 26  # bytes of a mark or a cut, which lists each write that it lost
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What was asked of the medium."""
 
     WRITE = 1
@@ -43,7 +43,7 @@ class Kind(IntEnum):
     CUT = 6  # the power was lost; the payload says what became of unflushed writes
 
 
-CHANGES = frozenset({Kind.WRITE, Kind.ZERO, Kind.TRIM})
+CHANGES = frozenset({RecordKind.WRITE, RecordKind.ZERO, RecordKind.TRIM})
 HEADER = _HEADER.size  # bytes that each record has at least
 
 
@@ -61,14 +61,14 @@ class Origin:
     base_sha256: str = ""  # where the caller knew it
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One record; `payload_at` is where its payload starts in the log file, in bytes.
 
     A named tuple, because every write makes one and unflushed ones stay in memory.
     """
 
     position: int
-    kind: Kind
+    kind: RecordKind
     fua: bool
     monotonic_ns: int
     wall_ns: int
@@ -103,15 +103,15 @@ class LogWriter:
 
     def append(
         self,
-        kind: Kind,
+        kind: RecordKind,
         *,
         offset: int = 0,
         length: int = 0,
         fua: bool = False,
         payload: bytes | memoryview = b"",
-    ) -> Record:
+    ) -> LogRecord:
         """Write one record. Raises OSError when the host's disk is full; the log stays whole."""
-        record = Record(
+        record = LogRecord(
             position=self.position,
             kind=kind,
             fua=fua,
@@ -159,7 +159,7 @@ class LogReader:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[LogRecord]:
         """All whole records in order; payloads are skipped (`payload` reads one)."""
         at, number = self.start, 0
         size = os.fstat(self._stream.fileno()).st_size
@@ -175,9 +175,9 @@ class LogReader:
             payload_at = at + _HEADER.size
             if payload_at + count > size:
                 return
-            yield Record(
+            yield LogRecord(
                 position=position,
-                kind=Kind(kind),
+                kind=RecordKind(kind),
                 fua=bool(flags & _FUA),
                 monotonic_ns=mono,
                 wall_ns=wall,
@@ -195,26 +195,27 @@ class LogReader:
                 return f"{length} bytes at {offset} are not whole sectors"
             if offset + length > self.origin.size:
                 return f"{length} bytes at {offset} are not on a disk of {self.origin.size}"
-            wanted = length if kind == Kind.WRITE else 0
+            wanted = length if kind == RecordKind.WRITE else 0
             return "" if count == wanted else f"{count} bytes of data, not {wanted}"
-        if kind not in (Kind.FLUSH, Kind.MARK, Kind.CUT):
+        if kind not in (RecordKind.FLUSH, RecordKind.MARK, RecordKind.CUT):
             return f"kind {kind} is not known"
-        if offset or length or count > (0 if kind == Kind.FLUSH else _WORDS):
-            return f"{Kind(kind).name.lower()} of {length} bytes at {offset} with {count} of data"
+        if offset or length or count > (0 if kind == RecordKind.FLUSH else _WORDS):
+            name = RecordKind(kind).name.lower()
+            return f"{name} of {length} bytes at {offset} with {count} of data"
         return ""
 
-    def payload(self, record: Record) -> bytes:
+    def payload(self, record: LogRecord) -> bytes:
         """Data of a write, text of a mark (UTF-8), JSON of a cut; empty for the others."""
         return os.pread(self._stream.fileno(), record.payload_length, record.payload_at)
 
-    def text(self, record: Record) -> str:
+    def text(self, record: LogRecord) -> str:
         """The name that a mark gives to its instant."""
         try:
             return self.payload(record).decode()
         except UnicodeDecodeError as error:
             raise LogError(f"{self._stream.name}: mark {record.position}: {error}") from error
 
-    def fate(self, record: Record) -> Fate:
+    def fate(self, record: LogRecord) -> Fate:
         """What a power cut in the log took."""
         try:
             told = _json(self.payload(record))
@@ -283,10 +284,10 @@ def join(first: Path, count: int, second: Path, target: Path) -> None:
             stream.write(_packed(moved) + payload)
 
 
-def _shifted(log: LogReader, record: Record, count: int) -> bytes:
+def _shifted(log: LogReader, record: LogRecord, count: int) -> bytes:
     """The payload of a record, when so many come before its log: a cut names positions."""
     payload = log.payload(record)
-    if record.kind is not Kind.CUT:
+    if record.kind is not RecordKind.CUT:
         return payload
     lost, torn, _ = log.fate(record)
     told = _json(payload)
@@ -300,7 +301,7 @@ def _shifted(log: LogReader, record: Record, count: int) -> bytes:
     return json.dumps(told).encode()
 
 
-def _packed(record: Record) -> bytes:
+def _packed(record: LogRecord) -> bytes:
     return _HEADER.pack(
         _MAGIC,
         record.kind,

@@ -12,14 +12,14 @@ from harness.medium.model import Loss, LossKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
+class Choice:
     """Indexes of the writes that are kept, in order; and of one torn: (index, sectors kept)."""
 
     kept: tuple[int, ...]
     torn: tuple[int, int] | None = None
 
 
-def choose(lengths: Sequence[int], loss: Loss, positions: Sequence[int] = ()) -> Fate:
+def choose(lengths: Sequence[int], loss: Loss, positions: Sequence[int] = ()) -> Choice:
     """The fate of unflushed writes of these lengths (bytes), oldest first.
 
     `positions`: their log positions, for a loss that names a write; ValueError when it names none
@@ -30,27 +30,27 @@ def choose(lengths: Sequence[int], loss: Loss, positions: Sequence[int] = ()) ->
     if loss.position is not None:
         return _named(lengths, loss, positions)
     if loss.kind is LossKind.NONE:
-        return Fate(kept=())
+        return Choice(kept=())
     if loss.kind is LossKind.ALL:
-        return Fate(kept=tuple(everything))
+        return Choice(kept=tuple(everything))
     if loss.kind not in (LossKind.SOME, LossKind.TORN):
         raise ValueError(f"{loss.kind} must name a write by its log position")
     coin = random.Random(loss.seed)  # noqa: S311  (a reproducible coin, not a secret)
     kept = [index for index in everything if coin.random() < 0.5]
     if loss.kind is LossKind.SOME:
-        return Fate(kept=tuple(kept))
+        return Choice(kept=tuple(kept))
     # A sector is written whole or not at all, so only longer writes can be torn. When the coin
     # kept none of those, one of the lost ones is torn instead: TORN always tears if it can.
     longer = [index for index in everything if lengths[index] > SECTOR]
     candidates = [index for index in longer if index in set(kept)] or longer
     if not candidates:
-        return Fate(kept=tuple(kept))
+        return Choice(kept=tuple(kept))
     victim = candidates[int(coin.random() * len(candidates))]
     sectors = 1 + int(coin.random() * (lengths[victim] // SECTOR - 1))
-    return Fate(kept=tuple(sorted({*kept, victim})), torn=(victim, sectors))
+    return Choice(kept=tuple(sorted({*kept, victim})), torn=(victim, sectors))
 
 
-def _named(lengths: Sequence[int], loss: Loss, positions: Sequence[int]) -> Fate:
+def _named(lengths: Sequence[int], loss: Loss, positions: Sequence[int]) -> Choice:
     for each in loss.positions:
         if each not in positions:
             some = f"{positions[0]} ... {positions[-1]}" if positions else "none"
@@ -63,8 +63,8 @@ def _named(lengths: Sequence[int], loss: Loss, positions: Sequence[int]) -> Fate
     if torn and loss.sectors >= lengths[named[0]] // SECTOR:
         raise ValueError(f"{loss}: that write has only {lengths[named[0]] // SECTOR} sectors")
     if loss.kind is LossKind.ONLY:
-        return Fate(kept=named, torn=torn)
+        return Choice(kept=named, torn=torn)
     everything = range(len(lengths))
     if loss.kind is LossKind.WITHOUT:
-        return Fate(kept=tuple(other for other in everything if other not in named))
-    return Fate(kept=tuple(everything), torn=torn)
+        return Choice(kept=tuple(other for other in everything if other not in named))
+    return Choice(kept=tuple(everything), torn=torn)

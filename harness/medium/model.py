@@ -165,7 +165,7 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class PowerCut:
     """What a power cut did: the log position, and the fate of each unflushed write."""
 
     position: int  # number of log records before the cut

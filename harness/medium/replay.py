@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.medium.files import SECTOR, copy_file
-from harness.medium.log import CHANGES, Fate, Kind, LogReader, Record
+from harness.medium.log import CHANGES, Fate, LogReader, LogRecord, RecordKind
 
 
 def replay(base: Path, log: Path, upto: int, target: Path) -> None:
@@ -17,7 +17,7 @@ def replay(base: Path, log: Path, upto: int, target: Path) -> None:
     Raises ValueError when `log` is not a write log or is shorter than that.
     """
     copy_file(base, target)
-    pending: list[Record] = []
+    pending: list[LogRecord] = []
     with LogReader(log) as reader, target.open("r+b") as content:
         done = 0
         for record in reader.records():
@@ -26,9 +26,9 @@ def replay(base: Path, log: Path, upto: int, target: Path) -> None:
             done += 1
             if record.kind in CHANGES:
                 pending.append(record)
-            elif record.kind is Kind.FLUSH:
+            elif record.kind is RecordKind.FLUSH:
                 _apply(reader, pending, content)
-            elif record.kind is Kind.CUT:
+            elif record.kind is RecordKind.CUT:
                 _apply(reader, pending, content, reader.fate(record))
         if done < upto:
             raise ValueError(f"{log} has {done} records, not {upto}")
@@ -36,13 +36,13 @@ def replay(base: Path, log: Path, upto: int, target: Path) -> None:
 
 
 def _apply(
-    reader: LogReader, pending: list[Record], content: BinaryIO, cut: Fate | None = None
+    reader: LogReader, pending: list[LogRecord], content: BinaryIO, cut: Fate | None = None
 ) -> None:
     lost, torn, _ = cut or Fate(frozenset(), None, 0)
     for record in pending:
         if record.position in lost:
             continue
-        data = reader.payload(record) if record.kind is Kind.WRITE else bytes(record.length)
+        data = reader.payload(record) if record.kind is RecordKind.WRITE else bytes(record.length)
         if torn and torn[0] == record.position:
             data = data[: torn[1] * SECTOR]
         content.seek(record.offset)

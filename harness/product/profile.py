@@ -47,7 +47,7 @@ Command = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]
 DevicePath = Annotated[str, Field(pattern=r"^/[^\x00\r\n]*$", max_length=4096)]
 
 
-class Content(StrEnum):
+class ContentCheck(StrEnum):
     """How a slot's content is held against what was installed."""
 
     EXACT = "exact"  # byte for byte: squashfs, verity, anything that is mounted read-only
@@ -56,7 +56,7 @@ class Content(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class DeviceCommands:
     """What a device is asked, in commands; see the module."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -97,7 +97,7 @@ class Slots:
     """What slots are, and which files of theirs a boot may change."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    content: Content = Content.EXACT
+    content: ContentCheck = ContentCheck.EXACT
     changes: tuple[str, ...] = ()  # paths without a leading slash, or patterns of them
 
 
@@ -112,7 +112,7 @@ class Profile:
     machine: Name
     compatible: Annotated[str, Field(min_length=1, max_length=200)]
     client: Name
-    device: Device
+    device: DeviceCommands
     disk: dict[str, Place]
     boot_selection: SelectionFile
     slots: Slots = field(default_factory=Slots)

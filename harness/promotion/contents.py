@@ -13,7 +13,7 @@ from harness.promotion.ring import Promoted, Ring, RingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class RingContents:
     """Policy and rings, of one commit; `earlier`: what each ring held before, newest first."""
 
     policy: Policy
@@ -21,7 +21,7 @@ class Contents:
     earlier: dict[Ring, list[RingState]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, read: Read, history: Callable[[str], list[str]]) -> "Contents":
+    def read(cls, read: Read, history: Callable[[str], list[str]]) -> "RingContents":
         """All of it, by functions that give a file's text and all that it has ever had. Raises
         ConfigurationError; what cannot be read any more of the past has nothing to say."""
         texts = {ring: read(ring.file) for ring in Ring}

@@ -29,7 +29,7 @@ from harness.evidence.signing import UntrustedEvidenceError
 from harness.evidence.store import EvidenceStore, Found, Stored
 from harness.evidence.subject import Subject
 from harness.plain import one_line
-from harness.promotion.contents import Contents
+from harness.promotion.contents import RingContents
 from harness.promotion.counting import Start, counted, in_the_future, starts
 from harness.promotion.policy import CrashPolicy, RingPolicy, matches
 from harness.promotion.ring import Ring
@@ -78,7 +78,7 @@ class Decision:
 def check(
     subject: Subject,
     ring: Ring,
-    contents: Contents,
+    contents: RingContents,
     store: EvidenceStore,
     *,
     allow_older: bool = False,

@@ -11,7 +11,7 @@ from harness.log import step
 from harness.plain import without_credentials
 from harness.promotion import gate
 from harness.promotion.candidate import Candidate, check_together, left_behind, refusal_of
-from harness.promotion.contents import Contents
+from harness.promotion.contents import RingContents
 from harness.promotion.message import message
 from harness.promotion.repository import Repository, cloned
 from harness.promotion.ring import Ring
@@ -110,7 +110,7 @@ def _prepare(
     allow_older: bool,
 ) -> Promotion:
     """Check against the repository as it is now, and commit in the clone."""
-    contents = Contents.read(repository.read, repository.history)
+    contents = RingContents.read(repository.read, repository.history)
     state, asked = contents.rings[ring], contents.policy.rings.get(ring)
     candidates = [
         _candidate(subject, ring, contents, store, allow_older=allow_older) for subject in subjects
@@ -134,7 +134,7 @@ def _prepare(
 
 
 def _candidate(
-    subject: Subject, ring: Ring, contents: Contents, store: EvidenceStore, *, allow_older: bool
+    subject: Subject, ring: Ring, contents: RingContents, store: EvidenceStore, *, allow_older: bool
 ) -> Candidate:
     """What becomes of one release under the policy and rings that the repository has now."""
     current = contents.held(ring, subject.machine)

@@ -14,7 +14,7 @@ _SERVER, _MEMORY = "server:", "memory:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
+class AskedFaults:
     """What was asked for, by where it strikes; `printed` as it was asked for."""
 
     printed: str
@@ -35,7 +35,7 @@ class Faults:
         return tuple(found)
 
     @classmethod
-    def parse(cls, printed: str, new: Release) -> "Faults":
+    def parse(cls, printed: str, new: Release) -> "AskedFaults":
         """Of printed forms (docs/faults.md) with `+` between them; a `%` is one of the artifact of
         `new`. ValueError for what is none of them, or cannot be with the others;
         ConfigurationError for a region that `new` has not."""

@@ -26,7 +26,7 @@ from harness.evidence.record import Record
 from harness.log import json_lines
 from harness.product.release import Release, load
 from harness.scenarios import products, walk
-from harness.scenarios.asked import Faults
+from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
 from harness.scenarios.left_out import LEFT_OUT
 from harness.scenarios.scenario import Scenario, printable
@@ -113,7 +113,7 @@ def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability, .
     folder = config.getoption("--release")
     if prefix == "walk":
         return walk.needs(walk.parse(case))
-    return Faults.parse(case, load(folder)).needs if folder else ()
+    return AskedFaults.parse(case, load(folder)).needs if folder else ()
 
 
 def scenario_id(item: pytest.Item) -> str:

@@ -52,7 +52,7 @@ class Selection:
     scenarios: tuple[str, ...] = ()  # exact ids instead of a tier
 
 
-class Recorder:
+class RecordKeeper:
     """A pytest plugin in the controller: keeps each record the moment its test ends."""
 
     def __init__(self, run: Run) -> None:
@@ -74,7 +74,7 @@ class Recorder:
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
 
 
-class Releases:
+class HashedReleases:
     """The releases of a run, hashed when it begins and again when it has ended: what is signed is
     what was tested. A file or folder that was replaced and put back is told by its inode and change
     time, which nobody can set."""
@@ -137,7 +137,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     new, old = load(selection.release), load(selection.from_release)
     _check_boards(selection, (new, old))
     left_out = _check(selection, new)
-    releases = Releases(selection.release, selection.from_release)
+    releases = HashedReleases(selection.release, selection.from_release)
     subject, before = releases.subjects
     run = store.begin(
         subject,
@@ -147,7 +147,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         tools=tool_versions(selection.lab),
         left_out=left_out,
     )
-    recorder = Recorder(run)
+    recorder = RecordKeeper(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
     require_ended(code, recorder)
     releases.require_same(run.folder)
@@ -211,7 +211,7 @@ def _not_looked_into(release: Release) -> dict[str, str]:
     return {"artifact-payload": why} if why else {}
 
 
-def require_ended(code: int, recorder: Recorder) -> None:
+def require_ended(code: int, recorder: RecordKeeper) -> None:
     """Raises unless pytest has run scenarios to their ends, whatever became of them: what kept one
     from it, or HarnessError for what is a bug of the harness or of the suite."""
     kept = f"see above; nothing was signed, what there is lies in {recorder.run.folder}"

@@ -18,7 +18,7 @@ BAD = "bad"  # a version that cannot stay
 NOTHING = ""
 
 
-class Kind(StrEnum):
+class WalkEventKind(StrEnum):
     """What happens. Those of INSTALLS ask the device for an update."""
 
     UPDATE = "update"  # the version that does not run is installed
@@ -37,57 +37,76 @@ class Kind(StrEnum):
 
 
 INSTALLS = (
-    *(Kind.UPDATE, Kind.SAME, Kind.PANICS, Kind.FAILS, Kind.RESET, Kind.REFUSED, Kind.FLIP),
-    *(Kind.CUT_WRITING, Kind.CUT_SWITCHING),
+    *(
+        WalkEventKind.UPDATE,
+        WalkEventKind.SAME,
+        WalkEventKind.PANICS,
+        WalkEventKind.FAILS,
+        WalkEventKind.RESET,
+        WalkEventKind.REFUSED,
+        WalkEventKind.FLIP,
+    ),
+    *(WalkEventKind.CUT_WRITING, WalkEventKind.CUT_SWITCHING),
 )
-CUTS = (Kind.CUT, Kind.CUT_WRITING, Kind.CUT_SWITCHING, Kind.CUT_COUNTING)
+CUTS = (
+    WalkEventKind.CUT,
+    WalkEventKind.CUT_WRITING,
+    WalkEventKind.CUT_SWITCHING,
+    WalkEventKind.CUT_COUNTING,
+)
 _LOSSES = ("none", "all", "some:1", "torn:2")
 _FORM = re.compile(r"([a-z-]+)(?:/(.+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class WalkEvent:
     """One step; `loss` of a power cut."""
 
-    kind: Kind
+    kind: WalkEventKind
     loss: Loss | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.loss}" if self.loss else str(self.kind)
 
     @classmethod
-    def parse(cls, text: str) -> "Event":
+    def parse(cls, text: str) -> "WalkEvent":
         """Read the printed form back; raises ValueError."""
         found = _FORM.fullmatch(text)
-        if not found or found[1] not in list(Kind):
-            raise ValueError(f"{text!r} is no event: one of {', '.join(Kind)}")
-        kind = Kind(found[1])
+        if not found or found[1] not in list(WalkEventKind):
+            raise ValueError(f"{text!r} is no event: one of {', '.join(WalkEventKind)}")
+        kind = WalkEventKind(found[1])
         if (found[2] is not None) != (kind in CUTS):
             raise ValueError(f"{text!r}: power cuts have a loss (cut/all), nothing else has")
         return cls(kind=kind, loss=Loss.parse(found[2]) if found[2] else None)
 
 
-def parse(text: str) -> tuple[Event, ...]:
+def parse(text: str) -> tuple[WalkEvent, ...]:
     """A walk's printed form, or `seed:N` or `seed:NxLENGTH` for one of them; raises ValueError."""
     if found := re.fullmatch(r"seed:(\d+)(?:x(\d+))?", text):
         return generate(int(found[1]), length=int(found[2] or 8))
-    return tuple(map(Event.parse, text.split(",")))
+    return tuple(map(WalkEvent.parse, text.split(",")))
 
 
-def generate(seed: int, *, length: int) -> tuple[Event, ...]:
+def generate(seed: int, *, length: int) -> tuple[WalkEvent, ...]:
     """A walk of `length` events. Half of them are boots, or nothing would ever be tried."""
     coin = random.Random(seed)  # noqa: S311 - a walk is no secret
-    boots = (Kind.REBOOT, Kind.REBOOT, Kind.CUT, Kind.CUT_COUNTING, Kind.PORTAL)
+    boots = (
+        WalkEventKind.REBOOT,
+        WalkEventKind.REBOOT,
+        WalkEventKind.CUT,
+        WalkEventKind.CUT_COUNTING,
+        WalkEventKind.PORTAL,
+    )
     kinds = [coin.choice(coin.choice((INSTALLS, boots))) for _ in range(length)]
     return tuple(
-        Event(kind=kind, loss=Loss.parse(coin.choice(_LOSSES)) if kind in CUTS else None)
+        WalkEvent(kind=kind, loss=Loss.parse(coin.choice(_LOSSES)) if kind in CUTS else None)
         for kind in kinds
     )
 
 
-def needs(events: Sequence[Event]) -> tuple[Capability, ...]:
+def needs(events: Sequence[WalkEvent]) -> tuple[Capability, ...]:
     """What a board must be able to do for them."""
-    aimed = any(each.kind in CUTS and each.kind is not Kind.CUT for each in events)
+    aimed = any(each.kind in CUTS and each.kind is not WalkEventKind.CUT for each in events)
     cut = any(each.kind in CUTS for each in events)
     return (
         *([Capability.CHOOSE_LOSS] if cut else ()),
@@ -103,19 +122,19 @@ class Device:
     runs: str = "old"
     waits: frozenset[str] = frozenset({NOTHING})
 
-    def target(self, kind: Kind) -> str:
+    def target(self, kind: WalkEventKind) -> str:
         """The version that an event installs."""
-        if kind in (Kind.PANICS, Kind.FAILS):
+        if kind in (WalkEventKind.PANICS, WalkEventKind.FAILS):
             return BAD
         other = "new" if self.runs == "old" else "old"
-        return self.runs if kind is Kind.SAME else other
+        return self.runs if kind is WalkEventKind.SAME else other
 
-    def installed(self, kind: Kind, *, ok: bool) -> "Device":
+    def installed(self, kind: WalkEventKind, *, ok: bool) -> "Device":
         """After an install that has ended. One that failed may have cost what was waiting."""
         waits = {self.target(kind)} if ok else {*self.waits, NOTHING}
         return Device(runs=self.runs, waits=frozenset(waits))
 
-    def cut(self, kind: Kind) -> "Device":
+    def cut(self, kind: WalkEventKind) -> "Device":
         """After an install that the power ended."""
         waits = {*self.waits, NOTHING, self.target(kind)}
         return Device(runs=self.runs, waits=frozenset(waits))
@@ -130,6 +149,6 @@ class Device:
         return Device(runs=version)
 
 
-def shorter(events: Sequence[Event]) -> list[tuple[Event, ...]]:
+def shorter(events: Sequence[WalkEvent]) -> list[tuple[WalkEvent, ...]]:
     """The walk with one event left out, for each of them: from the last on."""
     return [(*events[:n], *events[n + 1 :]) for n in reversed(range(len(events)))]

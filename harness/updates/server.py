@@ -146,7 +146,7 @@ class UpdateServer(LoopServer):
             return await _chunked(request, path)
         if cut := self._cut(request.method, path):
             return await _half(request, *cut)
-        return _File(path, ranges=manner is not Manner.NO_RANGES)
+        return _FileAnswer(path, ranges=manner is not Manner.NO_RANGES)
 
     def _instead(self, request: web.Request, name: str) -> web.Response | None:
         """The answer of a server that has no file to give in its manner."""
@@ -211,7 +211,7 @@ def _etag(path: Path) -> str:
     return f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
 
 
-class _File(web.FileResponse):
+class _FileAnswer(web.FileResponse):
     """A file, of which a range is sent to who has the rest of this very one (RFC 9110, 13.1.5).
 
     aiohttp sends the range to whoever asks with an ETag, even of another file. Without `ranges` it

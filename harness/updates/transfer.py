@@ -25,7 +25,7 @@ class Request:
     sent: int = 0  # body bytes passed on to the board
 
 
-class Faults(Protocol):
+class ArmedFaults(Protocol):
     """What a connection asks the proxy."""
 
     def fault_for(self, request: Request) -> NetworkFault | None:
@@ -47,7 +47,7 @@ class _EndedByFaultError(ConnectionError):
 class Connection:
     """Passes messages between `device` and `server` until one of them, or a fault, ends it."""
 
-    def __init__(self, faults: Faults, number: int, device: Wire, server: Wire) -> None:
+    def __init__(self, faults: ArmedFaults, number: int, device: Wire, server: Wire) -> None:
         self._faults = faults
         self._number = number
         self._device = device

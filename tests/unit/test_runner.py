@@ -18,7 +18,13 @@ from harness.evidence import signing
 from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
 from harness.evidence.store import EvidenceStore, Run, load
 from harness.process import Completed, run
-from harness.scenarios.runner import WORKERS, Recorder, Releases, require_ended, require_passed
+from harness.scenarios.runner import (
+    WORKERS,
+    HashedReleases,
+    RecordKeeper,
+    require_ended,
+    require_passed,
+)
 from tests.unit.evidence.samples import ARTIFACT, finished_run, make_release, record
 from tests.unit.promotion.conftest import commit, git
 
@@ -74,8 +80,8 @@ class Kept:
         self.records.append(record)
 
 
-def recorded(outcome: str, *data: dict[str, object]) -> Recorder:
-    recorder = Recorder(cast(Run, Kept()))
+def recorded(outcome: str, *data: dict[str, object]) -> RecordKeeper:
+    recorder = RecordKeeper(cast(Run, Kept()))
     report = SimpleNamespace(
         failed=outcome == "failed", nodeid="test_x", when="call", harness_records=list(data)
     )
@@ -329,7 +335,7 @@ def test_a_release_that_changes_during_a_run_is_not_signed_for(
 ) -> None:
     make_release(tmp_path / "old", version="1.0.0")
     subject = make_release(tmp_path / "new")
-    releases = Releases(tmp_path / "new", tmp_path / "old")
+    releases = HashedReleases(tmp_path / "new", tmp_path / "old")
     assert releases.subjects[0] == subject
     releases.require_same(tmp_path)  # control: nothing has changed yet
     change(tmp_path / "new" / name)
@@ -364,7 +370,7 @@ def test_a_release_that_is_put_back_is_not_signed_for(
     make_release(release)
     (release / "disk.img").rename(tmp_path / "disk.img")
     (release / "disk.img").symlink_to(tmp_path / "disk.img")
-    releases = Releases(release, tmp_path / "old")
+    releases = HashedReleases(release, tmp_path / "old")
     releases.require_same(tmp_path)
     change(release)
     with pytest.raises(ConfigurationError, match="harness test") as refused:

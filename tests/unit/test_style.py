@@ -98,6 +98,17 @@ def test_no_two_parts_import_each_other() -> None:
     assert [(user, used) for user, used in found if (used, user) in found] == []
 
 
+def test_no_class_name_occurs_twice() -> None:
+    """Whoever reads `Proof` in a traceback or a search must know which one; private or not."""
+    where: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(), path)):
+            if isinstance(node, ast.ClassDef):
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                where.setdefault(node.name.lstrip("_"), []).append(place)
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
 def importers(package: str) -> set[str]:
     return {
         str(path.relative_to(ROOT))

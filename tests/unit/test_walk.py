@@ -3,7 +3,16 @@
 import pytest
 
 from harness.medium.model import Loss
-from harness.scenarios.walk import BAD, NOTHING, Device, Event, Kind, generate, parse, shorter
+from harness.scenarios.walk import (
+    BAD,
+    NOTHING,
+    Device,
+    WalkEvent,
+    WalkEventKind,
+    generate,
+    parse,
+    shorter,
+)
 
 
 def device(*waits: str, runs: str = "old") -> Device:
@@ -14,14 +23,16 @@ def test_the_printed_form_is_read_back() -> None:
     text = "update,cut/some:1,reboot,cut-writing/none,portal"
     events = parse(text)
     assert ",".join(map(str, events)) == text
-    assert events[1] == Event(kind=Kind.CUT, loss=Loss.parse("some:1"))
+    assert events[1] == WalkEvent(kind=WalkEventKind.CUT, loss=Loss.parse("some:1"))
 
 
 def test_a_seed_is_one_walk() -> None:
     assert parse("seed:7") == generate(7, length=8) == parse("seed:7x8")
     assert len(parse("seed:7x20")) == 20
     assert parse("seed:7") != parse("seed:8")
-    assert {event.kind for seed in range(200) for event in generate(seed, length=8)} == set(Kind)
+    assert {event.kind for seed in range(200) for event in generate(seed, length=8)} == set(
+        WalkEventKind
+    )
     text = ",".join(map(str, parse("seed:3x30")))
     assert parse(text) == parse("seed:3x30")
 
@@ -35,19 +46,21 @@ def test_what_is_no_walk_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("before", "kind", "ok", "after"),
     [
-        (device(NOTHING), Kind.UPDATE, True, device("new")),
-        (device(NOTHING, runs="new"), Kind.UPDATE, True, device("old", runs="new")),
-        (device(NOTHING), Kind.SAME, True, device("old")),
-        (device("new"), Kind.PANICS, True, device(BAD)),
-        (device("new"), Kind.FLIP, False, device("new", NOTHING)),
+        (device(NOTHING), WalkEventKind.UPDATE, True, device("new")),
+        (device(NOTHING, runs="new"), WalkEventKind.UPDATE, True, device("old", runs="new")),
+        (device(NOTHING), WalkEventKind.SAME, True, device("old")),
+        (device("new"), WalkEventKind.PANICS, True, device(BAD)),
+        (device("new"), WalkEventKind.FLIP, False, device("new", NOTHING)),
     ],
 )
-def test_what_waits_after_an_install(before: Device, kind: Kind, ok: bool, after: Device) -> None:
+def test_what_waits_after_an_install(
+    before: Device, kind: WalkEventKind, ok: bool, after: Device
+) -> None:
     assert before.installed(kind, ok=ok) == after
 
 
 def test_a_cut_install_may_have_come_to_its_end() -> None:
-    assert device(BAD).cut(Kind.CUT_WRITING) == device(BAD, NOTHING, "new")
+    assert device(BAD).cut(WalkEventKind.CUT_WRITING) == device(BAD, NOTHING, "new")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.log import step
-from harness.medium.model import Cut, Loss, Trigger
+from harness.medium.model import Loss, PowerCut, Trigger
 
 _HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
 _LOGIN = 30.0  # seconds on the console of a board that runs
@@ -141,7 +141,7 @@ class QemuBoard:
         self._device.freeze()
         self._forget_sessions()
 
-    def cut(self, loss: Loss) -> Cut:
+    def cut(self, loss: Loss) -> PowerCut:
         """Honest power cut, or the second half of one."""
         cut = self._device.cut(loss)
         self._forget_sessions()

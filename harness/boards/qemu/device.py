@@ -25,7 +25,7 @@ from harness.boards.qemu.vm import Hardware, Vm
 from harness.boards.share import Share
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
-from harness.medium.model import Cut, Loss, LossKind, Trigger
+from harness.medium.model import Loss, LossKind, PowerCut, Trigger
 
 _FROZEN = "frozen"  # in a saved state: dead, and its losses not decided
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
@@ -135,7 +135,7 @@ class QemuDevice:
         self._end_power()
         self._frozen = True
 
-    def cut(self, loss: Loss) -> Cut:
+    def cut(self, loss: Loss) -> PowerCut:
         """A power cut, or the second half of one; the board is off."""
         self.freeze()
         cut = self.medium.drop(loss)

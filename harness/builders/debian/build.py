@@ -25,7 +25,7 @@ from harness.builders.debian import recipe as recipes
 from harness.builders.debian.artifacts import maker
 from harness.builders.debian.bootloaders import bootloader
 from harness.builders.debian.built import Built
-from harness.builders.debian.recipe import EPOCH, Base, Recipe, Signing, Variant
+from harness.builders.debian.recipe import EPOCH, PackageBase, Recipe, Signing, Variant
 from harness.builders.debian.tree import Tree
 from harness.errors import ConfigurationError
 from harness.log import step
@@ -40,7 +40,7 @@ KEPT = 2 * 24 * 3600.0  # seconds: what a night's run uses is still there the ne
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class _Build:
     """One build: what it is made from, and the hash that names it."""
 
     recipe: Recipe
@@ -127,7 +127,7 @@ def _prepare(recipe: Recipe, chosen: Sequence[Variant]) -> Path:
     return base
 
 
-def base_path(base: Base) -> Path:
+def base_path(base: PackageBase) -> Path:
     """Where the cache keeps a package base: named by the hash of what it is made from."""
     content = asdict(base)
     del content["prune"]  # happens later: another list needs no other base
@@ -147,7 +147,7 @@ def _base(recipe: Recipe) -> Path:
     return target
 
 
-def _make_base(base: Base, work: Path, target: Path) -> None:
+def _make_base(base: PackageBase, work: Path, target: Path) -> None:
     log = target.with_suffix(".log")
     log.unlink(missing_ok=True)
     suites = packages.make(base, work / "base.tar", log=log, epoch=EPOCH)
@@ -158,7 +158,7 @@ def _make_base(base: Base, work: Path, target: Path) -> None:
     files.write_whole(target.with_suffix(".json"), json.dumps(about).encode() + b"\n")
 
 
-def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) -> _Job:
+def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) -> _Build:
     signing = pki.signer(recipe)
     files.require_private(signing.key)
     key = recipe.login.authorized_key
@@ -166,7 +166,7 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
         key = pki.ssh_key().with_suffix(".pub")
     authority = pki.server_ca(recipe)
     server_ca = authority.certificate if authority else None
-    return _Job(
+    return _Build(
         recipe=recipe,
         version=version,
         variants=variants,
@@ -197,7 +197,7 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
     )
 
 
-def _build_into(folder: Path, job: _Job) -> None:
+def _build_into(folder: Path, job: _Build) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as name:
         work = Path(name) / "release"
@@ -208,7 +208,7 @@ def _build_into(folder: Path, job: _Job) -> None:
         work.rename(folder)
 
 
-def _make_release(work: Path, job: _Job) -> None:
+def _make_release(work: Path, job: _Build) -> None:
     recipe, chosen = job.recipe, job.recipe.chosen(job.variants)
     image = work / "slot.img"
     with step("slot"):
@@ -241,7 +241,7 @@ def _make_release(work: Path, job: _Job) -> None:
     ).write()
 
 
-def _built(job: _Job) -> Built:
+def _built(job: _Build) -> Built:
     recipe, signing = job.recipe, job.recipe.signing
     return Built(
         recipe=project.told(recipe.folder),
@@ -257,7 +257,7 @@ def _built(job: _Job) -> Built:
     )
 
 
-def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, bytes]:
+def _make_slot(image: Path, job: _Build, chosen: Sequence[Variant]) -> dict[str, bytes]:
     """Write the slot image; returns what of the base goes into the boot partition."""
     recipe = job.recipe
     tree = Tree.of_tar(job.base, epoch=EPOCH)
@@ -268,7 +268,7 @@ def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, b
         tree,
         recipe,
         chosen,
-        root.Identity(
+        root.ImageIdentity(
             version=job.version,
             variants=job.variants,
             key=job.key,
@@ -292,7 +292,7 @@ def _make_slot(image: Path, job: _Job, chosen: Sequence[Variant]) -> dict[str, b
 
 
 def _make_disk(
-    output: Path, image: Path, job: _Job, chosen: Sequence[Variant], boot_files: dict[str, bytes]
+    output: Path, image: Path, job: _Build, chosen: Sequence[Variant], boot_files: dict[str, bytes]
 ) -> None:
     recipe, loader = job.recipe, bootloader(job.recipe.bootloader)
     regions = loader.regions(recipe)

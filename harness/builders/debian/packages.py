@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import process
-from harness.builders.debian.recipe import Base
+from harness.builders.debian.recipe import PackageBase
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError
 
@@ -47,7 +47,7 @@ _HOST_OPTIONS = re.compile(r"Acquire::(https?|Check-Valid-Until|Check-Date|Retri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class AptSource:
     """One line of apt's sources: archive address, suite, components, keyring."""
 
     uri: str
@@ -60,7 +60,7 @@ class Source:
         return f"deb {signed}{self.uri} {self.suite} {' '.join(self.components)}"
 
 
-def make(base: Base, output: Path, *, log: Path, epoch: int) -> tuple[str, ...]:
+def make(base: PackageBase, output: Path, *, log: Path, epoch: int) -> tuple[str, ...]:
     """Write the base's tar to `output`; returns the suites it was made from.
 
     Raises BuildError that names packages which do not exist, or shows mmdebstrap's last lines.
@@ -91,7 +91,7 @@ def require_architecture(architecture: str) -> None:
         )
 
 
-def sources(base: Base) -> list[Source]:
+def sources(base: PackageBase) -> list[AptSource]:
     """Where a base's packages come from."""
     found = host_sources(base.suite)
     return [
@@ -101,7 +101,7 @@ def sources(base: Base) -> list[Source]:
     ]
 
 
-def host_sources(suite: str) -> list[Source]:
+def host_sources(suite: str) -> list[AptSource]:
     """The host's Debian archives, asked for `suite`, its updates and its security fixes."""
     host = _host_suite()
     listed = process.run(
@@ -123,17 +123,19 @@ def host_sources(suite: str) -> list[Source]:
     return sources
 
 
-def translate(lines: list[str], host: str, suite: str) -> list[Source]:
+def translate(lines: list[str], host: str, suite: str) -> list[AptSource]:
     """Turn `uri|release|component|keyring` lines of a `host` release into those of `suite`."""
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    found: dict[tuple[str, str], Source] = {}
+    found: dict[tuple[str, str], AptSource] = {}
     for line in lines:
         uri, release, component, signed = line.split("|", 3)
         if release not in {host, f"{host}-updates", f"{host}-security"} or component != "main":
             continue
         signed = signed if signed.startswith("/") else keyring
         renamed = suite + release.removeprefix(host)
-        found[uri, renamed] = Source(uri=uri, suite=renamed, components=("main",), keyring=signed)
+        found[uri, renamed] = AptSource(
+            uri=uri, suite=renamed, components=("main",), keyring=signed
+        )
     return list(found.values())
 
 
@@ -167,7 +169,9 @@ def unavailable(log: str, archive: str) -> bool:
     return bool(failed) and all(archive in address for address in failed)
 
 
-def _mmdebstrap(base: Base, sources: list[Source], output: Path, *, log: Path, epoch: int) -> None:
+def _mmdebstrap(
+    base: PackageBase, sources: list[AptSource], output: Path, *, log: Path, epoch: int
+) -> None:
     listing = output.with_suffix(".list")
     listing.write_text("".join(f"{source}\n" for source in sources), encoding="utf-8")
     options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]

@@ -48,7 +48,7 @@ _Development = Annotated[Literal["development"], Tag("[word]")]  # the key that 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class PackageBase:
     """The package base: everything that comes from Debian. Its hash names the cached base."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
@@ -152,7 +152,7 @@ class RecipeFile:
     compatible: _Compatible
     client: Annotated[str, OneOf(lambda: plugins.names(plugins.ARTIFACTS))]
     bootloader: Annotated[str, OneOf(lambda: plugins.names(plugins.BOOTLOADERS))]
-    base: Base
+    base: PackageBase
     kernel: Kernel
     disk: Disk
     login: Login

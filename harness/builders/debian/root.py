@@ -26,7 +26,7 @@ _BLOCK = 128 * 1024  # bytes of file that mksquashfs compresses at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ImageIdentity:
     """What tells one build of a recipe from another, and whom it trusts."""
 
     version: str
@@ -67,7 +67,9 @@ def reduce(tree: Tree, recipe: Recipe) -> Modules:
     return modules
 
 
-def finish(tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: Identity) -> None:
+def finish(
+    tree: Tree, recipe: Recipe, variants: Sequence[Variant], identity: ImageIdentity
+) -> None:
     """Add overlay, identity, access, units and variants."""
     marks = {
         b"@SIGNATURE@": recipe.disk.signature.encode(),
@@ -111,7 +113,7 @@ def _require_attempts(tree: Tree, recipe: Recipe) -> None:
         raise ConfigurationError.of(str(recipe.folder / FILE), [problem])
 
 
-def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:
+def _identify(tree: Tree, recipe: Recipe, identity: ImageIdentity) -> None:
     tree.file(
         "/etc/gateway-release",
         f"VERSION={identity.version}\nMACHINE={recipe.machine}\n"
@@ -132,7 +134,7 @@ def _identify(tree: Tree, recipe: Recipe, identity: Identity) -> None:
     )
 
 
-def _tell_apart(tree: Tree, identity: Identity) -> None:
+def _tell_apart(tree: Tree, identity: ImageIdentity) -> None:
     """Make the slot images of any two versions differ from their first block to their last.
 
     A squashfs packs compressed blocks without gaps, so a first block whose compressed length
@@ -145,7 +147,7 @@ def _tell_apart(tree: Tree, identity: Identity) -> None:
     tree.file("/.image-id", noise.digest(length).ljust(_BLOCK, b"\0"))
 
 
-def _let_in(tree: Tree, recipe: Recipe, identity: Identity) -> None:
+def _let_in(tree: Tree, recipe: Recipe, identity: ImageIdentity) -> None:
     lines = tree.read("/etc/shadow").decode().splitlines()
     root = f"root:{recipe.login.root_password_hash}:19000:0:99999:7:::"
     kept = [line for line in lines if not line.startswith("root:")]

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from harness import paths, process
 from harness.builders.debian import packages, tools
-from harness.builders.debian.recipe import Base
+from harness.builders.debian.recipe import PackageBase
 from harness.errors import BuildError
 
 _TREE = "tree"
 
 
-def unpacked(package: str, base: Base) -> Path:
+def unpacked(package: str, base: PackageBase) -> Path:
     """The patched source of `package` in the base's suite; BuildError when it cannot be had."""
     folder = paths.cache() / "source" / key(package, base)
     with tools.locked(folder):
@@ -33,7 +33,7 @@ def unpacked(package: str, base: Base) -> Path:
     return folder / _TREE
 
 
-def key(package: str, base: Base, *more: str) -> str:
+def key(package: str, base: PackageBase, *more: str) -> str:
     """The hash that names what is made of a source package."""
     text = json.dumps([package, base.suite, *more])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -48,7 +48,7 @@ def scratch(parent: Path, tree: Path) -> Iterator[Path]:
         yield work
 
 
-def _download(package: str, base: Base, work: Path) -> None:
+def _download(package: str, base: PackageBase, work: Path) -> None:
     """The archives of a source package, with an apt of our own: the host's sources, its suite."""
     (work / "lists/partial").mkdir(parents=True)
     (work / "archives/partial").mkdir(parents=True)

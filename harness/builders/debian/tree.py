@@ -20,7 +20,7 @@ from harness.errors import BuildError
 
 
 @dataclass(slots=True)
-class _Member:
+class _TreeEntry:
     header: tarfile.TarInfo
     source: Path | None = None  # file that holds the bytes, from `offset`
     offset: int = 0
@@ -32,7 +32,7 @@ class Tree:
 
     def __init__(self, *, epoch: int) -> None:
         self.epoch = epoch
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, _TreeEntry] = {}
 
     @classmethod
     def of_tar(cls, archive: Path, *, epoch: int) -> "Tree":
@@ -41,10 +41,10 @@ class Tree:
         with tarfile.open(archive, "r:") as tar:
             for header in tar:
                 path = _absolute(header.name)
-                member = _Member(header, archive, header.offset_data)
+                member = _TreeEntry(header, archive, header.offset_data)
                 if header.islnk():
                     target = tree._members[_absolute(header.linkname)]
-                    member = _Member(copy.copy(target.header), target.source, target.offset)
+                    member = _TreeEntry(copy.copy(target.header), target.source, target.offset)
                 tree._members[path] = member
         return tree
 
@@ -96,18 +96,18 @@ class Tree:
         data = content.encode() if isinstance(content, str) else content
         header = self._header(path, tarfile.REGTYPE, mode)
         header.size = len(data)
-        self._add(path, _Member(header, content=data))
+        self._add(path, _TreeEntry(header, content=data))
 
     def folder(self, path: str, *, mode: int = 0o755) -> None:
         """Add a folder unless it is there."""
         if path not in self:
-            self._add(path, _Member(self._header(path, tarfile.DIRTYPE, mode)))
+            self._add(path, _TreeEntry(self._header(path, tarfile.DIRTYPE, mode)))
 
     def link(self, path: str, target: str) -> None:
         """Add or replace a symbolic link."""
         header = self._header(path, tarfile.SYMTYPE, 0o777)
         header.linkname = target
-        self._add(path, _Member(header))
+        self._add(path, _TreeEntry(header))
 
     def read(self, path: str) -> bytes:
         """A file's bytes, following symbolic links; BuildError when it is missing."""
@@ -152,7 +152,7 @@ class Tree:
             stream.seek(member.offset)
             tar.addfile(header, stream)
 
-    def _add(self, path: str, member: _Member) -> None:
+    def _add(self, path: str, member: _TreeEntry) -> None:
         path = self._resolved(path)
         parent = path.rpartition("/")[0]
         if parent and parent not in self._members:
@@ -184,7 +184,7 @@ def _absolute(name: str) -> str:
     return "/" + name.removeprefix(".").strip("/")
 
 
-def _bytes(member: _Member) -> bytes:
+def _bytes(member: _TreeEntry) -> bytes:
     if member.source is None:
         return member.content
     with member.source.open("rb") as stream:

@@ -14,7 +14,7 @@ KEPT = 4  # states of a kind that are remembered, each cut point with the same c
 
 
 @dataclass(eq=False, slots=True)
-class Kind:
+class StateKind:
     """States that no boot so far can have told apart by what it read."""
 
     parent: "StateClass"
@@ -30,7 +30,7 @@ class StateClass:
     picture: Picture
     slots: tuple[str, ...]  # what fills slot A, B: a version's name, or nothing known
     factory: bool = False  # cuts in the first boot: other questions, so never decided by others
-    kinds: list[Kind] = field(default_factory=list)
+    kinds: list[StateKind] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -43,13 +43,13 @@ class Classes:
 
     def __init__(self, seed: int) -> None:
         self._classes: dict[tuple[bytes, bytes, tuple[str, ...], bool], StateClass] = {}
-        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...], bool], Kind] = {}
+        self._kinds: dict[tuple[bytes, bytes, tuple[str, ...], bool], StateKind] = {}
         self._chance = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
 
     def __iter__(self) -> Iterator[StateClass]:
         return iter(self._classes.values())
 
-    def kind(self, picture: Picture, slots: tuple[str, ...], *, factory: bool) -> Kind:
+    def kind(self, picture: Picture, slots: tuple[str, ...], *, factory: bool) -> StateKind:
         """The kind of a picture."""
         key = (picture.digest, picture.seen_digest, slots, factory)
         found = self._kinds.get(key)
@@ -57,11 +57,11 @@ class Classes:
             whole = StateClass(picture, slots, factory)
             seen = (picture.seen_digest, picture.odd, slots, factory)
             parent = self._classes.setdefault(seen, whole)
-            found = self._kinds[key] = Kind(parent, picture)
+            found = self._kinds[key] = StateKind(parent, picture)
             parent.kinds.append(found)
         return found
 
-    def add(self, kind: Kind, number: int, name: Callable[[int], str]) -> None:
+    def add(self, kind: StateKind, number: int, name: Callable[[int], str]) -> None:
         """So many more cut points of a kind; `name` gives the state of each."""
         old, new = kind.count, number
         kind.count += number

@@ -14,26 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.equivalence import mixtures
-from harness.crash.equivalence.classes import Classes
-from harness.crash.equivalence.classes import Kind as StateKind
+from harness.crash.equivalence.changes import Change, IssuedWrite, LogContent, Relevance
+from harness.crash.equivalence.classes import Classes, StateKind
 from harness.crash.equivalence.families import Family
 from harness.crash.equivalence.footprint import Landscape
 from harness.crash.equivalence.mixtures import Mixtures, Side
 from harness.crash.equivalence.tears import every_sector
-from harness.crash.equivalence.views import Change, Lens, Step, View
 from harness.crash.recording.phases import EVERYWHERE, Stretch
 from harness.crash.states.contents import SECTOR, hashes
 from harness.crash.states.writes import Writes
-from harness.medium.log import CHANGES, Kind, Record
+from harness.medium.log import CHANGES, LogRecord, RecordKind
 from harness.medium.model import Loss, LossKind, Model
 
 Hashes = npt.NDArray[np.uint64]
-Tears = Callable[[Record], npt.NDArray[np.int64]]
+Tears = Callable[[LogRecord], npt.NDArray[np.int64]]
 _NO_CUTS = np.empty(0, np.int64)
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
-class Walk:
+class Enumeration:
     """The crash states of a log: of the power cuts in `stretches`.
 
     `seed` draws the mixtures that are drawn; `tears` says after which sectors a write is torn that
@@ -81,24 +80,28 @@ class Walk:
         self.points, self._hashes, self.families = {}, array("Q"), Counter()
         self._shared: dict[tuple[StateKind, int], Counter[StateKind]] = {}
         self._classes, self._prefix = classes, prefix
-        self._lens = Lens(self._landscape, self.writes)
-        self._now, self._open, self._whole = self._lens.start(self._wrong), list[Step](), None
+        self._relevance = Relevance(self._landscape, self.writes)
+        self._now, self._open, self._whole = (
+            self._relevance.start(self._wrong),
+            list[IssuedWrite](),
+            None,
+        )
         self._stable = self._now.copy()
         for record in self.writes.records:
             self._issue(record)
             stretch = next((s for s in self._stretches if record.position in s.records), None)
-            if stretch and record.kind is not Kind.MARK:
-                if stretch.factory != self._lens.factory:
-                    self._lens.factory, self._whole = stretch.factory, None
+            if stretch and record.kind is not RecordKind.MARK:
+                if stretch.factory != self._relevance.factory:
+                    self._relevance.factory, self._whole = stretch.factory, None
                 self._emit(record.position + 1, record)
         self._whole = None
-        del self._now, self._stable, self._open, self._lens  # megabytes
+        del self._now, self._stable, self._open, self._relevance  # megabytes
 
     # What the log does
 
-    def _issue(self, record: Record) -> None:
+    def _issue(self, record: LogRecord) -> None:
         """One record has been issued."""
-        if record.kind in (Kind.FLUSH, Kind.CUT):
+        if record.kind in (RecordKind.FLUSH, RecordKind.CUT):
             # A cut in a recording is that of a board which had switched itself off: nothing lost.
             self._settle(len(self._open))
         elif record.kind in CHANGES:
@@ -106,13 +109,13 @@ class Walk:
                 self._settle(max(0, len(self._open) - self.writes.window))
             self._add(self._step(record))
 
-    def _step(self, record: Record) -> Step:
-        ids, first = self.writes.ids(record), self._lens.column(record.offset // SECTOR)
-        matters = self._lens.matters(slice(first, first + len(ids)))
+    def _step(self, record: LogRecord) -> IssuedWrite:
+        ids, first = self.writes.ids(record), self._relevance.column(record.offset // SECTOR)
+        matters = self._relevance.matters(slice(first, first + len(ids)))
         cuts = self._tears(record) if len(ids) > 1 else _NO_CUTS
-        return Step(record, first, ids, matters, cuts)
+        return IssuedWrite(record, first, ids, matters, cuts)
 
-    def _add(self, step: Step) -> None:
+    def _add(self, step: IssuedWrite) -> None:
         step.clashes = [other for other in self._open if other.overlaps(step)]
         # Differences change with what lies over them, also when a FUA write has been answered.
         for news in (step, *(s for s in self._open[-1:] if s.promised)):
@@ -124,7 +127,7 @@ class Walk:
             self._whole = None
         self._open.append(step)
 
-    def _forget_under(self, step: Step) -> None:
+    def _forget_under(self, step: IssuedWrite) -> None:
         for other in self._open:
             if other.overlaps(step):
                 other.without = other.only = None
@@ -138,29 +141,29 @@ class Walk:
                 self._forget_under(step)  # there is something else under the others now
         del self._open[:count]
 
-    def _effect(self, step: Step) -> Change:
+    def _effect(self, step: IssuedWrite) -> Change:
         """What the newest write does to all that had been issued before it."""
         known = self._effects.get(step.record.position)
         if known is None:
-            change = self._lens.difference(self._now, step.columns, step.ids)
+            change = self._relevance.difference(self._now, step.columns, step.ids)
             self._effects[step.record.position] = change.hash, change.wrong
             return change
-        tracked = self._lens.is_tracked[step.columns]
+        tracked = self._relevance.is_tracked[step.columns]
         relevant = tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
         return Change(step.columns, step.ids, *known, bool(relevant))
 
     # What a power cut leaves
 
-    def _emit(self, at: int, record: Record) -> None:
+    def _emit(self, at: int, record: LogRecord) -> None:
         window = f"~{self.writes.window}" if self.writes.window else ""
 
         def state(loss: Loss) -> str:
             return f"{self._prefix}{at}/{loss}{window}"
 
-        found = Mixtures(self._lens, self._classes, self._open, self._stable, state)
+        found = Mixtures(self._relevance, self._classes, self._open, self._stable, state)
         doubtful = found.doubtful
         if self._whole is None:
-            self._whole = self._lens.kind(self._classes, self._now)
+            self._whole = self._relevance.kind(self._classes, self._now)
         everything = self._whole
         found.count(Family.ALL, everything, 1, lambda _: _ALL)
         self._hashes.append(int(self._now.hash))
@@ -181,7 +184,7 @@ class Walk:
     def _mix(self, found: Mixtures, at: int, kept: Side) -> None:
         """All that is not a tear of the newest write."""
         view, doubtful = self._promised_only(), found.doubtful
-        nothing = self._lens.kind(self._classes, view)
+        nothing = self._relevance.kind(self._classes, view)
         found.count(Family.NONE, nothing, 1, lambda _: _NONE)
         self._hashes.append(int(view.hash))
         changes = [self._only(step, view) for step in doubtful]
@@ -206,35 +209,35 @@ class Walk:
         """The newest write after 1 .. n-1 of its sectors, all others kept."""
         step, change = found.doubtful[-1], kept.changes[-1]
         found.tear(Family.TORN, kept, len(found.doubtful) - 1, every_sector(step.record))
-        sectors = self._lens.sectors[step.columns]
+        sectors = self._relevance.sectors[step.columns]
         each = hashes(sectors, change.ids) ^ hashes(sectors, step.ids)
         tails = np.bitwise_xor.accumulate(each[::-1])[::-1][1:]  # sector s and all after it missing
         self._hashes.frombytes((self._now.hash ^ tails).tobytes())
 
-    def _promised_only(self) -> View:
+    def _promised_only(self) -> LogContent:
         """What is there when everything in doubt is lost."""
         promised = [step for step in self._open[:-1] if step.promised]
         if not promised:
             return self._stable
         view = self._stable.copy()
         for step in promised:
-            view.apply(self._lens.difference(view, step.columns, step.ids))
+            view.apply(self._relevance.difference(view, step.columns, step.ids))
         return view
 
-    def _without(self, step: Step) -> Change:
+    def _without(self, step: IssuedWrite) -> Change:
         if step.without is None:
             ids = self._stable.ids[step.columns].copy()
             for other in self._open:
                 if other is not step:
                     other.lay_over(ids, step.columns)
-            step.without = self._lens.difference(self._now, step.columns, ids)
+            step.without = self._relevance.difference(self._now, step.columns, ids)
         return step.without
 
-    def _only(self, step: Step, rest: View) -> Change:
+    def _only(self, step: IssuedWrite, rest: LogContent) -> Change:
         if step.only is None:
             ids = step.ids.copy()
             for other in self._open[self._open.index(step) + 1 : -1]:
                 if other.promised:
                     other.lay_over(ids, step.columns)
-            step.only = self._lens.difference(rest, step.columns, ids)
+            step.only = self._relevance.difference(rest, step.columns, ids)
         return step.only

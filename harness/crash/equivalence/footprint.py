@@ -30,9 +30,9 @@ from harness.crash.disk.metadata import (
     plain_superblock,
     superblock_accepted,
 )
-from harness.crash.states.baseline import Base
-from harness.crash.states.chunks import Kept, Pieces
+from harness.crash.states.chunks import ChunkStore, KeptArray
 from harness.crash.states.contents import SECTOR, Contents, Ids
+from harness.crash.states.disk_content import DiskContent
 
 Mask = npt.NDArray[np.bool_]
 _NOT_TRACKED = -1
@@ -50,7 +50,7 @@ class SlotImages:
         """What fills the slot, from the number of its sectors that differ from each version."""
         return next((n for n, count in zip(self.versions, wrong, strict=True) if not count), "")
 
-    def wrong(self, base: Base) -> tuple[int, ...]:
+    def wrong(self, base: DiskContent) -> tuple[int, ...]:
         """How many of its sectors differ from each version."""
         content = base.numbers(self.first, self.size)
         each = self.versions.values()
@@ -78,8 +78,8 @@ class Picture:
     it is after recovery: journals that cannot be interpreted, metadata that is refused. `condition`
     says in words of which sort that is, whatever the contents are."""
 
-    kept_ids: Kept
-    kept_seen: Kept
+    kept_ids: KeptArray
+    kept_seen: KeptArray
     digest: bytes  # of `ids`, among the pictures of one survey
     seen_digest: bytes
     odd: bytes = b""
@@ -164,11 +164,11 @@ class Landscape:
         if self._data:
             says[self._data.superblock : self._data.superblock + 2] = True
         self._for_recovery = np.flatnonzero(says[self.tracked])  # columns that it depends on
-        self._recoveries: dict[tuple[bytes, Base], Recovery] = {}
-        self._pictures: dict[tuple[bytes, Base], Picture] = {}
+        self._recoveries: dict[tuple[bytes, DiskContent], Recovery] = {}
+        self._pictures: dict[tuple[bytes, DiskContent], Picture] = {}
         self._apart: dict[bytes, bytes] = {}
         # A picture differs from most others in few sectors.
-        self._pieces, self._pieces_seen = Pieces(), Pieces()
+        self._pieces, self._pieces_seen = ChunkStore(), ChunkStore()
 
     def _columns_in(self, sectors: Mapping[int, int]) -> list[tuple[int, int]]:
         """(column among the seen ones, sector) of those that are tracked."""
@@ -188,18 +188,18 @@ class Landscape:
         """Whether it was told apart."""
         return picture.digest in self._apart
 
-    def keep(self, ids: Ids) -> Kept:
+    def keep(self, ids: Ids) -> KeptArray:
         """The contents of the tracked sectors, for `picture`."""
         return self._pieces.keep(ids)
 
-    def picture(self, kept: Kept, base: Base) -> Picture:
+    def picture(self, kept: KeptArray, base: DiskContent) -> Picture:
         """The picture of a state: what is kept for the tracked sectors, `base` for all others."""
         key = (kept.digest, base)
         if key not in self._pictures:
             self._pictures[key] = self._take(kept, key[0], base)
         return self._pictures[key]
 
-    def _take(self, kept: Kept, raw: bytes, base: Base) -> Picture:
+    def _take(self, kept: KeptArray, raw: bytes, base: DiskContent) -> Picture:
         ids = kept.whole()
         seen, odd = ids[self._outside], _Odd()
         odd.add("told apart", self._apart.get(raw, b""))
@@ -235,7 +235,7 @@ class Landscape:
             condition=frozenset(odd.sorts),
         )
 
-    def recovered(self, base: Base) -> Mask:
+    def recovered(self, base: DiskContent) -> Mask:
         """Sectors that recovery writes in a state that is all in `base`. A boot depends on them
         without reading them first."""
         found = np.zeros(self.sectors, np.bool_)
@@ -246,7 +246,7 @@ class Landscape:
         self._recovered |= found
         return found
 
-    def fixed(self, base: Base) -> Mask:
+    def fixed(self, base: DiskContent) -> Mask:
         """Sectors that no log writes, as far as they count in a state that is all in `base`: a
         journal that is understood counts only by what recovery makes of it."""
         found = ~self.written
@@ -268,7 +268,7 @@ class Landscape:
         self.written |= new
         return bool((new & self.reads).any())
 
-    def _at(self, ids: Ids, base: Base) -> Callable[[int], int]:
+    def _at(self, ids: Ids, base: DiskContent) -> Callable[[int], int]:
         def number(sector: int) -> int:
             column = self._column[sector]
             return int(ids[column]) if column >= 0 else base.number(sector)
@@ -340,7 +340,7 @@ class Landscape:
                 self._plain_inodes[key] = int(self.contents.ids(plain)[0])
             seen[column] = self._plain_inodes[key]
 
-    def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: Base) -> None:
+    def _strip_torn(self, one: Checked, seen: Ids, ids: Ids, base: DiskContent) -> None:
         sectors = slice(one.first, one.first + one.count)
         columns = self._column[sectors]
         fixed = columns == _NOT_TRACKED

@@ -16,9 +16,9 @@ from math import comb
 
 import numpy as np
 
-from harness.crash.equivalence.classes import Classes, Kind
+from harness.crash.equivalence.changes import Change, Counts, IssuedWrite, LogContent, Relevance
+from harness.crash.equivalence.classes import Classes, StateKind
 from harness.crash.equivalence.families import Family
-from harness.crash.equivalence.views import Change, Counts, Lens, Step, View
 from harness.crash.states.cut import Cut
 from harness.medium.loss import choose
 from harness.medium.model import Loss, LossKind
@@ -37,17 +37,19 @@ class Side:
     """Where mixtures start: everything kept (`word` is `without`), or everything lost (`only`)."""
 
     word: LossKind
-    view: View
-    plain: Kind
+    view: LogContent
+    plain: StateKind
     changes: list[Change]  # for each write in doubt, what becomes of the view by it alone
-    kinds: dict[int, Kind] = field(default_factory=dict)  # that this makes, where it is another
+    kinds: dict[int, StateKind] = field(
+        default_factory=dict
+    )  # that this makes, where it is another
 
     @property
     def head(self) -> bool:
         """Whether what is named is what is kept."""
         return self.word is LossKind.ONLY
 
-    def kind(self, index: int) -> Kind:
+    def kind(self, index: int) -> StateKind:
         """That one write alone makes."""
         return self.kinds.get(index, self.plain)
 
@@ -61,18 +63,18 @@ class Mixtures:
 
     def __init__(
         self,
-        lens: Lens,
+        relevance: Relevance,
         classes: Classes,
-        opened: Sequence[Step],
-        stable: View,
+        opened: Sequence[IssuedWrite],
+        stable: LogContent,
         state: Callable[[Loss], str],
     ) -> None:
-        self._lens, self._classes, self._state = lens, classes, state
+        self._relevance, self._classes, self._state = relevance, classes, state
         self._opened, self._stable = opened, stable
         # The newest one may not have been answered, so nothing promises it.
         doubtful = [step for step in opened[:-1] if not step.promised] + list(opened[-1:])
         self.doubtful = doubtful
-        self.kinds, self.families = Counter[Kind](), Counter[Family]()
+        self.kinds, self.families = Counter[StateKind](), Counter[Family]()
         places = {id(step): index for index, step in enumerate(doubtful)}
         self._clashes = [
             (places[id(older)], index)
@@ -81,20 +83,20 @@ class Mixtures:
             if id(older) in places and (step.matters or older.matters)
         ]
 
-    def count(self, family: Family, kind: Kind, number: int, name: Name) -> None:
+    def count(self, family: Family, kind: StateKind, number: int, name: Name) -> None:
         """So many mixtures of one kind; `name` gives the loss of each."""
         if number:
             self.kinds[kind] += number
             self.families[family] += number
             self._classes.add(kind, number, lambda index: self._state(name(index)))
 
-    def _kind(self, side: Side, changes: Sequence[Change]) -> Kind:
+    def _kind(self, side: Side, changes: Sequence[Change]) -> StateKind:
         """The kind of changes that do not overlap."""
         wrong = sum((change.wrong for change in changes), side.view.wrong)
         relevant = [change for change in changes if change.relevant]
         if not relevant and ((wrong == 0) == (side.view.wrong == 0)).all():
             return side.plain
-        return self._lens.kind(self._classes, side.view, relevant, wrong)
+        return self._relevance.kind(self._classes, side.view, relevant, wrong)
 
     # One write
 
@@ -108,7 +110,7 @@ class Mixtures:
         self._named(Family.SINGLE, side, side.plain, idle)
 
     def _named(
-        self, family: Family, side: Side, kind: Kind, indexes: Sequence[tuple[int, ...]]
+        self, family: Family, side: Side, kind: StateKind, indexes: Sequence[tuple[int, ...]]
     ) -> None:
         self.count(family, kind, len(indexes), lambda number: self._loss(side, indexes[number]))
 
@@ -124,10 +126,10 @@ class Mixtures:
             return lambda number: self._loss(side, (index,), int(cuts[begin + number]))
 
         change = side.changes[index]
-        if not self.doubtful[index].matters or self._lens.never_fills(side.view, change):
+        if not self.doubtful[index].matters or self._relevance.never_fills(side.view, change):
             self.count(family, side.plain, len(cuts), name(0))
         elif len(cuts):
-            for begin, end, part in self._lens.torn(side.view, change, cuts, head=side.head):
+            for begin, end, part in self._relevance.torn(side.view, change, cuts, head=side.head):
                 self.count(family, self._kind(side, [part]), end - begin, name(begin))
 
     # Two writes
@@ -150,7 +152,7 @@ class Mixtures:
             self._named(Family.PAIR, side, self._kind(side, [pieces]), [clash])
 
     def _nth(
-        self, side: Side, kind: Kind, number: int, pairs: Callable[[], Iterable[Pair]]
+        self, side: Side, kind: StateKind, number: int, pairs: Callable[[], Iterable[Pair]]
     ) -> None:
         """Pairs of one kind, too many to list them; those that clash are not among them."""
         clashes = set(self._clashes)
@@ -170,14 +172,14 @@ class Mixtures:
         filled = self._filled(side, active)
         loud = np.array([side.changes[index].relevant for index in active])
         quiet = ~loud
-        self._alike(side, active, np.where(quiet[:, None] & quiet, filled, _NO_PAIR))
+        self._group_by_fill(side, active, np.where(quiet[:, None] & quiet, filled, _NO_PAIR))
         both = np.where(loud[:, None] & loud, filled, _NO_PAIR)
         for i, j in np.argwhere(both != _NO_PAIR).tolist():
             self._group(side, active, np.array([[i, j]]))
         for one in np.flatnonzero(loud) if quiet.any() else ():
             here = np.zeros_like(filled, np.bool_)
             here[one, :] = here[:, one] = quiet
-            self._alike(side, active, np.where(here, filled, _NO_PAIR))
+            self._group_by_fill(side, active, np.where(here, filled, _NO_PAIR))
 
     def _filled(self, side: Side, active: Sequence[int]) -> Counts:
         """For each two of the writes which slots are filled by what, as a number."""
@@ -191,7 +193,7 @@ class Mixtures:
                 found[place[i], place[j]] = _NO_PAIR
         return found
 
-    def _alike(self, side: Side, active: Sequence[int], filled: Counts) -> None:
+    def _group_by_fill(self, side: Side, active: Sequence[int], filled: Counts) -> None:
         for each in np.unique(filled):
             if each != _NO_PAIR:
                 self._group(side, active, np.argwhere(filled == each))
@@ -225,7 +227,7 @@ class Mixtures:
             kept.update([fate.torn] if fate.torn else [])
             self.count(Family.SUBSET, self._mixed(rest, kept), 1, partial(_always, each))
 
-    def _mixed(self, rest: Side, kept: Mapping[int, int | None]) -> Kind:
+    def _mixed(self, rest: Side, kept: Mapping[int, int | None]) -> StateKind:
         """Any writes kept, some of them only in part."""
         mattering = [index for index in kept if self.doubtful[index].matters]
         if self._clashes:
@@ -235,11 +237,13 @@ class Mixtures:
             change, sectors = rest.changes[index], kept[index]
             if sectors is not None:
                 cuts = np.array([sectors])
-                ((_, _, change),) = self._lens.torn(rest.view, change, cuts, head=True)
+                ((_, _, change),) = self._relevance.torn(rest.view, change, cuts, head=True)
             changes.append(change)
         return self._kind(rest, changes)
 
-    def _laid(self, view: View, changed: Iterable[int], kept: Mapping[int, int | None]) -> Change:
+    def _laid(
+        self, view: LogContent, changed: Iterable[int], kept: Mapping[int, int | None]
+    ) -> Change:
         """What the sectors of `changed` writes become when `kept` ones are laid over each other,
         after so many sectors or whole, and those that are stable all the same."""
         steps = [self.doubtful[index] for index in changed]
@@ -251,7 +255,7 @@ class Mixtures:
         for step in self._opened:
             if id(step) in parts or id(step) not in unsure:
                 step.lay_over(ids, columns, parts.get(id(step)))
-        return self._lens.difference(view, columns, ids)
+        return self._relevance.difference(view, columns, ids)
 
 
 def family(cut: Cut) -> Family:

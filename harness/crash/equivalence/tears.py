@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from harness.crash.disk.ext4 import FileSystem
 from harness.crash.states.contents import SECTOR
-from harness.medium.log import Record
+from harness.medium.log import LogRecord
 
 Sectors = npt.NDArray[np.int64]
 _SHORT = 8  # sectors: a block of 4 KiB; torn at each of them
 _LONG = 128  # sectors: from there on it is bulk data, and its blocks are all alike
 
 
-def every_sector(record: Record) -> Sectors:
+def every_sector(record: LogRecord) -> Sectors:
     """1 .. n-1 sectors of a write."""
     return np.arange(1, record.length // SECTOR)
 
@@ -43,7 +43,7 @@ class Borders:
                 pieces.append(np.arange(data.sector(first), data.sector(last + 1) + 1, size))
         self._borders: Sectors = np.unique(np.concatenate(pieces))
 
-    def __call__(self, record: Record) -> Sectors:
+    def __call__(self, record: LogRecord) -> Sectors:
         """The numbers of sectors after which a write is torn, ascending."""
         first, count = record.offset // SECTOR, record.length // SECTOR
         if count <= _SHORT:

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from harness.crash.disk.readers import DataReader, Reading, selection
-from harness.crash.equivalence.classes import Kind
+from harness.crash.equivalence.classes import StateKind
 from harness.crash.exploration.known import Booted, Exploration
 from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import file_bytes, parsed
 from harness.crash.results.results import Audit
-from harness.crash.states.baseline import Base
 from harness.crash.states.contents import SECTOR
 from harness.crash.states.cut import possible
+from harness.crash.states.disk_content import DiskContent
 from harness.errors import ConfigurationError
 from harness.log import progress
 from harness.medium.files import copy_file, copy_range, write_all
@@ -39,7 +39,7 @@ _AHEAD = 8  # copies of the data partition that wait for e2fsck
 
 
 def audit(
-    exploration: Exploration, work: Mapping[Booted, Sequence[Kind]], *, threads: int = 2
+    exploration: Exploration, work: Mapping[Booted, Sequence[StateKind]], *, threads: int = 2
 ) -> Audit:
     """Give kinds of states to their readers, for each boot those that it is to decide
     (`Exploration.deciding`); LabError when a reader does not work."""
@@ -47,7 +47,7 @@ def audit(
     odd: dict[str, str] = {}
     done = 0
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as name:
-        bench = _Bench(exploration, Path(name), threads)
+        bench = _PartitionCopy(exploration, Path(name), threads)
         for by, kinds in work.items():
             own = None if by.carried else exploration.digest(by)
             others = [kind.states[0] for kind in kinds if kind.picture.digest != own]
@@ -109,7 +109,7 @@ def _short(value: object) -> str:
     return value.hex()[:8] if isinstance(value, bytes) else repr(value)[:200]
 
 
-class _Bench:
+class _PartitionCopy:
     """One file that holds the data partition of one state after the other; copies of it are given
     to e2fsck."""
 
@@ -169,7 +169,7 @@ class _Bench:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
         return [(int(first), int(end - first)) for first, end in edges.reshape(-1, 2)]
 
-    def _bring(self, base: Base) -> str:
+    def _bring(self, base: DiskContent) -> str:
         """Make the file a state's data partition; what its boot selection says."""
         ids = base.at(self._sectors)
         contents = self._exploration.landscape.contents

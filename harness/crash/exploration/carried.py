@@ -39,7 +39,7 @@ _HINT = "delete it, and name the recordings again with --proofs-of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ProofSource:
     """A recording that proofs were taken from. `asked`: what its boots must have been asked
     (`Proof.asked`); others of its proofs do not count."""
 
@@ -50,25 +50,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Content:
+class _CarriedFile:
     """carried.json."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    recordings: tuple[Source, ...]
+    recordings: tuple[ProofSource, ...]
 
 
-def taken(folder: Path) -> tuple[Source, ...]:
+def taken(folder: Path) -> tuple[ProofSource, ...]:
     """Where the recording in `folder` has proofs from; ConfigurationError for a damaged list."""
     file = folder / FILE
     if not file.exists():
         return ()
-    return parsed(_Content, file_bytes(file, hint=_HINT), file, hint=_HINT).recordings
+    return parsed(_CarriedFile, file_bytes(file, hint=_HINT), file, hint=_HINT).recordings
 
 
-def sources(folder: Path) -> list[Source]:
+def sources(folder: Path) -> list[ProofSource]:
     """A recording, and those that it has taken proofs from."""
     asked = questions.digest()
-    own = Source(folder=folder.resolve(), id=Recording.load(folder).id, asked=asked)
+    own = ProofSource(folder=folder.resolve(), id=Recording.load(folder).id, asked=asked)
     return [own, *(replace(each, asked=asked) for each in taken(folder))]
 
 
@@ -89,7 +89,7 @@ def take(recording: Recording, others: Iterable[Path]) -> None:
     for source in known.values():
         _recording(recording, source)
     new = recording.folder / f"{FILE}.new"
-    content = asdict(_Content(recordings=tuple(known.values())))
+    content = asdict(_CarriedFile(recordings=tuple(known.values())))
     new.write_text(json.dumps(content, default=str) + "\n", encoding="utf-8")
     new.replace(recording.folder / FILE)
 
@@ -101,13 +101,13 @@ def carry(exploration: Exploration) -> None:
         carry_from(exploration, known)
 
 
-def carry_from(exploration: Exploration, known: Sequence[Source]) -> None:
+def carry_from(exploration: Exploration, known: Sequence[ProofSource]) -> None:
     """Add what holds of the proofs of these."""
     with step("carry", recordings=[str(each.folder) for each in known]):
         exploration.carry(lambda: [one for each in known for one in _holding(exploration, each)])
 
 
-def _recording(recording: Recording, source: Source) -> Recording:
+def _recording(recording: Recording, source: ProofSource) -> Recording:
     """The recording that proofs are taken from, hashed, and explored."""
     other = Recording.load(source.folder)
     if other.id != source.id:
@@ -166,7 +166,7 @@ def _data(recording: Recording) -> bytes:
     return found.digest()
 
 
-def _holding(exploration: Exploration, source: Source) -> Iterator[Booted]:
+def _holding(exploration: Exploration, source: ProofSource) -> Iterator[Booted]:
     """The boots of another recording that may hold for states of this one."""
     recording = _recording(exploration.recording, source)
     other = Exploration(

@@ -63,7 +63,7 @@ class _Flying:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Underway:
     """What is under way."""
 
     exploration: Exploration
@@ -125,7 +125,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         exploration.refresh()
     began = time.monotonic()
     with step("explore", run=str(folder)), connected(plan.scheduler, jobs=plan.jobs) as client:
-        run = _Run(exploration, plan, client, boot)
+        run = _Underway(exploration, plan, client, boot)
         run.number = _next_number(folder)
         try:
             before = -1
@@ -139,7 +139,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
         return summary.write(exploration, folder, seconds=seconds, jobs=plan.jobs)
 
 
-def _round(run: _Run) -> None:
+def _round(run: _Underway) -> None:
     """All that is missing as far as is known, in order."""
     exploration = run.exploration
     _decide(run, exploration.undecided)
@@ -152,7 +152,7 @@ def _round(run: _Run) -> None:
         _sample(run)
 
 
-def _audit(run: _Run) -> None:
+def _audit(run: _Underway) -> None:
     """Ask the real readers whether what is decided alike is alike; boot what they tell apart."""
     exploration = run.exploration
     if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
@@ -170,7 +170,7 @@ def _audit(run: _Run) -> None:
         _decide(run, exploration.undecided)
 
 
-def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
+def _decide(run: _Underway, missing: Callable[[], list[StateClass]]) -> None:
     """Boot one state of each class that is missing until none is."""
     run.missing = missing
 
@@ -184,7 +184,7 @@ def _decide(run: _Run, missing: Callable[[], list[StateClass]]) -> None:
     _boot_all(run, wanted, sample=False)
 
 
-def _come_back(run: _Run) -> None:
+def _come_back(run: _Underway) -> None:
     """Boot states once more, as samples, that decided others and have an aspect that none came back
     from."""
     asked = run.exploration.one_way()
@@ -203,7 +203,7 @@ def _states(one: StateClass) -> list[str]:
     return [state for kind in kinds for state in kind.states]
 
 
-def _comes_first(run: _Run, states: Sequence[str]) -> bool:
+def _comes_first(run: _Underway, states: Sequence[str]) -> bool:
     """Whether one of the states is in a phase that comes first."""
     phases = run.plan.first
     recording = run.exploration.recording
@@ -212,7 +212,7 @@ def _comes_first(run: _Run, states: Sequence[str]) -> bool:
     )
 
 
-def _sample(run: _Run) -> None:
+def _sample(run: _Underway) -> None:
     """Boot states that others decided, and see whether they agree."""
     chosen = choose_sample(run.exploration)
     run.missing = list
@@ -224,7 +224,7 @@ def _sample(run: _Run) -> None:
     _boot_all(run, wanted, sample=True)
 
 
-def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -> None:
+def _boot_all(run: _Underway, wanted: Callable[[], Iterator[str]], *, sample: bool) -> None:
     """Keep the workers busy with wanted states until there are none and all have come back."""
     folder = str(run.exploration.recording.folder.resolve())
     while True:
@@ -245,7 +245,7 @@ def _boot_all(run: _Run, wanted: Callable[[], Iterator[str]], *, sample: bool) -
             _land(run, future)
 
 
-def _land(run: _Run, future: Future[int]) -> None:
+def _land(run: _Underway, future: Future[int]) -> None:
     """A boot has come back."""
     landed = run.flying.pop(future)
     if future.status != "finished":
@@ -263,7 +263,7 @@ def _land(run: _Run, future: Future[int]) -> None:
     progress("explore", done, done + left, eta=round(left * mean / max(1, _width(run))))
 
 
-def _width(run: _Run) -> int:
+def _width(run: _Underway) -> int:
     """How many boots at once."""
     if not run.plan.scheduler:
         return run.plan.jobs

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from harness.clients.selection_format import selection_format
 from harness.crash.disk import ext4
 from harness.crash.disk.structures import Structures
-from harness.crash.equivalence.classes import Classes, Kind, StateClass
-from harness.crash.equivalence.enumerate import Walk
+from harness.crash.equivalence.classes import Classes, StateClass, StateKind
+from harness.crash.equivalence.enumerate import Enumeration
 from harness.crash.equivalence.footprint import Checked, Landscape, Mask, Picture, SlotImages
 from harness.crash.equivalence.order import in_turns
 from harness.crash.equivalence.tears import Borders
@@ -24,9 +24,9 @@ from harness.crash.exploration import aspects
 from harness.crash.exploration.prove import Proof, Runs
 from harness.crash.recording.phases import EVERYWHERE
 from harness.crash.recording.recording import Recording
-from harness.crash.states.baseline import Base, Image
 from harness.crash.states.contents import SECTOR, Contents, Ids
 from harness.crash.states.cut import Sources, cut_off, parse, printed
+from harness.crash.states.disk_content import DiskContent, Image
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
 from harness.medium.model import Model
@@ -41,7 +41,7 @@ class Booted:
     read_bits: npt.NDArray[np.uint8]
     slots: tuple[str, ...]
     sample: bool
-    base: Base  # the whole state
+    base: DiskContent  # the whole state
     picture: Picture | None = None
     carried: bool = False  # of another recording (`carried`)
 
@@ -60,7 +60,7 @@ class Booted:
 class Group:
     """One log: the recording's, or that of a boot after a cut (`prefix` is its state and `>`)."""
 
-    walk: Walk
+    walk: Enumeration
     prefix: str
     classes: list[StateClass] = field(default_factory=list)  # in the order of the log
 
@@ -71,7 +71,7 @@ class Group:
         self.classes = list(dict.fromkeys(kind.parent for kind in kinds))
 
     @property
-    def points(self) -> dict[int, Counter[Kind]]:
+    def points(self) -> dict[int, Counter[StateKind]]:
         """How many cut points of which kind there are at each log position."""
         return self.walk.points
 
@@ -146,7 +146,7 @@ class Exploration:
         return f"{self.recording.model}~{self.window}" if self.window else self.recording.model
 
     @property
-    def main(self) -> Walk:
+    def main(self) -> Enumeration:
         """The states of the recording itself."""
         return self.groups[0].walk
 
@@ -206,9 +206,9 @@ class Exploration:
                 ]
         return self._decided
 
-    def deciding(self) -> dict[Booted, list[Kind]]:
+    def deciding(self) -> dict[Booted, list[StateKind]]:
         """Each boot with the kinds of states that it decides, in the order of the logs."""
-        found: dict[Booted, list[Kind]] = {}
+        found: dict[Booted, list[StateKind]] = {}
         decided = self.decided()
         for group in self.groups:
             for one in group.classes:
@@ -250,14 +250,14 @@ class Exploration:
         factory = self.recording.in_factory(parse(state)[0].at)
         return StateClass(self._picture_of(base), slots, factory)
 
-    def copies(self, base: Base) -> list[bytes]:
+    def copies(self, base: DiskContent) -> list[bytes]:
         """The bytes of both copies of the boot selection in a state."""
         return [
             b"".join(map(self._contents.data, base.numbers(first, count).tolist()))
             for first, count in self._copies
         ]
 
-    def left(self, state: str) -> Base:
+    def left(self, state: str) -> DiskContent:
         """What power cuts leave of the disk."""
         return self._left(state)[0]
 
@@ -308,7 +308,7 @@ class Exploration:
         """Whether a proof is of a state with the cache that is explored."""
         return all(cut.loss.window == self.window for cut in parse(proof.state))
 
-    def dependence(self, proof: Proof, base: Base) -> Mask:
+    def dependence(self, proof: Proof, base: DiskContent) -> Mask:
         """The sectors that a boot of `base` depends on: what it read, and what recovery wrote."""
         land = self.landscape
         reads = _mask(proof.reads, land.sectors)
@@ -360,7 +360,7 @@ class Exploration:
         if before:
             factory = self.recording.in_factory(parse(before)[0].at)
             stretches = (replace(EVERYWHERE, factory=factory),)
-        walk = Walk(
+        walk = Enumeration(
             self.landscape, self._written(before), stretches, seed=self.seed, tears=self._tears
         )
         self.groups.append(Group(walk, prefix))
@@ -372,7 +372,7 @@ class Exploration:
         self.booted.sort(key=lambda each: (each.proof.state.count(">"), each.proof.folder.name))
         self._forget()
 
-    def _left(self, state: str) -> tuple[Base, tuple[str, ...]]:
+    def _left(self, state: str) -> tuple[DiskContent, tuple[str, ...]]:
         """What power cuts leave, and what fills the slots then."""
         *before, last = parse(state)
         base = self._written(printed(before)).left(last)
@@ -423,7 +423,7 @@ class Exploration:
         assert each.picture is not None  # noqa: S101 - refreshed
         return each.picture.digest
 
-    def rule(self, like: Kind | Booted, by: Booted) -> str:
+    def rule(self, like: StateKind | Booted, by: Booted) -> str:
         """How a boot decides what looks like that: by its read set alone, or after recovery; or as
         one of another recording."""
         if by.carried:
@@ -434,7 +434,7 @@ class Exploration:
         same = np.array_equal(its.ids[mask], picture.ids[mask])
         return "read-set" if same else "recovery"
 
-    def equal(self, state: str, like: Kind | Booted, by: Booted) -> bool:
+    def equal(self, state: str, like: StateKind | Booted, by: Booted) -> bool:
         """Whether a state of the recording's own log is the one that was booted, by content."""
         picture, its = by.picture, like.picture
         assert picture and its  # noqa: S101 - refreshed
@@ -463,7 +463,7 @@ class Exploration:
     def _looks(self, each: Booted) -> StateClass:
         return StateClass(self._picture_of(each.base), each.slots, each.proof.factory)
 
-    def _picture_of(self, base: Base) -> Picture:
+    def _picture_of(self, base: DiskContent) -> Picture:
         land = self.landscape
         return land.picture(land.keep(base.at(land.tracked)), base)
 

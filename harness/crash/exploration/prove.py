@@ -87,7 +87,7 @@ class Proof:
         recording."""
         file = folder / FILE
         text = file_bytes(file, hint=_AGAIN)
-        told = parsed(_Head, text, file, hint=_AGAIN).recording
+        told = parsed(_ProofHead, text, file, hint=_AGAIN).recording
         if told != recording.id:
             raise ConfigurationError(
                 f"{file}: recording: {told:.12} is another one, {recording.folder} is"
@@ -132,7 +132,7 @@ def _seal(content: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _ProofHead:
     recording: Sha256
 
 

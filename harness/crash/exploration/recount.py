@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from harness.crash.exploration import audit
 from harness.crash.exploration.resume import resumed
-from harness.crash.exploration.summary import tally
+from harness.crash.exploration.summary import results_of
 from harness.crash.recording.recording import Recording
 from harness.crash.results.results import FILE, Results
 from harness.errors import ConfigurationError
@@ -22,7 +22,7 @@ def recount(recording: Recording, found: Results) -> None:
         exploration = resumed(recording, seed=found.seed, window=found.recording.window)
         if found.counts.nested.cut_points:
             exploration.nest()
-        again = tally(exploration, seconds=0, jobs=1)
+        again = results_of(exploration, seconds=0, jobs=1)
     with step("audit", run=str(recording.folder)):
         odd = audit.audit(exploration, exploration.deciding()).odd
     if odd:

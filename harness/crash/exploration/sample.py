@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.crash.equivalence.classes import Kind
+from harness.crash.equivalence.classes import StateKind
 from harness.crash.exploration.known import Booted, Exploration
 from harness.crash.results.sampling import SAMPLE, least_sample
 
@@ -68,7 +68,7 @@ def _candidates(exploration: Exploration) -> Iterator[_Candidates]:
                 yield _Candidates(rule, kind.count, states)
 
 
-def _rule(exploration: Exploration, state: str, like: Kind | Booted, by: Booted) -> str:
+def _rule(exploration: Exploration, state: str, like: StateKind | Booted, by: Booted) -> str:
     """By which rule a boot decides a state that looks like that."""
     if exploration.equal(state, like, by):
         return "equal-content"

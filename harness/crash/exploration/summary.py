@@ -11,8 +11,7 @@ import numpy as np
 
 from harness.crash.disk.structures import Structures
 from harness.crash.equivalence import mixtures
-from harness.crash.equivalence.classes import Kind as StateKind
-from harness.crash.equivalence.classes import StateClass
+from harness.crash.equivalence.classes import StateClass, StateKind
 from harness.crash.equivalence.families import Family
 from harness.crash.exploration import audit
 from harness.crash.exploration.known import Booted, Exploration
@@ -22,18 +21,18 @@ from harness.crash.recording.log import opened
 from harness.crash.recording.recording import Recording
 from harness.crash.results import results
 from harness.crash.results.results import Results
-from harness.crash.results.table import Columns
+from harness.crash.results.table import ResultTable
 from harness.crash.states.contents import hashes
 from harness.crash.states.cut import parse
 from harness.judge.verdict import Verdict
-from harness.medium.log import CHANGES, Kind
+from harness.medium.log import CHANGES, RecordKind
 
 _ORDER = list(Verdict)  # best first
 
 
 def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) -> Results:
     """Work out the results, write results.json into the recording's folder, return them."""
-    found = tally(exploration, seconds=seconds, jobs=jobs)
+    found = results_of(exploration, seconds=seconds, jobs=jobs)
     data = {"schema": results.SCHEMA, **_as_data(found)}
     new = folder / f"{results.FILE}.new"
     new.write_text(json.dumps(data) + "\n", encoding="utf-8")
@@ -53,11 +52,11 @@ def _as_data(found: Results) -> dict[str, Any]:
     return data
 
 
-def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
+def results_of(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
     exploration.put_in_order()
     cuts = sorted(exploration.groups[0].points.items())
-    points = Columns(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
+    points = ResultTable(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
     verdicts: Counter[Verdict] = Counter()
     for each, count in points.counted("verdicts"):
         verdicts.update({verdict: n * count for verdict, n in each.items()})
@@ -73,7 +72,7 @@ def tally(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     rules = _rules(exploration)
     return Results(
         recording=results.recorded(exploration.recording, exploration.model),
-        writes=Columns(results.Write, _writes(exploration.recording)),
+        writes=ResultTable(results.Write, _writes(exploration.recording)),
         counts=results.Counts(
             cut_points=exploration.main.cut_points,
             losses={each: exploration.main.families[each] for each in Family},
@@ -230,14 +229,14 @@ def _nested(exploration: Exploration) -> results.Nested:
     )
 
 
-def _proofs(exploration: Exploration) -> Iterator[results.Proof]:
+def _proofs(exploration: Exploration) -> Iterator[results.ProofSummary]:
     decides: Counter[int] = Counter()
     for one, by in exploration.decided().items():
         decides[id(by)] += one.count
     used = [each for each in exploration.carried if decides[id(each)]]
     for each in (*exploration.booted, *used):
         proof = each.proof
-        yield results.Proof(
+        yield results.ProofSummary(
             id=_id(each),
             state=proof.state,
             verdict=proof.verdict,
@@ -322,7 +321,7 @@ def _writes(recording: Recording) -> Iterator[results.Write]:
             change = record.kind in CHANGES
             name = ""
             if change:
-                data = log.payload(record) if record.kind is Kind.WRITE else b""
+                data = log.payload(record) if record.kind is RecordKind.WRITE else b""
                 name = structures.name(record.offset, record.length, data)
             if not first <= record.position <= recording.end:
                 continue

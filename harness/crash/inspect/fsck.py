@@ -14,7 +14,7 @@ import numpy as np
 from harness.clients.boot_selection import BootSelection, Copies, Slot
 from harness.clients.selection_format import selection_format
 from harness.crash.recording.recording import Recording
-from harness.crash.states.reader import StateView
+from harness.crash.states.reader import StateReader
 from harness.errors import ConfigurationError, LabError
 from harness.log import step
 from harness.process import run
@@ -90,7 +90,7 @@ def inspect(recording: Recording, state_file: Path, *, output: Path | None = Non
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigurationError(f"{output}: exists and is not empty", hint="name a new folder")
     with (
-        StateView(state_file) as view,
+        StateReader(state_file) as view,
         tempfile.TemporaryDirectory(prefix="harness-fsck-", dir=state_file.parent) as name,
     ):
         selection, copies = _selection(recording, view)
@@ -112,7 +112,7 @@ def inspect(recording: Recording, state_file: Path, *, output: Path | None = Non
     )
 
 
-def _selection(recording: Recording, view: StateView) -> tuple[BootSelection | None, Copies]:
+def _selection(recording: Recording, view: StateReader) -> tuple[BootSelection | None, Copies]:
     form, attempts = (
         selection_format(recording.old.product.bootloader),
         recording.old.product.promises.attempts,
@@ -124,7 +124,7 @@ def _selection(recording: Recording, view: StateView) -> tuple[BootSelection | N
     return form.counting((first, second)), (first, second)
 
 
-def _slot(recording: Recording, view: StateView, slot: Slot) -> SlotFindings:
+def _slot(recording: Recording, view: StateReader, slot: Slot) -> SlotFindings:
     offset, _ = recording.layout[slot.region]
     differing = {
         name: _differing(release, view, offset)
@@ -134,7 +134,7 @@ def _slot(recording: Recording, view: StateView, slot: Slot) -> SlotFindings:
     return SlotFindings(slot=slot, content=same[0] if same else "neither", differing=differing)
 
 
-def _differing(release: Release, view: StateView, offset: int) -> int:
+def _differing(release: Release, view: StateReader, offset: int) -> int:
     """Bytes of the slot image that are something else at `offset`."""
     count = 0
     with release.slot_image.open("rb") as image:

@@ -30,7 +30,7 @@ from pydantic import ConfigDict
 from harness.crash.recording.log import opened
 from harness.crash.recording.schema import STRICT, Count
 from harness.errors import ConfigurationError
-from harness.medium.log import CHANGES, Kind, Record
+from harness.medium.log import CHANGES, LogRecord, RecordKind
 from harness.product.layout import Region
 
 START, END = "record: start", "record: end"
@@ -81,7 +81,9 @@ def find(log: Path, layout: Mapping[str, Region]) -> Span:
     with opened(log) as reader:
         records = list(reader.records())
         marks = {
-            record.position: reader.text(record) for record in records if record.kind is Kind.MARK
+            record.position: reader.text(record)
+            for record in records
+            if record.kind is RecordKind.MARK
         }
     bounds = [position for position, name in marks.items() if name in (START, END)]
     if [marks[position] for position in bounds] != [START, END]:
@@ -100,7 +102,7 @@ def _factory(marks: Mapping[int, str], start: int) -> list[tuple[str, int]]:
 
 
 def _borders(
-    records: Sequence[Record], marks: Mapping[int, str], layout: Mapping[str, Region]
+    records: Sequence[LogRecord], marks: Mapping[int, str], layout: Mapping[str, Region]
 ) -> list[tuple[str, int]]:
     """(name, first position) of each phase, in order."""
     first, end = records[0].position, records[-1].position + 1
@@ -124,7 +126,7 @@ def _borders(
     return borders
 
 
-def _switch(part: Sequence[Record], layout: Mapping[str, Region]) -> list[tuple[str, int]]:
+def _switch(part: Sequence[LogRecord], layout: Mapping[str, Region]) -> list[tuple[str, int]]:
     """The change of the boot selection that makes an installed version the next one to boot."""
     slots = [layout[name] for name in layout if name.startswith("slot-")]
     written = [r.position for r in part if any(_touches(r, slot) for slot in slots)]
@@ -135,7 +137,7 @@ def _switch(part: Sequence[Record], layout: Mapping[str, Region]) -> list[tuple[
 
 
 def _booted(
-    part: Sequence[Record], layout: Mapping[str, Region], kind: str
+    part: Sequence[LogRecord], layout: Mapping[str, Region], kind: str
 ) -> list[tuple[str, int]]:
     """User space's part of one boot."""
     mounted = [record for record in part if _touches(record, layout[_DATA])]
@@ -148,18 +150,18 @@ def _booted(
 
 
 def _change(
-    part: Sequence[Record], layout: Mapping[str, Region], name: str, after: str
+    part: Sequence[LogRecord], layout: Mapping[str, Region], name: str, after: str
 ) -> list[tuple[str, int]]:
     """A change of the boot selection, and what comes after it is stable."""
     touching = [r.position for r in part if _touches(r, layout[_SELECTION])]
     if not touching:
         return []
-    flushes = [r.position for r in part if r.kind is Kind.FLUSH and r.position > touching[-1]]
+    flushes = [r.position for r in part if r.kind is RecordKind.FLUSH and r.position > touching[-1]]
     stable = (flushes[0] if flushes else touching[-1]) + 1
     return [(name, touching[0]), *([(after, stable)] if after else [])]
 
 
-def _touches(record: Record, region: Region) -> bool:
+def _touches(record: LogRecord, region: Region) -> bool:
     return (
         record.kind in CHANGES
         and record.offset < region.offset + region.length

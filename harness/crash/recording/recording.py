@@ -53,7 +53,7 @@ _HINT = "put back what was recorded, or record it again: harness crash record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RecordedOutcome:
     """What the judge said in the recording itself: of the `update` and of the `rollback`."""
 
     name: str
@@ -84,7 +84,7 @@ class Recording:
     server_port: int  # on this host's loopback: the update server that the board knows
     clock: datetime  # UTC; what a board's clock shows when one of the states is booted
     seed: int  # of the randomness that QEMU gives to such a board
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RecordedOutcome, ...]
     probe_slot: Digest  # what the probe makes of the slot that it is installed in
     identity: Identity  # of the device, when it had been provisioned
 
@@ -202,12 +202,12 @@ class Recording:
         """
         path = folder / FILE
         text = file_bytes(path, hint="a recording is a folder made by `harness crash record`")
-        schema = parsed(_Head, text, path, hint=_HINT).schema
+        schema = parsed(_RecordingHead, text, path, hint=_HINT).schema
         if schema != SCHEMA:
             raise ConfigurationError(
                 f"{path}: schema {schema} is not known, {SCHEMA} is", hint=_HINT
             )
-        told = parsed(_Content, text, path, hint=_HINT)
+        told = parsed(_RecordingFile, text, path, hint=_HINT)
         problems: list[str] = []
         found = told.recording(folder, problems)
         if found is None or (problems := [*problems, *_misfits(found)]):
@@ -238,7 +238,7 @@ def own_files(folder: Path) -> dict[str, Digest]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _RecordingHead:
     schema: int
 
 
@@ -268,7 +268,7 @@ class _Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Content:
+class _RecordingFile:
     """recording.json."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -288,7 +288,7 @@ class _Content:
     server_port: Annotated[int, Field(ge=1, lt=1 << 16)]
     clock: AwareDatetime
     seed: Annotated[int, Field(ge=1, lt=1 << 32)]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RecordedOutcome, ...]
     probe_slot: Digest
     identity: Identity
 

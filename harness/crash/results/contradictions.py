@@ -15,7 +15,7 @@ from harness.crash.states.cut import possible
 from harness.judge.verdict import Verdict
 
 if TYPE_CHECKING:
-    from harness.crash.results.results import Proof, Results
+    from harness.crash.results.results import ProofSummary, Results
 
 _ORDER = list(Verdict)
 _ANYWHERE = 1 << 48  # a state of another recording
@@ -131,7 +131,7 @@ def _proofs(found: "Results") -> Iterator[str]:
 
 def _backing(found: "Results") -> Iterator[str]:
     """No verdict without a boot that ended in it; a failing one may also be what a good end is
-    worth in the wrong place (`tally.verdict_of`): then a bad state says so."""
+    worth in the wrong place (`summary.verdict_of`): then a bad state says so."""
     proofs = {each.id: each for each in found.proofs}
     ends = {each.verdict for each in found.proofs if each.decides}
     bad = Counter[Verdict]()
@@ -160,7 +160,7 @@ def _backing(found: "Results") -> Iterator[str]:
             yield f"proofs.{proof.id}: ended {proof.verdict}, but no bad state names it"
 
 
-def _worsened(proof: "Proof", verdict: Verdict) -> bool:
+def _worsened(proof: "ProofSummary", verdict: Verdict) -> bool:
     return verdict.failed and (verdict is proof.verdict or verdict is Verdict.INCONSISTENT)
 
 

@@ -17,7 +17,7 @@ from harness.crash.recording.phases import Phase
 from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import Count, Seconds, Sha256, file_bytes, parsed
 from harness.crash.results.contradictions import contradictions
-from harness.crash.results.table import Columns
+from harness.crash.results.table import ResultTable
 from harness.errors import ConfigurationError
 from harness.judge.verdict import Verdict
 
@@ -104,7 +104,7 @@ def loss_at(at: int, state: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class ProofSummary:
     """One boot to a verdict; `decides` is how many cut points have their verdict from it."""
 
     id: str
@@ -206,9 +206,9 @@ class Counts:
         return self.cut_points - self.drawn
 
 
-def _columns(kind: type[T], data: Any, info: ValidationInfo[int]) -> Columns[T]:
+def _columns(kind: type[T], data: Any, info: ValidationInfo[int]) -> ResultTable[T]:
     """No more rows than the recording has positions: that is the context."""
-    return Columns.read(kind, data, info.context)
+    return ResultTable.read(kind, data, info.context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,11 +232,11 @@ class Results:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True)
     recording: Recorded
-    writes: Annotated[Columns[Write], PlainValidator(partial(_columns, Write))]
+    writes: Annotated[ResultTable[Write], PlainValidator(partial(_columns, Write))]
     counts: Counts
     verdicts: dict[Verdict, Count]
-    points: Annotated[Columns[Point], PlainValidator(partial(_columns, Point))]
-    proofs: tuple[Proof, ...]
+    points: Annotated[ResultTable[Point], PlainValidator(partial(_columns, Point))]
+    proofs: tuple[ProofSummary, ...]
     bad: tuple[Bad, ...]
     disagreements: tuple[Disagreement, ...]
     audit: Audit | None
@@ -246,7 +246,7 @@ class Results:
     sha256: str = ""  # of the file
 
     @property
-    def boots(self) -> list[Proof]:
+    def boots(self) -> list[ProofSummary]:
         """The proofs that are boots of this recording's states."""
         return [each for each in self.proofs if not each.carried]
 
@@ -286,12 +286,12 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _ResultsHead:
     schema: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ResultsOrigin:
     recording: Recorded
 
 
@@ -300,14 +300,14 @@ def load(run: Path) -> Results:
     recording, or contradicts itself."""
     file = run / FILE
     text = file_bytes(file, hint=f"it is made by: harness crash explore {run}")
-    schema = parsed(_Head, text, file, hint=_HINT).schema
+    schema = parsed(_ResultsHead, text, file, hint=_HINT).schema
     if schema != SCHEMA:
         raise ConfigurationError(
             f"{file}: schema {schema} is not known, {SCHEMA} is",
             hint="it was written by another version of the harness: explore the recording again",
         )
     recording = Recording.load(run)
-    told = parsed(_Told, text, file, hint=_HINT).recording
+    told = parsed(_ResultsOrigin, text, file, hint=_HINT).recording
     if problems := _of_another(told, recording):
         raise ConfigurationError.of(str(file), problems, hint=_HINT)
     rows = recording.end + 1

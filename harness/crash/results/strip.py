@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import project
 from harness.crash.results.results import Point, Results, Write
-from harness.crash.results.table import Columns, runs, steps
+from harness.crash.results.table import ResultTable, runs, steps
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
 
@@ -57,7 +57,7 @@ def report_command(run: Path) -> str:
     return shlex.join([*project.command(), "crash", "report", str(run.resolve())])
 
 
-def _points(points: Columns[Point]) -> dict[str, Any]:
+def _points(points: ResultTable[Point]) -> dict[str, Any]:
     """What is known of the cuts at each position. A row is shade, cut points by verdict (in the
     order of `Verdict`) and undecided ones: positions share few different rows."""
     rows: dict[tuple[int, ...], int] = {}
@@ -90,7 +90,7 @@ def _relative(point: Point) -> str:
     return point.loss.replace(",".join(map(str, named)), back, 1)
 
 
-def _writes(writes: Columns[Write]) -> dict[str, Any]:
+def _writes(writes: ResultTable[Write]) -> dict[str, Any]:
     kinds, regions, structures = Names(), Names(), Names()
     lengths = list(writes.column("length"))
     offsets = list(writes.column("offset"))

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 T = TypeVar("T")
 
 
-class Columns(Sequence[T]):
+class ResultTable(Sequence[T]):
     """`rows` of a dataclass; each is made anew when it is asked for."""
 
     def __init__(self, kind: type[T], rows: Iterable[T] = ()) -> None:
@@ -30,7 +30,7 @@ class Columns(Sequence[T]):
                 column.append(getattr(row, name))
 
     @classmethod
-    def read(cls, kind: type[T], data: Any, most: int) -> "Columns[T]":
+    def read(cls, kind: type[T], data: Any, most: int) -> "ResultTable[T]":
         """From what `data` gave, of at most `most` rows: a run is as long as its number says.
         ValueError when it cannot have come from there."""
         found = cls(kind)
@@ -72,7 +72,7 @@ class Columns(Sequence[T]):
             yield self._kind(**dict(zip(names, values, strict=True)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Columns) and self.data() == other.data()
+        return isinstance(other, ResultTable) and self.data() == other.data()
 
     __hash__ = None  # type: ignore[assignment]  # as of a list
 

@@ -10,7 +10,7 @@ from harness.crash.states.contents import Ids, digest
 _LENGTH = 512  # numbers in a piece
 
 
-class Pieces:
+class ChunkStore:
     """The pieces of all arrays that have been kept."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Pieces:
         self._table = np.empty((1, _LENGTH), np.uint32)
         self._last = np.empty((0, _LENGTH), np.uint32), np.empty(0, np.int32)
 
-    def keep(self, ids: Ids) -> "Kept":
+    def keep(self, ids: Ids) -> "KeptArray":
         """The same array, in pieces. What it has in common with the one before is not looked at
         again."""
         padded = np.zeros((-(-len(ids) // _LENGTH), _LENGTH), np.uint32)
@@ -33,7 +33,7 @@ class Pieces:
         for place in changed:
             rows[place] = self.row(padded[place])
         self._last = padded, rows
-        return Kept(self, rows, len(ids))
+        return KeptArray(self, rows, len(ids))
 
     def take(self, rows: npt.NDArray[np.int32]) -> Ids:
         """The pieces in those rows, one behind the other."""
@@ -57,10 +57,10 @@ class Pieces:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class KeptArray:
     """An array that has been kept."""
 
-    pieces: Pieces
+    pieces: ChunkStore
     rows: npt.NDArray[np.int32]
     length: int
 
@@ -72,7 +72,7 @@ class Kept:
         """Some of it."""
         return self.pieces.pick(self.rows, columns)
 
-    def put(self, columns: npt.NDArray[np.int64], ids: Ids) -> "Kept":
+    def put(self, columns: npt.NDArray[np.int64], ids: Ids) -> "KeptArray":
         """The same array with other numbers in some columns, which ascend: it costs as much as the
         pieces that these are in."""
         rows = self.rows.copy()
@@ -82,10 +82,10 @@ class Kept:
             content = self.pieces.take(rows[piece : piece + 1])
             content[columns[begin:end] - piece * _LENGTH] = ids[begin:end]
             rows[piece] = self.pieces.row(content)
-        return Kept(self.pieces, rows, self.length)
+        return KeptArray(self.pieces, rows, self.length)
 
     @property
     def digest(self) -> bytes:
-        """Equal for two arrays of the same length, kept in the same `Pieces`, that are equal, and
+        """Equal for two arrays of the same length, kept in the same store, that are equal, and
         never otherwise."""
         return digest(self.rows.tobytes())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from harness.crash.recording.log import opened
 from harness.crash.states.contents import SECTOR
 from harness.errors import ConfigurationError
-from harness.medium.log import CHANGES, Fate, Kind, LogReader, Record
+from harness.medium.log import CHANGES, Fate, LogReader, LogRecord, RecordKind
 from harness.medium.loss import choose
 from harness.medium.model import Loss, LossKind, Model
 
@@ -77,22 +77,22 @@ class Doubt:
     """A write that no flush has covered. `promised`: stable all the same (FUA, or an SD card);
     it is listed because it lies over an older write that is not."""
 
-    record: Record
+    record: LogRecord
     promised: bool
 
 
-class Unflushed:
+class WritesInDoubt:
     """Follows a log and knows at each position which writes are in doubt; `window`: of a card, how
     many of those that it has answered."""
 
     def __init__(self, model: Model, window: int = 0) -> None:
         self._sd, self._window = model is Model.SD, window
-        self.writes: list[Record] = []
+        self.writes: list[LogRecord] = []
 
-    def add(self, record: Record) -> list[Record]:
+    def add(self, record: LogRecord) -> list[LogRecord]:
         """The next record. Returns the writes that are stable from now on, oldest first."""
-        settled: list[Record] = []
-        if record.kind in (Kind.FLUSH, Kind.CUT):
+        settled: list[LogRecord] = []
+        if record.kind in (RecordKind.FLUSH, RecordKind.CUT):
             settled, self.writes = self.writes, []
         elif record.kind in CHANGES:
             if self._sd:  # what was answered is stable, but for what the card still has in a cache
@@ -148,10 +148,10 @@ class Sources:
         else:
             self._at[sector : sector + count] = start + np.arange(count, dtype=np.int64) * step
 
-    def apply(self, record: Record, log: Path, sectors: int | None = None) -> None:
+    def apply(self, record: LogRecord, log: Path, sectors: int | None = None) -> None:
         """A write, zero or trim (or its first `sectors`) has reached the medium."""
         count = record.length // SECTOR if sectors is None else sectors
-        if record.kind is Kind.WRITE:
+        if record.kind is RecordKind.WRITE:
             self.put(record.offset // SECTOR, count, self.file(log), record.payload_at)
         else:
             self.put(record.offset // SECTOR, count, _ZEROS, 0)
@@ -213,11 +213,11 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
         raise ConfigurationError(f"{cut}: a {model} has a cache of its own, up to the last flush")
     with opened(log) as reader:
         records = _first(reader, cut.at, log)
-        windows = [reader.fate(each).window for each in records if each.kind is Kind.CUT]
-        unflushed = Unflushed(model, max([cut.loss.window, *windows]))
+        windows = [reader.fate(each).window for each in records if each.kind is RecordKind.CUT]
+        unflushed = WritesInDoubt(model, max([cut.loss.window, *windows]))
         for record in records:
             settled = unflushed.add(record)
-            if record.kind is Kind.CUT:
+            if record.kind is RecordKind.CUT:
                 _apply_cut(sources, settled, reader.fate(record), log)
             else:
                 for write in settled:
@@ -226,8 +226,8 @@ def cut_off(sources: Sources, log: Path, model: Model, cut: Cut) -> None:
         sources.apply(write, log, part)
 
 
-def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
-    records: list[Record] = []
+def _first(reader: LogReader, count: int, log: Path) -> Sequence[LogRecord]:
+    records: list[LogRecord] = []
     for record in reader.records():
         if record.position >= count:
             return records
@@ -240,7 +240,7 @@ def _first(reader: LogReader, count: int, log: Path) -> Sequence[Record]:
     return records
 
 
-def _apply_cut(sources: Sources, writes: Sequence[Record], fate: Fate, log: Path) -> None:
+def _apply_cut(sources: Sources, writes: Sequence[LogRecord], fate: Fate, log: Path) -> None:
     """A power cut that is itself in the log, with the fate of each write."""
     for write in writes:
         if write.position in fate.lost:
@@ -254,7 +254,7 @@ def _apply_cut(sources: Sources, writes: Sequence[Record], fate: Fate, log: Path
         sources.apply(write, log, part)
 
 
-def surviving(doubts: Sequence[Doubt], cut: Cut) -> Iterator[tuple[Record, int | None]]:
+def surviving(doubts: Sequence[Doubt], cut: Cut) -> Iterator[tuple[LogRecord, int | None]]:
     """Of the writes in doubt at a power cut those that reach the medium, in order, and how many
     sectors of each: None for all. ConfigurationError as `kept`."""
     survivors = kept(doubts, cut.loss, at=cut.at)

@@ -13,7 +13,7 @@ from harness.medium.files import SECTOR, copy_range
 _CHUNK = 1 << 20
 
 
-class StateView:
+class StateReader:
     """The disk that a state file describes, for the length of a `with` block.
 
     ConfigurationError when it is no state file or one of its files is gone.

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from harness.crash.recording.log import opened
-from harness.crash.states.baseline import Base, Over, Sectors
-from harness.crash.states.chunks import Pieces
+from harness.crash.states.chunks import ChunkStore
 from harness.crash.states.contents import SECTOR, Contents, Ids
-from harness.crash.states.cut import Cut, Doubt, Unflushed, surviving
+from harness.crash.states.cut import Cut, Doubt, WritesInDoubt, surviving
+from harness.crash.states.disk_content import DiskContent, Overlay, Sectors
 from harness.errors import ConfigurationError
-from harness.medium.log import CHANGES, Kind, LogReader, Record
+from harness.medium.log import CHANGES, LogReader, LogRecord, RecordKind
 from harness.medium.model import Model
 
 
@@ -26,7 +26,7 @@ class Writes:
     def __init__(
         self,
         contents: Contents,
-        base: Base,
+        base: DiskContent,
         log: Path,
         model: Model,
         end: int | None = None,
@@ -34,12 +34,12 @@ class Writes:
         window: int = 0,
     ) -> None:
         self.base, self.model, self.window = base, model, window
-        self._pieces = Pieces()  # what is left is in most places what was there before, or all
+        self._pieces = ChunkStore()  # what is left is in most places what was there before, or all
         with opened(log) as reader:
             self.records = [r for r in reader.records() if end is None or r.position < end]
             pieces = [_ids(contents, reader, log, record) for record in self.records]
         # Positions of flushes and the like; on a card each write settles those before it.
-        kinds = CHANGES if model is Model.SD else (Kind.FLUSH, Kind.CUT)
+        kinds = CHANGES if model is Model.SD else (RecordKind.FLUSH, RecordKind.CUT)
         self._settles = [r.position for r in self.records if r.kind in kinds]
         # Of each record, and of what is behind the last: where its sectors begin in those of all.
         self._begin = np.cumsum([0, *map(len, pieces)])
@@ -52,11 +52,11 @@ class Writes:
         self.sectors: Sectors = np.unique(where).astype(np.int64)  # ascending
         self._columns = np.searchsorted(self.sectors, where).astype(np.int32)
 
-    def ids(self, record: Record) -> Ids:
+    def ids(self, record: LogRecord) -> Ids:
         """What a record puts into its sectors."""
         return self._ids[self._begin[record.position] : self._begin[record.position + 1]]
 
-    def left(self, cut: Cut) -> Over:
+    def left(self, cut: Cut) -> Overlay:
         """What a power cut leaves. ConfigurationError for one that is not in the log."""
         if cut.at > len(self.records):
             raise ConfigurationError(
@@ -71,12 +71,12 @@ class Writes:
             begin, end = self._begin[record.position : record.position + 2]
             kept = slice(begin, end if sectors is None else begin + sectors)
             ids[self._columns[kept]] = self._ids[kept]
-        return Over(self.base, self.sectors, self._pieces.keep(ids))
+        return Overlay(self.base, self.sectors, self._pieces.keep(ids))
 
     def _doubts(self, cut: Cut) -> list[Doubt]:
         """The writes in doubt at a cut: none from before the last flush, and of a card none but the
         newest and those in its cache."""
-        unflushed = Unflushed(self.model, cut.loss.window)
+        unflushed = WritesInDoubt(self.model, cut.loss.window)
         before = bisect_left(self._settles, cut.at) - 1 - cut.loss.window
         for record in self.records[self._settles[before] if before >= 0 else 0 : cut.at]:
             unflushed.add(record)
@@ -87,14 +87,14 @@ class Writes:
         return self.base.at(self.sectors)
 
 
-def _ids(contents: Contents, reader: LogReader, log: Path, record: Record) -> Ids:
-    if record.kind is Kind.CUT and reader.fate(record).lost:
+def _ids(contents: Contents, reader: LogReader, log: Path, record: LogRecord) -> Ids:
+    if record.kind is RecordKind.CUT and reader.fate(record).lost:
         raise ConfigurationError(
             f"{log}: the power cut at {record.position} lost writes",
             hint="a recording's board switches itself off: record it again",
         )
     if record.kind not in CHANGES:
         return np.empty(0, np.uint32)
-    if record.kind is not Kind.WRITE:
+    if record.kind is not RecordKind.WRITE:
         return np.zeros(record.length // SECTOR, np.uint32)
     return contents.ids(reader.payload(record), log, record.payload_at)

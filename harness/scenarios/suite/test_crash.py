@@ -25,8 +25,8 @@ from harness.boards.capability import Capability
 from harness.crash.exploration.explore import Plan, explore
 from harness.crash.record import record
 from harness.crash.results.results import Bad
-from harness.crash.states.cut import Cut, Doubt, Sources, Unflushed, cut_off
-from harness.crash.states.reader import StateView
+from harness.crash.states.cut import Cut, Doubt, Sources, WritesInDoubt, cut_off
+from harness.crash.states.reader import StateReader
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
@@ -102,7 +102,7 @@ def _in_doubt(log: Path) -> tuple[Model, int, list[Doubt]]:
     """A log's medium and number of records, and the writes that a power cut after them may take."""
     with LogReader(log) as reader:
         model, at = Model(reader.origin.model), 0
-        unflushed = Unflushed(model)
+        unflushed = WritesInDoubt(model)
         for record_ in reader.records():
             unflushed.add(record_)
             at = record_.position + 1
@@ -135,14 +135,14 @@ def _computed(old: Release, log: Path, model: Model, state: Cut, state_file: Pat
     cut_off(sources, log, model, state)
     sources.save(state_file)
     digest = hashlib.sha256()
-    with StateView(state_file) as view:
+    with StateReader(state_file) as view:
         for chunk in view.chunks(0, view.size):
             digest.update(chunk)
     return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
+class PlantedFault:
     """A product that loses a power cut, and what an exploration must say of it. It is planted where
     it acts: a client in the old version, which installs, a first boot in the new one, a bootloader,
     which both must know, in both; `bad` is the variant that makes a third one fail its trial."""
@@ -165,19 +165,19 @@ class Control:
 
 
 CONTROLS = {
-    "migration-unsynced": Control(
+    "migration-unsynced": PlantedFault(
         variants=("migration-unsynced",),
         installs=False,
         expected=(Verdict.INCONSISTENT,),
         because="^data-unchanged",  # what the site has put there is empty
     ),
-    "selection-unflushed": Control(
+    "selection-unflushed": PlantedFault(
         variants=("selection-unflushed",),
         installs=True,
         expected=(Verdict.INCONSISTENT,),
         because="^selectable-slots-known: unknown: .*B",
     ),
-    "environment-not-redundant": Control(
+    "environment-not-redundant": PlantedFault(
         variants=("environment-not-redundant",),
         installs=True,
         both=True,
@@ -188,13 +188,13 @@ CONTROLS = {
         because="^version-known: runs 1.1.0.+failing-service",
         bootloader="u-boot",
     ),
-    "careless-client": Control(
+    "careless-client": PlantedFault(
         variants=("careless-client",),
         installs=True,
         expected=(Verdict.INCONSISTENT,),
         because="^(reachable|slot-content)",  # half a version boots, and stays
     ),
-    "resume-any": Control(
+    "resume-any": PlantedFault(
         variants=("resume-any",),
         installs=True,
         first=("install",),
@@ -202,14 +202,14 @@ CONTROLS = {
         # It says that it has installed it: pieces of the one before are still there.
         because="^second-update: installed, but slot B does not hold",
     ),
-    "host-key-unsynced": Control(
+    "host-key-unsynced": PlantedFault(
         variants=("host-key-unsynced",),
         installs=True,
         first=("factory",),
         expected=(Verdict.INCONSISTENT,),
         because="^reachable: ssh",  # an empty key: a device without SSH, for ever
     ),
-    "no-barriers": Control(
+    "no-barriers": PlantedFault(
         variants=("no-barriers",),
         installs=True,
         both=True,
@@ -217,7 +217,7 @@ CONTROLS = {
         # What is lost is a matter of which part of the file system the medium kept.
         because="^(data-unchanged|identity|healthy|reachable|second-update|back-from-second-update)",
     ),
-    "careless-client-uncounted": Control(
+    "careless-client-uncounted": PlantedFault(
         variants=("careless-client", "no-boot-counter"),
         installs=True,
         expected=(Verdict.BRICKED, Verdict.INCONSISTENT),
@@ -271,7 +271,7 @@ def test_crash(
     shutil.rmtree(run)  # hundreds of megabytes
 
 
-def _is_caught(bad: Bad, asked: Control) -> bool:
+def _is_caught(bad: Bad, asked: PlantedFault) -> bool:
     told = re.search(asked.because, "\n".join(bad.why), re.MULTILINE)
     return bad.verdict in asked.expected and told is not None
 

@@ -10,7 +10,7 @@ from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.product.release import Release
-from harness.scenarios.asked import Faults
+from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -19,7 +19,7 @@ from harness.scenarios.suite.test_power_cut import reach
 
 
 def under_faults(
-    bench: Bench, scenario: Scenario, faults: Faults, old: Release, new: Release
+    bench: Bench, scenario: Scenario, faults: AskedFaults, old: Release, new: Release
 ) -> None:
     """One update with all of them."""
     judge = bench.judge(old, new)
@@ -69,5 +69,5 @@ def under_faults(
 
 
 def test_faults(bench: Bench, releases: Releases, scenario: Scenario, asked: str) -> None:
-    faults = Faults.parse(asked, releases.new)
+    faults = AskedFaults.parse(asked, releases.new)
     under_faults(bench, scenario, faults, releases.old, releases.new)

@@ -21,7 +21,7 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import read_subject
 from harness.faults.certificates import Certificate
-from harness.faults.power import Phase, PowerFault
+from harness.faults.power import CutPhase, PowerFault
 from harness.faults.storage import DataFault, StorageFault
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
@@ -44,7 +44,7 @@ Flow = Callable[[Bench, Releases, Scenario, Release], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
+class NegativeControl:
     """Protections that are taken out, the scenario that must notice, and what it must call that."""
 
     variants: tuple[str, ...]
@@ -115,7 +115,7 @@ def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Rel
 def _cut_while_writing(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
-    fault = PowerFault(phase=Phase.WRITE_50, loss=Loss.parse("all"))
+    fault = PowerFault(phase=CutPhase.WRITE_50, loss=Loss.parse("all"))
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
@@ -145,7 +145,7 @@ def _cut_in_bootloader(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
     """The only copy is torn: nothing is left of the selection as it was before."""
-    fault = PowerFault(phase=Phase.BOOTLOADER, loss=Loss.parse("none"))
+    fault = PowerFault(phase=CutPhase.BOOTLOADER, loss=Loss.parse("none"))
     power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
 
 
@@ -158,24 +158,24 @@ def _rebooted(bench: Bench, releases: Releases, scenario: Scenario, broken: Rele
 
 
 CONTROLS = {
-    "no-boot-counter": Control(
+    "no-boot-counter": NegativeControl(
         variants=("no-boot-counter",), flow=_panics, expected=Verdict.BRICKED
     ),
-    "counter-late": Control(
+    "counter-late": NegativeControl(
         variants=("counter-late",),
         flow=_without_kernel,
         expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),
-    "watchdog-unarmed": Control(
+    "watchdog-unarmed": NegativeControl(
         variants=("watchdog-unarmed",),
         flow=_hangs,
         expected=Verdict.BRICKED,
         needs=(Part.WATCHDOG,),
         ci=False,
     ),
-    "rolls-back-once": Control(
+    "rolls-back-once": NegativeControl(
         variants=("rolls-back-once",),
         flow=_two_bad,
         because="final-version does not hold: ended in new",
@@ -183,28 +183,28 @@ CONTROLS = {
         bootloaders=("grub",),
         ci=False,
     ),
-    "part-files-kept": Control(
+    "part-files-kept": NegativeControl(
         variants=("part-files-kept",),
         flow=_interrupted,
         because="no room for the download",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "service-dies": Control(
+    "service-dies": NegativeControl(
         variants=("service-dies",),
         flow=_watched,
         because="stays-well does not hold: gateway-agent.service does not run any more",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "service-crashes": Control(
+    "service-crashes": NegativeControl(
         variants=("service-crashes",),
         flow=_watched,
         because="stays-well does not hold: gateway-agent.service (was restarted|does not run)",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "clock-trusted": Control(
+    "clock-trusted": NegativeControl(
         variants=("clock-trusted",),
         flow=_in_1970,
         because="refused",
@@ -213,7 +213,7 @@ CONTROLS = {
         needs=test_clock.NEEDS,
         ci=False,
     ),
-    "clock-from-rtc": Control(
+    "clock-from-rtc": NegativeControl(
         variants=("clock-from-rtc",),
         flow=_in_1970,
         because="clock-has-a-floor does not hold",
@@ -222,7 +222,7 @@ CONTROLS = {
         needs=test_clock.NEEDS,
         ci=False,
     ),
-    "certificates-unchecked": Control(
+    "certificates-unchecked": NegativeControl(
         variants=("certificates-unchecked",),
         flow=_strange_server,
         because="refused does not hold",
@@ -231,7 +231,7 @@ CONTROLS = {
         tls=True,
         ci=False,
     ),
-    "newer-only-said": Control(
+    "newer-only-said": NegativeControl(
         variants=("newer-only-said",),
         flow=_older,
         because="refused does not hold",
@@ -239,37 +239,37 @@ CONTROLS = {
         bootloaders=("grub",),
         ci=False,
     ),
-    "health-always-yes": Control(
+    "health-always-yes": NegativeControl(
         variants=("health-always-yes",), flow=_without_network, expected=Verdict.INCONSISTENT
     ),
-    "commits-first": Control(
+    "commits-first": NegativeControl(
         variants=("commits-first",),
         flow=_fails,
         because="final-version does not hold: ended in new",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "careless-client": Control(
+    "careless-client": NegativeControl(
         variants=("careless-client",),
         flow=_falsified,
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "careless-client-uncounted": Control(
+    "careless-client-uncounted": NegativeControl(
         variants=("careless-client", "no-boot-counter"),
         flow=_cut_while_writing,
         needs=test_power_cut.NEEDS,
         expected=Verdict.BRICKED,
         ci=False,
     ),
-    "host-key-each-boot": Control(
+    "host-key-each-boot": NegativeControl(
         variants=("host-key-each-boot",),
         flow=_rebooted,
         because="identity does not hold",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "data-unrepaired": Control(
+    "data-unrepaired": NegativeControl(
         variants=("data-unrepaired",),
         flow=_torn_superblock,
         needs=test_storage.NEEDS,
@@ -277,7 +277,7 @@ CONTROLS = {
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "copies-once": Control(
+    "copies-once": NegativeControl(
         variants=("copies-once",),
         flow=_lost_copies,
         needs=test_storage.NEEDS,
@@ -285,7 +285,7 @@ CONTROLS = {
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
-    "environment-not-redundant": Control(
+    "environment-not-redundant": NegativeControl(
         variants=("environment-not-redundant",),
         flow=_cut_in_bootloader,
         needs=test_power_cut.NEEDS,
@@ -294,7 +294,7 @@ CONTROLS = {
         bootloaders=("u-boot",),
         slow=True,
     ),
-    "environment-not-redundant-zeroed": Control(
+    "environment-not-redundant-zeroed": NegativeControl(
         variants=("environment-not-redundant",),
         flow=_zeroed,
         needs=test_storage.NEEDS,

@@ -14,11 +14,11 @@ from harness.boards.capability import Capability
 from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
-from harness.faults.power import Changes, Phase, PowerFault, trigger
+from harness.faults.power import Changes, CutPhase, PowerFault, trigger
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
-from harness.medium.model import Cut, Loss
+from harness.medium.model import Loss, PowerCut
 from harness.product.release import Release
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
@@ -32,7 +32,7 @@ NEEDS = (
     Capability.MEDIUM_READ,
 )
 # Nothing may have selected the new version yet.
-MUST_END_OLD = {*(phase for phase in Phase if phase.percent is not None), Phase.BEFORE_SWITCH}
+MUST_END_OLD = {*(phase for phase in CutPhase if phase.percent is not None), CutPhase.BEFORE_SWITCH}
 
 
 def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
@@ -51,7 +51,7 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     return Instant(state=board.can.save.save(name), target=target)
 
 
-def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
+def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> Slot:
     """Take the power in a phase of the update to `new` (which is installed, where the phase lies
     after that); nothing is lost yet. Returns the slot that is updated."""
     board, client = bench.board, bench.client
@@ -79,23 +79,23 @@ def reach(bench: Bench, judge: Judge, phase: Phase, new: Release) -> Slot:
 # middle, with {all} and {less} after an attempt: whatever else the trigger may have met is not the
 # phase that was asked for.
 _CHANGES = {
-    Phase.SWITCH: ("bad/{all}", "trial/{all}"),
-    Phase.BOOTLOADER: ("trial/{all}", "trial/{less}"),
-    Phase.COMMIT: ("trial/{less}", "good/{all}"),
-    Phase.ROLLBACK: ("trial/{less}", "bad/{all}"),
+    CutPhase.SWITCH: ("bad/{all}", "trial/{all}"),
+    CutPhase.BOOTLOADER: ("trial/{all}", "trial/{less}"),
+    CutPhase.COMMIT: ("trial/{less}", "good/{all}"),
+    CutPhase.ROLLBACK: ("trial/{less}", "bad/{all}"),
 }
 
 
-def _require_phase(judge: Judge, phase: Phase, target: Slot) -> None:
+def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
     """Look at the medium at the instant of the cut, nothing lost yet; DeviceError if elsewhere."""
     copies, content = judge.copies(), judge.slot_content(target)
     left = {"all": judge.attempts, "less": judge.attempts - 1}
     chosen = judge.format.counting(copies) if judge.format.redundant(copies) else None
     if phase.percent is not None:  # the slot is not completely written
         struck = content != "new"
-    elif phase is Phase.BEFORE_SWITCH:  # it is, and nothing selects it
+    elif phase is CutPhase.BEFORE_SWITCH:  # it is, and nothing selects it
         struck = content == "new" and chosen is not None and chosen.primary == target.other
-    elif phase is Phase.FIRST_BOOT:  # the attempt has been counted
+    elif phase is CutPhase.FIRST_BOOT:  # the attempt has been counted
         struck = chosen is not None and str(chosen.slots[target]) == f"trial/{left['less']}"
     else:
         before, after = (each.format_map(left) for each in _CHANGES[phase])
@@ -105,7 +105,7 @@ def _require_phase(judge: Judge, phase: Phase, target: Slot) -> None:
         raise DeviceError(f"the power was not cut in phase {phase}", details=f"medium: {seen}")
 
 
-def what_is_there(judge: Judge, instant: Instant, cut: Cut) -> dict[str, object]:
+def what_is_there(judge: Judge, instant: Instant, cut: PowerCut) -> dict[str, object]:
     """The crash state in words, read from the medium before anything boots from it."""
     first, second = (str(copy or "torn") for copy in judge.copies())
     return {
@@ -117,14 +117,14 @@ def what_is_there(judge: Judge, instant: Instant, cut: Cut) -> dict[str, object]
     }
 
 
-def must_end(phase: Phase, judge: Judge, target: Slot) -> tuple[str, set[Verdict]]:
+def must_end(phase: CutPhase, judge: Judge, target: Slot) -> tuple[str, set[Verdict]]:
     """The version that the crash state selects: the board must come up in it, at the first boot.
 
     Only a bad version that was cut while being rolled back may be tried once more.
     """
     chosen = judge.medium_selection()
     selected = chosen is not None and chosen.primary == target
-    if phase is Phase.ROLLBACK:
+    if phase is CutPhase.ROLLBACK:
         return "old", {Verdict.OLD, Verdict.RECOVERED}
     final = "new" if selected and phase not in MUST_END_OLD else "old"
     return final, {Verdict(final)}
@@ -170,23 +170,23 @@ def power_cut(
 # In `write` and `first-boot` more than one sector is unflushed; elsewhere `some` and `torn` can
 # only come to the states of `none` or `all`, and say so (`same_state_as`).
 IN_CI = {
-    Phase.WRITE_50: "none",
-    Phase.BOOTLOADER: "none",
-    Phase.FIRST_BOOT: "torn:1",
-    Phase.COMMIT: "all",
-    Phase.ROLLBACK: "all",
+    CutPhase.WRITE_50: "none",
+    CutPhase.BOOTLOADER: "none",
+    CutPhase.FIRST_BOOT: "torn:1",
+    CutPhase.COMMIT: "all",
+    CutPhase.ROLLBACK: "all",
 }
-ON_SLOW_BOARDS = PowerFault(phase=Phase.BOOTLOADER, loss=Loss.parse("none"))
+ON_SLOW_BOARDS = PowerFault(phase=CutPhase.BOOTLOADER, loss=Loss.parse("none"))
 
 
 def _cases() -> list[ParameterSet]:
     """Every phase under every loss model; a phase stays on one worker, which shares its instant."""
     cases = []
-    for phase in Phase:
+    for phase in CutPhase:
         for loss in ("none", "all", "some:1", "torn:1"):
             fault = PowerFault(phase=phase, loss=Loss.parse(loss))
             marks = [pytest.mark.xdist_group(str(phase))]
-            if phase is Phase.ROLLBACK:
+            if phase is CutPhase.ROLLBACK:
                 marks.append(pytest.mark.variants("failing-service"))
             if IN_CI.get(phase) == loss:
                 marks.append(pytest.mark.ci(slow=fault == ON_SLOW_BOARDS))
@@ -198,6 +198,6 @@ def _cases() -> list[ParameterSet]:
 @pytest.mark.parametrize("fault", _cases())
 def test_power_cut(bench: Bench, releases: Releases, scenario: Scenario, fault: PowerFault) -> None:
     new = releases.new
-    if fault.phase is Phase.ROLLBACK:  # there must be something to roll back from
+    if fault.phase is CutPhase.ROLLBACK:  # there must be something to roll back from
         new = releases.variant_of(releases.new, "failing-service")
     power_cut(bench, scenario, fault, releases.old, new, good=releases.new)

@@ -15,7 +15,7 @@ from harness.clients.client import InstallResult
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault
-from harness.faults.power import Phase
+from harness.faults.power import CutPhase
 from harness.judge.judge import Judge, Judgement
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
@@ -25,19 +25,28 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_power_cut import reach
-from harness.scenarios.walk import BAD, CUTS, NOTHING, Device, Event, Kind, parse, shorter
+from harness.scenarios.walk import (
+    BAD,
+    CUTS,
+    NOTHING,
+    Device,
+    WalkEvent,
+    WalkEventKind,
+    parse,
+    shorter,
+)
 
 _NETWORK = {
-    Kind.RESET: "reset@40%x2",
-    Kind.REFUSED: "status:503x99",
-    Kind.FLIP: "flip@60%",
+    WalkEventKind.RESET: "reset@40%x2",
+    WalkEventKind.REFUSED: "status:503x99",
+    WalkEventKind.FLIP: "flip@60%",
 }
 _PHASES = {
-    Kind.CUT_WRITING: Phase.WRITE_50,
-    Kind.CUT_SWITCHING: Phase.SWITCH,
-    Kind.CUT_COUNTING: Phase.BOOTLOADER,
+    WalkEventKind.CUT_WRITING: CutPhase.WRITE_50,
+    WalkEventKind.CUT_SWITCHING: CutPhase.SWITCH,
+    WalkEventKind.CUT_COUNTING: CutPhase.BOOTLOADER,
 }
-_MUST_FAIL = (Kind.REFUSED, Kind.FLIP)
+_MUST_FAIL = (WalkEventKind.REFUSED, WalkEventKind.FLIP)
 _LITTLE = 1 << 20  # bytes: what a file system and a client's notes may take
 _SHRINK_SECONDS = 1800.0  # to look for a shorter walk that fails
 
@@ -49,25 +58,25 @@ class Walk:
     bench: Bench
     judge: Judge
     versions: dict[str, Release]  # old, new
-    bad: dict[Kind, Release]
+    bad: dict[WalkEventKind, Release]
     device: Device = field(default_factory=Device)
     last: Judgement | None = None
 
-    def go(self, event: Event) -> None:
+    def go(self, event: WalkEvent) -> None:
         """One event; DeviceError when the device ends where it must not."""
         with step("walk", what=str(event), runs=self.device.runs):
-            if event.kind in (Kind.REBOOT, Kind.PORTAL):
+            if event.kind in (WalkEventKind.REBOOT, WalkEventKind.PORTAL):
                 self._boot(event, lambda: self.bench.client.reboot(timeout=60))
             elif event.kind in CUTS:
                 self._cut(event)
             else:
                 self._install(event.kind)
 
-    def _release(self, kind: Kind) -> Release:
+    def _release(self, kind: WalkEventKind) -> Release:
         version = self.device.target(kind)
         return self.bad[kind] if version == BAD else self.versions[version]
 
-    def _install(self, kind: Kind) -> None:
+    def _install(self, kind: WalkEventKind) -> None:
         release = self._release(kind)
         result = self._under(_NETWORK.get(kind, ""), release)
         if result.ok is (kind in _MUST_FAIL):
@@ -90,22 +99,22 @@ class Walk:
         finally:
             proxy.disarm()
 
-    def _cut(self, event: Event) -> None:
+    def _cut(self, event: WalkEvent) -> None:
         board = self.bench.board
-        if event.kind is Kind.CUT_COUNTING and NOTHING in self.device.waits:
-            event = replace(event, kind=Kind.CUT)  # it may be that nothing is counted
-        if event.kind is Kind.CUT:
+        if event.kind is WalkEventKind.CUT_COUNTING and NOTHING in self.device.waits:
+            event = replace(event, kind=WalkEventKind.CUT)  # it may be that nothing is counted
+        if event.kind is WalkEventKind.CUT:
             board.can.choose_loss.freeze()
         else:
             reach(self.bench, self.judge, _PHASES[event.kind], self._release(event.kind))
-            if event.kind is not Kind.CUT_COUNTING:  # that one installs nothing
+            if event.kind is not WalkEventKind.CUT_COUNTING:  # that one installs nothing
                 self.device = self.device.cut(event.kind)
         assert event.loss
         board.can.choose_loss.cut(event.loss)
         self._boot(event, board.power_on)
 
-    def _boot(self, event: Event, begin: Callable[[], object]) -> None:
-        portal = event.kind is Kind.PORTAL
+    def _boot(self, event: WalkEvent, begin: Callable[[], object]) -> None:
+        portal = event.kind is WalkEventKind.PORTAL
         judge = replace(self.judge, asks_server=not portal)
         if portal:
             self.bench.server.be_ill()
@@ -126,12 +135,12 @@ class Walk:
         self.device = self.device.booted(found.final)
 
 
-def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[Event]) -> None:
+def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[WalkEvent]) -> None:
     """All events, one more reboot, and a last update."""
     judge = bench.judge(releases.old, releases.new)
     bad = {
-        Kind.PANICS: releases.variant_of(releases.new, "kernel-panic"),
-        Kind.FAILS: releases.variant_of(releases.new, "failing-service"),
+        WalkEventKind.PANICS: releases.variant_of(releases.new, "kernel-panic"),
+        WalkEventKind.FAILS: releases.variant_of(releases.new, "failing-service"),
     }
     with scenario:
         scenario.fault = Fault(printed=",".join(map(str, events)))
@@ -143,7 +152,7 @@ def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[
             bad=bad,
         )
         room = _room(bench)
-        for event in (*events, Event(kind=Kind.REBOOT)):
+        for event in (*events, WalkEvent(kind=WalkEventKind.REBOOT)):
             under_way.go(event)
         assert under_way.last
         ended = under_way.last
@@ -161,7 +170,9 @@ def _room(bench: Bench) -> int:
     return int(answer)
 
 
-def _attempt(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[Event]) -> str:
+def _attempt(
+    bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[WalkEvent]
+) -> str:
     """Why a walk fails, empty when it does not; its record is not kept."""
     trial = scenario.afresh()
     with contextlib.suppress(DeviceError):

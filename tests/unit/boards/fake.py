@@ -15,7 +15,7 @@ from typing import NoReturn
 from harness.boards.board import CommandResult
 from harness.boards.capability import Capabilities, Capability, Parts, SavedState
 from harness.boards.share import Share
-from harness.medium.model import Cut, Failing, Loss, Trigger
+from harness.medium.model import Failing, Loss, PowerCut, Trigger
 
 
 class FakeBoard:
@@ -114,7 +114,7 @@ class FakeBoard:
     def freeze(self) -> None:
         self._unexpected("freeze")
 
-    def cut(self, loss: Loss) -> Cut:
+    def cut(self, loss: Loss) -> PowerCut:
         self._unexpected("cut")
 
     def save(self, name: str) -> SavedState:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.builders.debian import source
-from harness.builders.debian.recipe import Base
+from harness.builders.debian.recipe import PackageBase
 from harness.errors import BuildError
 
-BASE = Base(suite="trixie", architecture="arm64", packages=())
+BASE = PackageBase(suite="trixie", architecture="arm64", packages=())
 PATCH = """--- a/Makefile
 +++ b/Makefile
 @@ -1 +1 @@

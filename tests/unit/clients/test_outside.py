@@ -8,10 +8,10 @@ import pytest
 from harness.clients.boot_selection import Slot
 from harness.clients.outside import OutsideClient
 from harness.errors import DeviceError
-from harness.product.profile import Device
+from harness.product.profile import DeviceCommands
 from tests.unit.clients.board import LocalBoard
 
-DEVICE = Device(
+DEVICE = DeviceCommands(
     version="cat /etc/version",
     slot="cat /run/slot",
     well="test -e /run/well || { echo it is not; false; }",
@@ -48,7 +48,9 @@ def board(tmp_path: Path) -> RebootingBoard:
     return made
 
 
-def client_of(board: LocalBoard, device: Device = DEVICE, *, client: str = "x") -> OutsideClient:
+def client_of(
+    board: LocalBoard, device: DeviceCommands = DEVICE, *, client: str = "x"
+) -> OutsideClient:
     return OutsideClient(board, device, client=client)
 
 

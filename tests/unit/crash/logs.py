@@ -7,7 +7,7 @@ from harness.boards.qemu.nbd import recorder
 from harness.boards.qemu.nbd.recorder import Recorder
 from harness.crash.equivalence import mixtures
 from harness.crash.states.cut import Sources
-from harness.medium.log import CHANGES, Kind, LogReader, Record
+from harness.medium.log import CHANGES, LogReader, LogRecord, RecordKind
 from harness.medium.model import Model
 
 SECTOR = 512
@@ -45,7 +45,7 @@ def scribble(to: Recorder, chance: random.Random, count: int, *, struck: bool = 
             sectors = chance.randint(1, min(8, SECTORS - start))
             data = _data(chance, sectors) if word == "write" else b""
             to.change(
-                Kind[word.upper()],
+                RecordKind[word.upper()],
                 start * SECTOR,
                 sectors * SECTOR,
                 data=data,
@@ -54,20 +54,20 @@ def scribble(to: Recorder, chance: random.Random, count: int, *, struck: bool = 
             )
 
 
-def in_doubt(records: list[Record], model: Model, window: int = 0) -> list[Record]:
+def in_doubt(records: list[LogRecord], model: Model, window: int = 0) -> list[LogRecord]:
     """Which writes docs/medium.md says that a cut after these records can take, in words of its
     own: the newest one; of the others those without FUA that no flush followed (`disk`), or that
     are among the last `window` ones that a card has answered."""
-    since: list[Record] = []
+    since: list[LogRecord] = []
     for record in records:
-        if record.kind in (Kind.FLUSH, Kind.CUT):
+        if record.kind in (RecordKind.FLUSH, RecordKind.CUT):
             since = []
         elif record.kind in CHANGES:
             since = [*since, record][-window - 1 if model is Model.SD else 0 :]
     return [r for r in since if not r.fua or r is since[-1]]
 
 
-def losses(records: list[Record], model: Model, window: int = 0) -> list[str]:
+def losses(records: list[LogRecord], model: Model, window: int = 0) -> list[str]:
     """Those of a cut after these records, by the table in docs/crash.md; each write torn at each
     of its sectors."""
     doubtful = in_doubt(records, model, window)
@@ -87,7 +87,7 @@ def losses(records: list[Record], model: Model, window: int = 0) -> list[str]:
     return [f"{loss}~{window}" if window else loss for loss in found]
 
 
-def records(log: Path) -> list[Record]:
+def records(log: Path) -> list[LogRecord]:
     """All of a log."""
     with LogReader(log) as reader:
         return list(reader.records())

@@ -18,7 +18,7 @@ from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.states.cut import parse
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
-from harness.medium.log import Kind, LogWriter, Origin, create_log
+from harness.medium.log import LogWriter, Origin, RecordKind, create_log
 from harness.product.layout import MIB, Region
 from harness.product.product import Product
 from harness.product.release import Digest, Release
@@ -132,15 +132,15 @@ class Log:
         self.writer, self.new = LogWriter(path), new
 
     def mark(self, name: str) -> "Log":
-        self.writer.append(Kind.MARK, payload=name.encode())
+        self.writer.append(RecordKind.MARK, payload=name.encode())
         return self
 
     def flush(self) -> "Log":
-        self.writer.append(Kind.FLUSH)
+        self.writer.append(RecordKind.FLUSH)
         return self
 
     def write(self, offset: int, content: bytes) -> "Log":
-        self.writer.append(Kind.WRITE, offset=offset, length=len(content), payload=content)
+        self.writer.append(RecordKind.WRITE, offset=offset, length=len(content), payload=content)
         return self
 
     def select(self, block: bytes) -> "Log":

@@ -13,7 +13,7 @@ from harness.crash.recording.phases import Phase
 from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.results.results import SCHEMA, Point, Write
 from harness.crash.results.sampling import least_sample
-from harness.crash.results.table import Columns
+from harness.crash.results.table import ResultTable
 from harness.judge.identity import Identity
 from harness.medium.log import HEADER, Origin, create_log
 from harness.product import release as releases
@@ -149,7 +149,7 @@ def packed(content: dict[str, Any]) -> dict[str, Any]:
     """As it stands in the file: rows in columns."""
     kinds: dict[str, type[Any]] = {"writes": Write, "points": Point}
     rows = {
-        key: Columns(kind, (kind(**row) for row in content[key])).data()
+        key: ResultTable(kind, (kind(**row) for row in content[key])).data()
         for key, kind in kinds.items()
         if key in content
     }

@@ -14,7 +14,7 @@ from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError
 from harness.medium import replay
-from harness.medium.log import Kind, LogError, LogReader, join
+from harness.medium.log import LogError, LogReader, RecordKind, join
 from harness.medium.model import Loss, LossKind, Model
 from harness.product.release import Release
 from harness.updates.server import UpdateServer
@@ -49,7 +49,7 @@ def recorded(folder: Path, old: Release, new: Release, again: Again | None = Non
     return found
 
 
-def told(log: Path, first: int, end: int) -> list[tuple[Kind, int, bytes]]:
+def told(log: Path, first: int, end: int) -> list[tuple[RecordKind, int, bytes]]:
     with LogReader(log) as reader:
         return [(r.kind, r.offset, reader.payload(r)) for r in reader.records()][first:end]
 
@@ -122,7 +122,7 @@ def test_two_logs_are_one(tmp_path: Path, seed: int) -> None:
         assert whole.read_bytes() == part.read_bytes()
     assert [r.wall_ns for r in both[count:]] == [r.wall_ns for r in records(second)]
     with LogReader(joined) as log:
-        last = [log.payload(r) for r in both if r.kind is Kind.CUT][-1]
+        last = [log.payload(r) for r in both if r.kind is RecordKind.CUT][-1]
     assert json.loads(last)["position"] >= count
 
 

@@ -88,7 +88,7 @@ def test_a_version_that_differs_where_nobody_looked_keeps_the_proofs(
     exploration = resumed(run, seed=1)
     assert exploration.undecided() == []
     assert used(run) == first_cuts(other)
-    told = summary.tally(exploration, seconds=1.0, jobs=1)
+    told = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert told.counts.decided["carried"] == told.counts.cut_points and told.boots == []
     assert {each.carried for each in told.proofs} == {other.id}
     assert not told.complete  # what was carried is sampled, too
@@ -259,7 +259,7 @@ def test_the_sample_asks_what_was_carried(other: Recording, tmp_path: Path) -> N
     assert by and by.carried
     made = recordings.proof(run, 0, state, Verdict.BRICKED, sample=True)
     exploration.add(made, sample=True)
-    (told,) = summary.tally(exploration, seconds=1.0, jobs=1).disagreements
+    (told,) = summary.results_of(exploration, seconds=1.0, jobs=1).disagreements
     assert (told.state, told.got) == (state, "bricked")
     assert told.proof == f"{other.id:.12}/{by.proof.folder.name}"
 

@@ -21,7 +21,7 @@ from harness.crash.exploration.known import Exploration
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources, cut_off, parse
 from harness.judge.verdict import Verdict
-from harness.medium.log import Kind, Origin, create_log
+from harness.medium.log import Origin, RecordKind, create_log
 from harness.medium.model import Model
 from harness.product.layout import MIB
 from tests.unit.crash import recordings
@@ -51,7 +51,7 @@ class Disk:
         self.written = sorted(written)
         self.states: dict[str, dict[int, bytes]] = {}
         for at in range(found.start + 1, found.end + 2):
-            if log[at - 1].kind is not Kind.MARK:
+            if log[at - 1].kind is not RecordKind.MARK:
                 here = losses(log[:at], Model.DISK)
                 for loss in here if len(here) > 2 else here[1:]:
                     self.states[f"{at}/{loss}"] = self._made(f"{at}/{loss}")

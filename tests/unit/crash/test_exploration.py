@@ -102,7 +102,7 @@ def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
     exploration.refresh()
     nested = [{one.factory for one in group.classes} for group in exploration.groups[1:]]
     assert nested == [{True}, {False}]
-    results = summary.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert results.recording.phases[0].name == "factory"
     assert [each.position for each in results.writes] == list(range(found.end + 1))
 
@@ -124,7 +124,7 @@ def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
     assert not exploration.comes_back(same, [first]) and exploration.comes_back(other, [first])
     exploration.add(proof(found, first, verdict=Verdict.OLD, came_back=False), sample=False)
     assert exploration.comes_back(same, ()) and exploration.one_way() == [first]
-    assert summary.tally(exploration, seconds=1.0, jobs=1).counts.one_way == 1
+    assert summary.results_of(exploration, seconds=1.0, jobs=1).counts.one_way == 1
     exploration.add(proof(found, first, verdict=Verdict.OLD, sample=True), sample=True)
     assert {state: exploration.comes_back(state, ()) for state in wanted} == wanted | {first: False}
     assert exploration.one_way() == []
@@ -169,13 +169,13 @@ def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
 def test_the_numbers_add_up_and_come_back(tmp_path: Path) -> None:
     found = recording(tmp_path)
     exploration = ended(found)
-    results = summary.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.results_of(exploration, seconds=1.0, jobs=1)
     counts = results.counts
     assert counts.sampled > 0 and counts.booted > 1
     assert sum(results.verdicts.values()) == counts.cut_points == exploration.main.cut_points
     assert sum(counts.decided.values()) == counts.cut_points and counts.undecided == 0
     assert choose_sample(exploration) == []
-    again = summary.tally(resumed(found, seed=1), seconds=1.0, jobs=1)
+    again = summary.results_of(resumed(found, seed=1), seconds=1.0, jobs=1)
     assert asdict(again) == asdict(results)
     # Nobody has looked at the cuts in these boots: that is no exploration without second cuts.
     assert counts.nested.missing == counts.booted and not results.complete
@@ -187,7 +187,7 @@ def test_a_boot_that_fails_makes_its_cut_points_bad(tmp_path: Path) -> None:
     exploration = Exploration(found, seed=1)
     state = exploration.undecided()[0].kinds[0].states[0]
     exploration.add(proof(found, state, verdict=Verdict.BRICKED), sample=False)
-    results = summary.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert not results.complete and not results.good
     decides = sum(each.count for each in exploration.decided())
     assert results.verdicts == {Verdict.BRICKED: decides} and decides > 1
@@ -203,7 +203,7 @@ def test_a_sample_that_comes_out_otherwise_is_told_with_both(tmp_path: Path) -> 
     other = choose_sample(exploration)[0]
     sampled = proof(found, other, verdict=Verdict.BRICKED, sample=True)
     exploration.add(sampled, sample=True)
-    (told,) = summary.tally(exploration, seconds=1.0, jobs=1).disagreements
+    (told,) = summary.results_of(exploration, seconds=1.0, jobs=1).disagreements
     assert (told.state, told.expected, told.got) == (other, "new new B", "bricked")
     assert (told.proof, told.sample_proof) == (by.folder.name, sampled.folder.name)
     assert told.reason == "healthy: silence"
@@ -225,7 +225,7 @@ def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
     while left := exploration.undecided():
         made = proof(found, left[0].kinds[0].states[0])
         exploration.add(made, sample=False)
-    counts = summary.tally(exploration, seconds=1.0, jobs=1).counts
+    counts = summary.results_of(exploration, seconds=1.0, jobs=1).counts
     rules = Counter[str]()
     for state in choose_sample(exploration, least=0):
         by = exploration.decider(state)
@@ -251,7 +251,7 @@ def test_a_card_is_read_again_as_if_it_had_a_cache(tmp_path: Path) -> None:
     assert all(s.endswith("~4") for one in left for kind in one.kinds for s in kind.states)
     assert cached.main.cut_points > plain.main.cut_points > 0
     cached.add(proof(found, left[0].kinds[0].states[0]), sample=False)
-    results = summary.tally(cached, seconds=1.0, jobs=1)
+    results = summary.results_of(cached, seconds=1.0, jobs=1)
     assert (results.recording.model, results.counts.booted) == ("sd~4", 1)
     with pytest.raises(ConfigurationError, match="recorded on a disk, which has a cache anyway"):
         Exploration(replace(found, model="disk"), seed=1, window=4)
@@ -304,11 +304,11 @@ def test_a_late_boot_that_ends_badly_is_never_forgotten(tmp_path: Path) -> None:
     """Made by hand, say, when another one had decided its state and many others."""
     found = recording(tmp_path)
     exploration = ended(found)
-    good = summary.tally(exploration, seconds=1.0, jobs=1)
+    good = summary.results_of(exploration, seconds=1.0, jobs=1)
     by = max(good.proofs, key=lambda each: each.decides)
     made = proof(found, by.state, verdict=Verdict.BRICKED)
     exploration.add(made, sample=False)
-    results = summary.tally(exploration, seconds=1.0, jobs=1)
+    results = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert results.verdicts == good.verdicts
     late = [bad for bad in results.bad if bad.proof == made.folder.name]
     assert [(bad.state, bad.verdict, bad.count) for bad in late] == [(by.state, Verdict.BRICKED, 0)]

@@ -7,7 +7,7 @@ import pytest
 from harness.crash.inspect.fsck import Findings, inspect
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources, cut_off, parse
-from harness.crash.states.reader import StateView
+from harness.crash.states.reader import StateReader
 from harness.errors import ConfigurationError
 from harness.medium.model import Model
 from tests.unit.crash.recordings import LAYOUT, NEW, OLD, recording
@@ -102,7 +102,7 @@ def test_a_view_reads_across_extents_and_zeros(recorded: Recording, tmp_path: Pa
     path = tmp_path / "state.json"
     sources.save(path)
     expected = NEW[:512] + bytes(512) + OLD[1024:1536]
-    with StateView(path) as view:
+    with StateReader(path) as view:
         assert view.read(LAYOUT["slot-A"].offset, 1536) == expected
         assert view.read(LAYOUT["slot-A"].offset + 10, 1000) == expected[10:1010]
         view.copy(LAYOUT["slot-A"].offset, 1536, tmp_path / "copy")
@@ -115,4 +115,4 @@ def test_a_state_file_whose_files_are_gone_is_refused(recorded: Recording) -> No
     path = state_file(recorded, f"{recorded.end}/all")
     recorded.log.unlink()
     with pytest.raises(ConfigurationError, match=r"log\.bin"):
-        StateView(path)
+        StateReader(path)

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from harness.crash.equivalence.classes import Kind, StateClass
+from harness.crash.equivalence.classes import StateClass, StateKind
 from harness.crash.equivalence.footprint import Picture
 from harness.crash.equivalence.order import in_turns
-from harness.crash.states.chunks import Pieces
+from harness.crash.states.chunks import ChunkStore
 
 
 def state_class(name: str, count: int, seen: list[int], odd: bytes = b"") -> StateClass:
-    kept = Pieces().keep(np.array(seen, np.uint32))
+    kept = ChunkStore().keep(np.array(seen, np.uint32))
     picture = Picture(kept_ids=kept, kept_seen=kept, digest=b"", seen_digest=b"", odd=odd)
     one = StateClass(picture, ())
-    one.kinds.append(Kind(one, picture, count, [name]))
+    one.kinds.append(StateKind(one, picture, count, [name]))
     return one
 
 

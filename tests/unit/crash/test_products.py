@@ -13,7 +13,7 @@ from harness.crash.exploration import summary
 from harness.crash.exploration.known import Exploration, sources
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording, own_files
-from harness.crash.states.cut import Sources, Unflushed, cut_off, parse
+from harness.crash.states.cut import Sources, WritesInDoubt, cut_off, parse
 from harness.judge.verdict import Verdict
 from harness.medium.log import CHANGES, LogReader, Origin, create_log
 from harness.medium.loss import choose
@@ -118,7 +118,7 @@ def _ends(state: Sources) -> Verdict:
 
 def states(found: Recording, families: tuple[Family, ...]) -> Iterator[str]:
     """All states of some families, named one by one."""
-    unflushed = Unflushed(Model.DISK)
+    unflushed = WritesInDoubt(Model.DISK)
     with LogReader(found.log) as reader:
         log = list(reader.records())
     for record in log[: found.end + 1]:
@@ -138,7 +138,7 @@ def states(found: Recording, families: tuple[Family, ...]) -> Iterator[str]:
 def test_a_product_that_one_kind_of_loss_bricks(tmp_path: Path, name: str) -> None:
     product = PRODUCTS[name]
     found = recorded(tmp_path, product)
-    results = summary.tally(explored(found, product), seconds=1.0, jobs=1)
+    results = summary.results_of(explored(found, product), seconds=1.0, jobs=1)
     assert results.counts.undecided == 0
     assert results.verdicts[Verdict.BRICKED] > 0
     assert set(results.problems) <= {  # no sample, no second cut, no reader is asked for here

@@ -17,8 +17,8 @@ from harness.errors import ConfigurationError, DeviceError, HarnessError, LabErr
 from harness.judge.identity import Identity
 from harness.judge.verdict import Verdict
 from harness.medium.files import copy_file
-from harness.medium.log import Kind, LogWriter, Origin, create_log
-from harness.medium.model import Cut, Loss
+from harness.medium.log import LogWriter, Origin, RecordKind, create_log
+from harness.medium.model import Loss, PowerCut
 from harness.product.layout import MIB
 from harness.product.release import Release
 from harness.updates.server import UpdateServer
@@ -67,13 +67,13 @@ class Device(FakeBoard):
         self.is_on = True
         self._boot()
 
-    def cut(self, loss: Loss) -> Cut:
+    def cut(self, loss: Loss) -> PowerCut:
         self.is_on = False
         unflushed = 1 if self.fault == "goes off with unflushed writes" else 0
-        return Cut(position=0, loss=str(loss), unflushed=unflushed, kept=())
+        return PowerCut(position=0, loss=str(loss), unflushed=unflushed, kept=())
 
     def mark(self, name: str) -> None:
-        self.log.append(Kind.MARK, payload=name.encode())
+        self.log.append(RecordKind.MARK, payload=name.encode())
 
     def link(self, *, up: bool) -> None:
         self.cable = up
@@ -164,8 +164,8 @@ class Device(FakeBoard):
 
     def _write(self, region: str, content: bytes) -> None:
         offset = LAYOUT[region].offset + (8 * MIB - 512 if region == "data" else 0)
-        self.log.append(Kind.WRITE, offset=offset, length=len(content), payload=content)
-        self.log.append(Kind.FLUSH)
+        self.log.append(RecordKind.WRITE, offset=offset, length=len(content), payload=content)
+        self.log.append(RecordKind.FLUSH)
         with self.content.open("r+b") as stream:
             os.pwrite(stream.fileno(), content, offset)
 

@@ -7,7 +7,7 @@ import pytest
 
 from harness.crash.states.cut import Cut, Sources, cut_off, parse, printed
 from harness.errors import ConfigurationError
-from harness.medium.log import Kind
+from harness.medium.log import RecordKind
 from harness.medium.model import Loss, Model
 from tests.unit.crash.logs import (
     SIZE,
@@ -82,7 +82,7 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
     found = medium(folder, base, Model.DISK)
     data = bytes(1024)
     for fua in (False, True, False):
-        found.change(Kind.WRITE, 0, 1024, data=data, fua=fua)
+        found.change(RecordKind.WRITE, 0, 1024, data=data, fua=fua)
     found.close()
     log = folder / "log.bin"
     for state, why in {

@@ -17,8 +17,8 @@ import pytest
 from harness.crash.disk.metadata import superblock_accepted
 from harness.crash.states.contents import SECTOR
 from harness.crash.states.cut import Sources, cut_off, parse
-from harness.crash.states.reader import StateView
-from harness.medium.log import Kind, LogReader
+from harness.crash.states.reader import StateReader
+from harness.medium.log import LogReader, RecordKind
 from harness.medium.model import Model
 from harness.process import run
 from tests.unit.clients.data_partition import SERVER, DataPartition
@@ -55,7 +55,7 @@ def state_of(log: Path, base: Path, state: str, target: Path) -> Path:
     cut_off(sources, log, Model.DISK, parse(state)[0])
     extents = target.with_suffix(".json")
     sources.save(extents)
-    with StateView(extents) as view:
+    with StateReader(extents) as view:
         view.copy(0, view.size, target)
     return target
 
@@ -72,7 +72,7 @@ def accepted(image: Path) -> bool:
 
 def test_these_are_all_that_there_are(log: Path) -> None:
     with LogReader(log) as reader:
-        writes = [r for r in reader.records() if r.kind is Kind.WRITE and r.offset == 0]
+        writes = [r for r in reader.records() if r.kind is RecordKind.WRITE and r.offset == 0]
         halves = [reader.payload(each)[SUPERBLOCK : 2 * SUPERBLOCK] for each in writes]
     torn = [
         f"{each.position + 1}/torn:{each.position}:3"

@@ -14,7 +14,7 @@ from harness.boards.board import CommandResult
 from harness.boards.share import Share
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection, Slot
-from harness.clients.client import Client, Status
+from harness.clients.client import Client, DeviceStatus
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.judge.identity import Identity
@@ -147,11 +147,11 @@ class FakeClient:
     silent: bool = False
     device_id: str = "gw-1"
 
-    def status(self, timeout: float) -> Status:
+    def status(self, timeout: float) -> DeviceStatus:
         if self.silent:
             raise DeviceError("no SSH")
         said = parse_environment_block(self.selection or self.board.block, MOST_ATTEMPTS)
-        return Status(
+        return DeviceStatus(
             version=self.version,
             variants=(),
             slot=self.slot,

@@ -9,7 +9,7 @@ from harness.errors import ConfigurationError
 from harness.product.layout import Region
 from harness.product.product import Product
 from harness.product.release import Digest, Release
-from harness.scenarios.asked import Faults
+from harness.scenarios.asked import AskedFaults
 from tests.unit.builders.samples import built
 
 
@@ -32,12 +32,12 @@ def release(tmp_path: Path) -> Release:
 
 def test_each_form_is_known_by_itself(release: Release) -> None:
     asked = "reset@10%x5+eio-write@slot-B+server:portalx2+status:503x2+switch/some:1"
-    found = Faults.parse(asked, release)
+    found = AskedFaults.parse(asked, release)
     assert list(map(str, found.network)) == ["reset@100x5", "status:503x2"]
     assert list(map(str, found.medium)) == ["eio-write@slot-B"]
     assert str(found.server) == "server:portalx2"
     assert str(found.power) == "switch/some:1"
-    assert str(Faults.parse("reset@10%+memory:8M", release).memory) == "memory:8M"
+    assert str(AskedFaults.parse("reset@10%+memory:8M", release).memory) == "memory:8M"
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
 )
 def test_what_is_no_fault_is_refused(text: str, release: Release) -> None:
     with pytest.raises(ValueError):
-        Faults.parse(text, release)
+        AskedFaults.parse(text, release)
 
 
 def test_a_region_that_is_not_there_is_named(release: Release) -> None:
     with pytest.raises(ConfigurationError, match="there is no slot-C"):
-        Faults.parse("eio-write@slot-C", release)
+        AskedFaults.parse("eio-write@slot-C", release)
 
 
 def test_a_server_is_told_from_the_network(release: Release) -> None:
-    assert str(Faults.parse("server:portalx1", release).server) == "server:portal"
+    assert str(AskedFaults.parse("server:portalx1", release).server) == "server:portal"

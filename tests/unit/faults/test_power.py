@@ -8,7 +8,7 @@ import pytest
 from harness.boards.qemu.nbd.store import PowerLost, Store
 from harness.boards.qemu.nbd.watch import Watch
 from harness.errors import ConfigurationError
-from harness.faults.power import Changes, Phase, PowerFault, trigger
+from harness.faults.power import Changes, CutPhase, PowerFault, trigger
 from harness.medium.model import Loss
 
 KIB = 1024
@@ -81,7 +81,7 @@ def update(machine: "Grub | UBoot", *, end: str = "commit") -> list[Op]:
     ]
 
 
-def struck(phase: Phase, machine: Grub | UBoot, ops: list[Op]) -> str:
+def struck(phase: CutPhase, machine: Grub | UBoot, ops: list[Op]) -> str:
     """What the power cut comes with."""
     cut = trigger(phase, LAYOUT, "B", PAYLOAD, changes=machine.changes, next_boot=2)
     watch = Watch(cut)
@@ -109,26 +109,26 @@ def test_each_phase_strikes_at_its_write(
     phase: str, expected: str, machine: type[Grub | UBoot]
 ) -> None:
     made = machine()
-    assert struck(Phase(phase), made, update(made)) == expected
+    assert struck(CutPhase(phase), made, update(made)) == expected
 
 
 def test_before_the_switch_is_before_whatever_comes_first() -> None:
     grub, u_boot = Grub(), UBoot()
-    assert struck(Phase.BEFORE_SWITCH, grub, update(grub)) == "before switch 1"
-    assert struck(Phase.BEFORE_SWITCH, u_boot, update(u_boot)) == "before idle 1"
+    assert struck(CutPhase.BEFORE_SWITCH, grub, update(grub)) == "before switch 1"
+    assert struck(CutPhase.BEFORE_SWITCH, u_boot, update(u_boot)) == "before idle 1"
 
 
 @pytest.mark.parametrize("machine", [Grub(), UBoot()])
 def test_armed_just_before_the_reboot_it_strikes_at_the_same_write(machine: Grub | UBoot) -> None:
     ops = update(machine)
     rest = ops[ops.index(data("shutdown")) :]
-    for phase in Phase:
+    for phase in CutPhase:
         if not phase.during_install:
             assert struck(phase, machine, rest) == struck(phase, machine, ops) != "never"
 
 
 def test_an_install_that_never_happens_never_strikes() -> None:
-    for phase in Phase:
+    for phase in CutPhase:
         assert struck(phase, Grub(), update(Grub())[:6]) == "never"
 
 
@@ -136,12 +136,12 @@ def test_an_install_that_never_happens_never_strikes() -> None:
 def test_a_layout_without_the_region_is_a_clear_error(region: str) -> None:
     layout = {k: v for k, v in LAYOUT.items() if k != region}
     with pytest.raises(ConfigurationError, match=f"no region '{region}'"):
-        trigger(Phase.SWITCH, layout, "B", PAYLOAD, changes=Grub.changes, next_boot=2)
+        trigger(CutPhase.SWITCH, layout, "B", PAYLOAD, changes=Grub.changes, next_boot=2)
 
 
-@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("phase", list(CutPhase))
 @pytest.mark.parametrize("loss", ["none", "all", "some:7", "torn:12"])
-def test_printed_form_reads_back(phase: Phase, loss: str) -> None:
+def test_printed_form_reads_back(phase: CutPhase, loss: str) -> None:
     fault = PowerFault(phase=phase, loss=Loss.parse(loss))
     assert str(fault) == f"{phase}/{loss}"
     assert PowerFault.parse(str(fault)) == fault
@@ -154,10 +154,10 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "copy1_written"), [(Phase.BEFORE_SWITCH, False), (Phase.SWITCH, True)]
+    ("phase", "copy1_written"), [(CutPhase.BEFORE_SWITCH, False), (CutPhase.SWITCH, True)]
 )
 def test_the_medium_stops_on_the_right_side_of_the_switch(
-    tmp_path: Path, phase: Phase, copy1_written: bool
+    tmp_path: Path, phase: CutPhase, copy1_written: bool
 ) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(8 * 1024 * KIB))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.boards.qemu.nbd.store import Store
-from harness.medium.model import Cut
+from harness.medium.model import PowerCut
 
 SECTORS = 96
 SIZE = SECTORS * 512
@@ -56,7 +56,7 @@ class Reference:
     def unflushed(self) -> list[Change]:
         return [change for change in self.changes if not change.promised]
 
-    def cut(self, cut: Cut) -> None:
+    def cut(self, cut: PowerCut) -> None:
         """The state after a cut that says what it kept and tore."""
         for change in self.changes:
             if not change.promised and change.position not in cut.kept:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.medium.loss import Fate, choose
+from harness.medium.loss import Choice, choose
 from harness.medium.model import Loss, LossKind
 
 SEEDS = range(200)
@@ -10,7 +10,7 @@ SOME_7 = (0, 1, 3, 5, 6)
 TORN_7 = (0, 4)
 
 
-def _torn(lengths: list[int], seed: int) -> Fate:
+def _torn(lengths: list[int], seed: int) -> Choice:
     return choose(lengths, Loss(kind=LossKind.TORN, seed=seed))
 
 
@@ -38,12 +38,12 @@ def test_seeds_reach_every_sector_and_every_subset() -> None:
 def test_choices_never_change() -> None:
     """A seed in old evidence must mean the same cut for ever."""
     assert choose([4096] * 8, Loss(kind=LossKind.SOME, seed=7)).kept == SOME_7
-    assert _torn([4096] * 8, 7) == Fate(kept=SOME_7, torn=TORN_7)
+    assert _torn([4096] * 8, 7) == Choice(kept=SOME_7, torn=TORN_7)
 
 
 @pytest.mark.parametrize("text", ["none", "all", "some:1", "torn:1"])
 def test_nothing_unflushed(text: str) -> None:
-    assert choose([], Loss.parse(text)) == Fate(kept=())
+    assert choose([], Loss.parse(text)) == Choice(kept=())
 
 
 PRINTED = [
@@ -77,16 +77,16 @@ LENGTHS, POSITIONS = [4096, 512, 8192], [10, 12, 20]
 @pytest.mark.parametrize(
     ("text", "fate"),
     [
-        ("only:12", Fate(kept=(1,))),
-        ("without:12", Fate(kept=(0, 2))),
-        ("torn:20:3", Fate(kept=(0, 1, 2), torn=(2, 3))),
-        ("torn:10:7", Fate(kept=(0, 1, 2), torn=(0, 7))),
-        ("only:20:3", Fate(kept=(2,), torn=(2, 3))),
-        ("only:10,20", Fate(kept=(0, 2))),
-        ("without:10,12", Fate(kept=(2,))),
+        ("only:12", Choice(kept=(1,))),
+        ("without:12", Choice(kept=(0, 2))),
+        ("torn:20:3", Choice(kept=(0, 1, 2), torn=(2, 3))),
+        ("torn:10:7", Choice(kept=(0, 1, 2), torn=(0, 7))),
+        ("only:20:3", Choice(kept=(2,), torn=(2, 3))),
+        ("only:10,20", Choice(kept=(0, 2))),
+        ("without:10,12", Choice(kept=(2,))),
     ],
 )
-def test_a_write_that_is_named(text: str, fate: Fate) -> None:
+def test_a_write_that_is_named(text: str, fate: Choice) -> None:
     assert choose(LENGTHS, Loss.parse(text), POSITIONS) == fate
 
 

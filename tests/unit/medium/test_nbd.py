@@ -8,7 +8,7 @@ import pytest
 
 from harness.boards.qemu.nbd.client import Medium
 from harness.errors import LabError
-from harness.medium.model import Cut, Event, Loss, LossKind, Stage, Trigger
+from harness.medium.model import Event, Loss, LossKind, PowerCut, Stage, Trigger
 from harness.medium.replay import replay
 
 from .nbd_client import board, done
@@ -17,7 +17,7 @@ NONE, ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 FLUSH_ALWAYS = Path(__file__).with_name("flush_always.py")
 
 
-def cut_after(medium: Medium, loss: Loss, *commands: str) -> Cut:
+def cut_after(medium: Medium, loss: Loss, *commands: str) -> PowerCut:
     """Power on, let the board do `commands`, cut the power."""
     with board(medium.uri, *commands) as process:
         done(process)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.qemu.nbd.store import Store
-from harness.medium.log import Kind, LogReader
+from harness.medium.log import LogReader, RecordKind
 from harness.medium.model import Loss, LossKind
 from harness.medium.replay import replay
 
@@ -45,7 +45,13 @@ def test_records_say_what_happened(store: Store, folder: Path, image: Path) -> N
     with LogReader(folder / "log.bin") as log:
         records = list(log.records())
         assert (log.origin.base, log.origin.size) == (str(image), image.stat().st_size)
-        kinds = [Kind.WRITE, Kind.MARK, Kind.TRIM, Kind.FLUSH, Kind.CUT]
+        kinds = [
+            RecordKind.WRITE,
+            RecordKind.MARK,
+            RecordKind.TRIM,
+            RecordKind.FLUSH,
+            RecordKind.CUT,
+        ]
         assert [record.kind for record in records] == kinds
         assert [record.position for record in records] == list(range(5))
         assert log.payload(records[0]) == b"a" * 512 and records[0].fua
@@ -62,7 +68,7 @@ def test_a_record_cut_short_is_not_read(store: Store, folder: Path, tmp_path: Pa
     short = tmp_path / "short.bin"
     short.write_bytes((folder / "log.bin").read_bytes()[:-1])
     with LogReader(short) as log:
-        assert [record.kind for record in log.records()] == [Kind.WRITE]
+        assert [record.kind for record in log.records()] == [RecordKind.WRITE]
 
 
 def test_what_is_not_a_log_is_refused(tmp_path: Path, image: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.boards.qemu.nbd.store import PowerLost, Store
-from harness.medium.model import Cut, Event, Loss, LossKind, Model, Stage, Trigger
+from harness.medium.model import Event, Loss, LossKind, Model, PowerCut, Stage, Trigger
 
 from .reference import content
 
@@ -20,7 +20,7 @@ def card(folder: Path, image: Path) -> Iterator[Store]:
     store.close()
 
 
-def _struck(card: Store, loss: Loss) -> Cut:
+def _struck(card: Store, loss: Loss) -> PowerCut:
     """Two answered writes, and a third that the power cut meets on the way."""
     card.arm(Trigger(stages=(Stage(event=Event.WRITES, count=3),)))
     era = card.attach()
@@ -67,7 +67,7 @@ def test_the_struck_write_is_torn(card: Store, folder: Path) -> None:
     assert content(folder)[:2048] == b"\3" * new + b"\2" * (2048 - new)
 
 
-def _cached(folder: Path, image: Path, cut_at: str) -> tuple[Cut, bytes]:
+def _cached(folder: Path, image: Path, cut_at: str) -> tuple[PowerCut, bytes]:
     """Four answered writes to a card that may have two of them in its cache; cut with a loss."""
     store = Store(folder, Model.SD, cache=2)
     store.load(image)

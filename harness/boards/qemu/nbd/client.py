@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from harness.boards.qemu.nbd.control import decode_cut
 from harness.errors import LabError
-from harness.medium.model import Cut, Failing, Loss, Model, Trigger
+from harness.medium.model import Failing, Loss, Model, PowerCut, Trigger
 from harness.process import kill_group, start
 
 _PLUGIN = Path(__file__).with_name("plugin.py")
@@ -148,7 +148,7 @@ class Medium:
         """Power cut now, first half: from here on no request is answered."""
         self._call("freeze")
 
-    def drop(self, loss: Loss, *, digest: bool = False) -> Cut:
+    def drop(self, loss: Loss, *, digest: bool = False) -> PowerCut:
         """Second half, with the board dead: lose unflushed writes; `digest` hashes the result."""
         return decode_cut(self._call("drop", loss=str(loss), digest=digest))
 

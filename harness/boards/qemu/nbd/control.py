@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.qemu.nbd.store import Refused, Store
-from harness.medium.model import Cut, Event, Failing, Loss, Misdeed, Stage, Trigger
+from harness.medium.model import Event, Failing, Loss, Misdeed, PowerCut, Stage, Trigger
 
 Message = dict[str, Any]
 
@@ -33,15 +33,15 @@ def decode_failing(message: Message) -> Failing:
     return Failing(**{**message, "what": Misdeed(message["what"])})
 
 
-def decode_cut(message: Message) -> Cut:
+def decode_cut(message: Message) -> PowerCut:
     """A cut from the JSON form of its `asdict`."""
     torn = message["torn"]
-    return Cut(
+    return PowerCut(
         **{**message, "kept": tuple(message["kept"]), "torn": (torn[0], torn[1]) if torn else None}
     )
 
 
-class Control:
+class ControlServer:
     """Serves a store on a listening socket, in threads that die with the process."""
 
     def __init__(self, store: Store, listening: socket.socket) -> None:

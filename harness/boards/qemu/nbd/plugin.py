@@ -17,7 +17,7 @@ import nbdkit
 # Appended, so that nothing of the harness's environment takes the place of a system module.
 sys.path.append(str(Path(__file__).resolve().parents[4]))
 
-from harness.boards.qemu.nbd.control import Control
+from harness.boards.qemu.nbd.control import ControlServer
 from harness.boards.qemu.nbd.store import PowerLost, Store
 from harness.medium.files import SECTOR
 from harness.medium.model import Model
@@ -42,7 +42,7 @@ def get_ready() -> None:
 
 def after_fork() -> None:
     """Threads do not survive a fork, so the control channel starts here."""
-    Control(_store, socket.socket(fileno=int(_options["control"]))).start()
+    ControlServer(_store, socket.socket(fileno=int(_options["control"]))).start()
 
 
 def thread_model() -> int:

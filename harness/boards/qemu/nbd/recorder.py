@@ -15,8 +15,8 @@ from harness.boards.qemu.nbd.state import StateContent
 from harness.boards.qemu.nbd.volatile import Volatile
 from harness.medium.extents import Extents
 from harness.medium.files import SECTOR, copy_file
-from harness.medium.log import CHANGES, Kind, LogReader, LogWriter, Origin, create_log
-from harness.medium.model import Cut, Loss, Model
+from harness.medium.log import CHANGES, LogReader, LogWriter, Origin, RecordKind, create_log
+from harness.medium.model import Loss, Model, PowerCut
 
 _CONTENT, _UNDO, _LOG = "content.img", "undo.bin", "log.bin"
 _STATE = "crash-state.json"  # a copy of the state file; there means that the content is not flat
@@ -62,7 +62,7 @@ class Recorder:
 
     def change(
         self,
-        kind: Kind,
+        kind: RecordKind,
         offset: int,
         length: int,
         *,
@@ -79,18 +79,18 @@ class Recorder:
 
     def flush(self) -> None:
         """Make all that was written stable."""
-        self._log.append(Kind.FLUSH)
+        self._log.append(RecordKind.FLUSH)
         self._volatile.settle()
 
     def mark(self, name: str) -> None:
         """Write a named mark into the log."""
-        self._log.append(Kind.MARK, payload=name.encode())
+        self._log.append(RecordKind.MARK, payload=name.encode())
 
-    def cut(self, loss: Loss, position: int, *, digest: bool) -> Cut:
+    def cut(self, loss: Loss, position: int, *, digest: bool) -> PowerCut:
         """Lose unflushed writes; `position` is the log's length when the power went."""
         unflushed = len(self._volatile.in_doubt(loss.window))
         fallout = self._volatile.lose(loss, self._log.fd)
-        cut = Cut(
+        cut = PowerCut(
             position=position,
             loss=str(loss),
             unflushed=unflushed,
@@ -100,7 +100,7 @@ class Recorder:
         )
         # `lost` is what a replay of the log needs; a Cut's reader wants the few that were kept
         told = {**asdict(cut), "lost": fallout.lost}
-        self._log.append(Kind.CUT, payload=json.dumps(told).encode())
+        self._log.append(RecordKind.CUT, payload=json.dumps(told).encode())
         self.struck = None
         return cut
 
@@ -138,7 +138,7 @@ class Recorder:
                 if record.kind in CHANGES:
                     promised = self._promised(fua=record.fua, position=record.position)
                     self._volatile.remember(record, promised=promised)
-                elif record.kind in (Kind.FLUSH, Kind.CUT):
+                elif record.kind in (RecordKind.FLUSH, RecordKind.CUT):
                     self._volatile.forget()
 
 

@@ -21,8 +21,8 @@ from harness.boards.qemu.nbd.recorder import Recorder
 from harness.boards.qemu.nbd.watch import Watch
 from harness.medium.extents import Extents
 from harness.medium.files import SECTOR
-from harness.medium.log import Kind
-from harness.medium.model import Cut, Failing, Loss, Model, Trigger
+from harness.medium.log import RecordKind
+from harness.medium.model import Failing, Loss, Model, PowerCut, Trigger
 
 _UNFLASHED = "the medium is empty: flash an image first"
 _UNCLEAN = "the medium was not closed in order, so its content is not known: flash it again"
@@ -100,15 +100,15 @@ class Store:
 
     def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
         """A write request; stable when answered with `fua`."""
-        self._modify(era, Kind.WRITE, offset, len(data), data=data, fua=fua)
+        self._modify(era, RecordKind.WRITE, offset, len(data), data=data, fua=fua)
 
     def zero(self, era: int, offset: int, length: int, *, fua: bool = False) -> None:
         """A write-zeroes request."""
-        self._modify(era, Kind.ZERO, offset, length, fua=fua)
+        self._modify(era, RecordKind.ZERO, offset, length, fua=fua)
 
     def trim(self, era: int, offset: int, length: int, *, fua: bool = False) -> None:
         """A discard request; the range reads as zeros afterwards."""
-        self._modify(era, Kind.TRIM, offset, length, fua=fua)
+        self._modify(era, RecordKind.TRIM, offset, length, fua=fua)
 
     def flush(self, era: int) -> None:
         """All completed writes are stable."""
@@ -121,7 +121,7 @@ class Store:
     def _modify(
         self,
         era: int,
-        kind: Kind,
+        kind: RecordKind,
         offset: int,
         length: int,
         *,
@@ -136,7 +136,7 @@ class Store:
             fua = fua and self._failings.flushed()
             if offset % SECTOR or length % SECTOR or offset + length > medium.size:
                 raise ValueError(f"{length} bytes at {offset}: not whole sectors of the medium")
-            watch = self._watch if kind is not Kind.TRIM else None
+            watch = self._watch if kind is not RecordKind.TRIM else None
             struck = watch is not None and watch.written(offset, length)
             if struck and watch and watch.trigger.before:
                 self._strike(medium)
@@ -215,7 +215,7 @@ class Store:
             if self._frozen_at is None:
                 self._frozen_at = medium.position
 
-    def drop(self, loss: Loss, *, digest: bool = False) -> Cut:
+    def drop(self, loss: Loss, *, digest: bool = False) -> PowerCut:
         """The second half, when the board is dead: what becomes of the unflushed writes.
 
         With `digest`, the whole content is hashed (seconds). Raises Refused unless frozen.
@@ -288,7 +288,7 @@ class Store:
         """A storage fault: whole sectors hold something else, for good. Refused as `load`."""
         with self._change:
             medium = self._harmed(offset, len(data))
-            medium.change(Kind.WRITE, offset, len(data), data=data, fua=True)
+            medium.change(RecordKind.WRITE, offset, len(data), data=data, fua=True)
 
     def harm(self, offset: int, length: int) -> None:
         """A storage fault: the board cannot read a range of whole sectors until it has written

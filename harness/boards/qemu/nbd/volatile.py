@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from harness.boards.qemu.nbd.content import Content
 from harness.medium.files import SECTOR
-from harness.medium.log import Kind, Record
+from harness.medium.log import LogRecord, RecordKind
 from harness.medium.loss import choose
 from harness.medium.model import Loss
 
@@ -30,7 +30,7 @@ class Unflushed(NamedTuple):
     may lie under it, or because a card may have it in its cache all the same.
     """
 
-    record: Record
+    record: LogRecord
     undo_at: int
     promised: bool
 
@@ -64,7 +64,7 @@ class Volatile:
         cached = {w.record.position for w in answered[-window:] if window and not w.record.fua}
         return [w for w in self._writes if not w.promised or w.record.position in cached]
 
-    def remember(self, record: Record, *, promised: bool) -> Unflushed | None:
+    def remember(self, record: LogRecord, *, promised: bool) -> Unflushed | None:
         """Keep account of a write in the log; None when no power cut can undo it.
 
         Also rebuilds the account from a log: the place of each undo follows from the order.
@@ -79,12 +79,12 @@ class Volatile:
             self._content.settle(oldest.offset, oldest.length)
         return write
 
-    def apply(self, record: Record, data: bytes | memoryview, *, promised: bool) -> None:
+    def apply(self, record: LogRecord, data: bytes | memoryview, *, promised: bool) -> None:
         """Apply a logged write, zero or trim to the current view."""
         write = self.remember(record, promised=promised)
         if write:
             self._content.keep(record.offset, record.length, self._undo, write.undo_at)
-        if record.kind is Kind.WRITE:
+        if record.kind is RecordKind.WRITE:
             self._content.write(data, record.offset)
         else:
             self._content.zero(record.offset, record.length)
@@ -134,7 +134,7 @@ class Volatile:
                 length = record.length
                 if torn and torn[0] == record.position:
                     length = torn[1] * SECTOR
-                if record.kind is Kind.WRITE:
+                if record.kind is RecordKind.WRITE:
                     self._content.put(record.offset, length, log, record.payload_at)
                 else:
                     self._content.zero(record.offset, length)

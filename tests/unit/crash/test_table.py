@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.crash.results.results import Point, loss_at
-from harness.crash.results.table import Columns, runs, steps
+from harness.crash.results.table import ResultTable, runs, steps
 from harness.judge.verdict import Verdict
 
 OLD, NEW = {Verdict.OLD: 3}, {Verdict.NEW: 2, Verdict.OLD: 1}
@@ -26,8 +26,8 @@ def test_run_lengths() -> None:
 
 @pytest.mark.parametrize("rows", [ROWS, []])
 def test_the_same_rows_come_back(rows: list[Point]) -> None:
-    made = Columns(Point, rows)
-    found = Columns.read(Point, json.loads(json.dumps(made.data())), len(rows))
+    made = ResultTable(Point, rows)
+    found = ResultTable.read(Point, json.loads(json.dumps(made.data())), len(rows))
     assert found == made
     assert list(found) == found[:] == rows == [found[n] for n in range(len(found))]
     assert list(found.column("undecided")) == [row.undecided for row in rows]
@@ -43,7 +43,7 @@ def test_a_point_knows_its_worst_state(state: str) -> None:
 
 
 def test_half_a_million_rows_are_a_few_numbers() -> None:
-    made = Columns(Point, (Point(at=at, verdicts=OLD, loss="all") for at in range(500_000)))
+    made = ResultTable(Point, (Point(at=at, verdicts=OLD, loss="all") for at in range(500_000)))
     assert len(json.dumps(made.data())) < 500
 
 
@@ -68,4 +68,4 @@ def test_half_a_million_rows_are_a_few_numbers() -> None:
 )
 def test_what_is_no_table_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Columns.read(Point, {**Columns(Point, ROWS).data(), **change}, 100)
+        ResultTable.read(Point, {**ResultTable(Point, ROWS).data(), **change}, 100)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.crash.states.chunks import Kept
+from harness.crash.states.chunks import KeptArray
 from harness.crash.states.contents import SECTOR, Contents, Ids
 
 Sectors = npt.NDArray[np.int64]  # in ascending order
 
 
-class Base(ABC):
+class DiskContent(ABC):
     """The content of a medium at one time."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Base(ABC):
         return found
 
 
-class Image(Base):
+class Image(DiskContent):
     """An image file, read when asked for."""
 
     def __init__(self, contents: Contents, path: Path) -> None:
@@ -58,10 +58,10 @@ class Image(Base):
         return np.empty(0, np.int64)
 
 
-class Over(Base):
+class Overlay(DiskContent):
     """Another one, `sectors` of which have become `ids`."""
 
-    def __init__(self, under: Base, sectors: Sectors, ids: Kept) -> None:
+    def __init__(self, under: DiskContent, sectors: Sectors, ids: KeptArray) -> None:
         super().__init__()
         self._under, self._sectors, self._ids = under, sectors, ids
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from harness.crash.equivalence.classes import Classes
-from harness.crash.equivalence.enumerate import Walk
+from harness.crash.equivalence.enumerate import Enumeration
 from harness.crash.equivalence.footprint import Checked, Landscape, SlotImages
 from harness.crash.recording.phases import Stretch
-from harness.crash.states.baseline import Image
 from harness.crash.states.contents import Contents
 from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.disk_content import Image
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
-from harness.medium.log import Kind, Record
+from harness.medium.log import LogRecord, RecordKind
 from harness.medium.model import Loss, LossKind, Model
 from tests.unit.crash.logs import (
     SECTOR,
@@ -35,12 +35,12 @@ SLOT = range(8, 11)
 READS = (0, 1, 2, 3, 9, 20, 21, 22, 30)
 
 
-def cut_points(log: list[Record], model: Model, start: int, window: int = 0) -> list[str]:
+def cut_points(log: list[LogRecord], model: Model, start: int, window: int = 0) -> list[str]:
     """All, named; of a card without a cache no `none` and no named write, which are `all` of the
     position before, but for one that is torn."""
     found = []
     for record in log[start:]:
-        if record.kind is not Kind.MARK:
+        if record.kind is not RecordKind.MARK:
             at = record.position + 1
             here = losses(log[:at], model, window)
             if not in_doubt(log[:at], model, window):
@@ -79,7 +79,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     for state, data in made.items():
         ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
         assert b"".join(map(contents.data, ids.tolist())) == data
-    walk = Walk(land, writes, [Stretch(range(start, len(writes.records)))], seed=SEED)
+    walk = Enumeration(land, writes, [Stretch(range(start, len(writes.records)))], seed=SEED)
     reads = np.zeros(land.sectors, np.bool_)
     for more in (READS[:4], READS):  # as when a boot has read what none had read before
         reads[list(more)] = True
@@ -130,7 +130,7 @@ def is_compared(state: str) -> bool:
 def test_a_log_with_a_cut_that_lost_writes_is_refused(tmp_path: Path) -> None:
     base, folder = base_image(tmp_path), tmp_path / "medium"
     found = medium(folder, base, Model.DISK)
-    found.change(Kind.WRITE, 0, SECTOR, data=b"x" * SECTOR)
+    found.change(RecordKind.WRITE, 0, SECTOR, data=b"x" * SECTOR)
     found.cut(Loss.parse("none"), found.position, digest=False)
     found.close()
     contents = Contents()
@@ -146,12 +146,12 @@ def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
     new = b"new" * SECTOR
     found = medium(folder, base, Model.SD)
     for at in range(0, 4 * SECTOR, SECTOR):  # the fourth sector counts for itself
-        found.change(Kind.WRITE, at, SECTOR, data=(new + new)[at : at + SECTOR])
+        found.change(RecordKind.WRITE, at, SECTOR, data=(new + new)[at : at + SECTOR])
     found.close()
     contents = Contents()
     checked = [Checked(first=0, count=3, whole=new.__eq__)]
     land = Landscape(contents, SIZE, {}, None, checked)
-    walk = Walk(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
+    walk = Enumeration(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
     reads = np.zeros(land.sectors, np.bool_)
     reads[[0, 2, 3]] = True
     land.news(reads)
@@ -173,11 +173,13 @@ def test_many_kinds_share_what_is_equal_in_them(tmp_path: Path) -> None:
     base.write_bytes(bytes(size * SECTOR))
     found = medium(folder, base, Model.SD)
     for at in range(size):
-        found.change(Kind.WRITE, at * SECTOR, SECTOR, data=at.to_bytes(2, "big") * (SECTOR // 2))
+        found.change(
+            RecordKind.WRITE, at * SECTOR, SECTOR, data=at.to_bytes(2, "big") * (SECTOR // 2)
+        )
     found.close()
     contents = Contents()
     land = Landscape(contents, size * SECTOR, {}, None)
-    walk = Walk(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
+    walk = Enumeration(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
     land.news(np.ones(land.sectors, np.bool_))
     land.survey()
     walk.run(classes := Classes(1))

@@ -13,12 +13,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from harness.crash.equivalence.classes import Classes, Kind
+from harness.crash.equivalence.classes import Classes, StateKind
 from harness.crash.equivalence.footprint import Landscape
-from harness.crash.states.chunks import Kept
+from harness.crash.states.chunks import KeptArray
 from harness.crash.states.contents import Ids, hashes
 from harness.crash.states.writes import Writes
-from harness.medium.log import Record
+from harness.medium.log import LogRecord
 
 Columns = slice | npt.NDArray[np.int64]  # places among the written and tracked sectors, ascending
 Counts = npt.NDArray[np.int64]
@@ -26,17 +26,17 @@ _NO_IMAGE = np.uint32(np.iinfo(np.uint32).max)  # expected of a sector that no i
 
 
 @dataclass(slots=True, eq=False)
-class View:
+class LogContent:
     """A content of the log's and the tracked sectors; its hash, and what is wrong in each slot."""
 
     ids: Ids
     hash: np.uint64
     wrong: Counts  # per slot: sectors that differ from each version
-    kept: Kept | None = None  # its tracked sectors, for as long as these stay
+    kept: KeptArray | None = None  # its tracked sectors, for as long as these stay
 
-    def copy(self) -> "View":
+    def copy(self) -> "LogContent":
         """One that can be changed by itself."""
-        return View(self.ids.copy(), self.hash, self.wrong.copy(), self.kept)
+        return LogContent(self.ids.copy(), self.hash, self.wrong.copy(), self.kept)
 
     def apply(self, change: "Change") -> None:
         """Let the change happen."""
@@ -60,17 +60,17 @@ class Change:
     wrong: Counts
     relevant: bool
     active: bool = False  # it is relevant, or something in a slot becomes right or wrong
-    parts: tuple[Counts, Counts, Counts] | None = None  # see `Lens`
+    parts: tuple[Counts, Counts, Counts] | None = None  # see `Relevance`
 
     def __post_init__(self) -> None:
         self.active = self.relevant or bool(self.wrong.any())
 
 
 @dataclass(slots=True, eq=False)
-class Step:
+class IssuedWrite:
     """A write of the log, and what it puts where."""
 
-    record: Record
+    record: LogRecord
     first: int  # column of its first sector
     ids: Ids
     matters: bool  # it touches a tracked sector or a slot
@@ -78,7 +78,9 @@ class Step:
     change: Change | None = None  # what it did to all that had been issued before
     without: Change | None = None  # it alone is lost
     only: Change | None = None  # it alone is kept
-    clashes: "list[Step]" = field(default_factory=list)  # older ones that touch a sector of it
+    clashes: "list[IssuedWrite]" = field(
+        default_factory=list
+    )  # older ones that touch a sector of it
 
     @property
     def columns(self) -> slice:
@@ -90,7 +92,7 @@ class Step:
         """Whether it is stable once it has been answered."""
         return self.record.fua
 
-    def overlaps(self, other: "Step") -> bool:
+    def overlaps(self, other: "IssuedWrite") -> bool:
         """Whether both touch a sector."""
         return self.first < other.first + len(other.ids) and other.first < self.first + len(
             self.ids
@@ -109,7 +111,7 @@ class Step:
             ids[inside] = self.ids[columns[inside] - self.first]
 
 
-class Lens:
+class Relevance:
     """Which sectors count, for one landscape and one log."""
 
     def __init__(self, landscape: Landscape, writes: Writes) -> None:
@@ -138,10 +140,10 @@ class Lens:
         """The place of a sector."""
         return int(self._column[sector])
 
-    def start(self, wrong: Sequence[Sequence[int]]) -> View:
+    def start(self, wrong: Sequence[Sequence[int]]) -> LogContent:
         """Before the log; `wrong` is then in the slots."""
         counts = np.array(wrong, np.int64).reshape(self.shape)
-        return View(self._base.at(self.sectors), np.uint64(0), counts)
+        return LogContent(self._base.at(self.sectors), np.uint64(0), counts)
 
     def matters(self, columns: slice) -> bool:
         """Whether a change there could make another kind."""
@@ -154,7 +156,7 @@ class Lens:
         expected[inside] = image[self.sectors[inside] - first]
         return expected
 
-    def difference(self, view: View, columns: Columns, ids: Ids) -> Change:
+    def difference(self, view: LogContent, columns: Columns, ids: Ids) -> Change:
         """What replacing these sectors by `ids` would do to the view."""
         before, sectors = view.ids[columns], self.sectors[columns]
         changed = before != ids
@@ -180,7 +182,7 @@ class Lens:
         return found
 
     def torn(
-        self, view: View, change: Change, cuts: Counts, *, head: bool
+        self, view: LogContent, change: Change, cuts: Counts, *, head: bool
     ) -> Iterator[tuple[int, int, Change]]:
         """The change of the first S sectors alone (`head`), or of those after the first S, for each
         S of `cuts`; runs [begin, end) of cuts that make the same kind have one change."""
@@ -198,7 +200,7 @@ class Lens:
             part = Change(change.columns, ids, np.uint64(0), wrong[begin], change.relevant)
             yield begin, end, part
 
-    def never_fills(self, view: View, change: Change) -> bool:
+    def never_fills(self, view: LogContent, change: Change) -> bool:
         """Whether no part of the change matters: it touches slots alone, and those are so wrong
         that nothing in it makes them right."""
         if change.relevant or not view.wrong.all():
@@ -206,7 +208,7 @@ class Lens:
         _, _, reach = self._parts(view, change)
         return bool((reach < np.abs(view.wrong)).all())
 
-    def _parts(self, view: View, change: Change) -> tuple[Counts, Counts, Counts]:
+    def _parts(self, view: LogContent, change: Change) -> tuple[Counts, Counts, Counts]:
         """What the first 0, 1, ... sectors of a change make wrong together; which sectors of it are
         tracked and get another content; and how much any first or last ones make wrong or right."""
         if change.parts is None:
@@ -229,10 +231,10 @@ class Lens:
     def kind(
         self,
         classes: Classes,
-        view: View,
+        view: LogContent,
         changes: Iterable[Change] = (),
         wrong: Counts | None = None,
-    ) -> Kind:
+    ) -> StateKind:
         """The kind of a view with changes that do not overlap; `wrong` is then in its slots."""
         kept = view.kept = view.kept or self._landscape.keep(view.ids[self._tracked])
         for change in changes:
