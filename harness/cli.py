@@ -38,6 +38,7 @@ for command in (
     product.init,
     formats.schema,
     release.build,
+    release.adopt,
     bench.flash,
     bench.console,
     bench.ssh,

@@ -13,6 +13,7 @@ class Format(StrEnum):
     """A kind of file."""
 
     RECIPE = "recipe"
+    PRODUCT = "product"
     RELEASE = "release"
     LAB = "lab"
     POLICY = "policy"
@@ -40,11 +41,12 @@ def _kind(of: Format, builder_name: str) -> type:
     from harness import project
     from harness.boards import lab_file
     from harness.builders import builder
-    from harness.product import release
+    from harness.product import profile, release
     from harness.promotion import policy
 
     kinds: dict[Format, Callable[[], type]] = {
         Format.RECIPE: lambda: builder.named(builder_name).RECIPE,
+        Format.PRODUCT: lambda: profile.Profile,
         Format.RELEASE: lambda: release.ReleaseFile,
         Format.LAB: lambda: lab_file.LabFile,
         Format.POLICY: lambda: policy.PolicyFile,

@@ -23,6 +23,7 @@ from harness.commands.terminal import (
 
 if TYPE_CHECKING:
     from harness.evidence.store import Stored
+    from harness.product.release import Release
     from harness.promotion.candidate import Candidate
     from harness.scenarios.runner import Selection
 
@@ -60,6 +61,10 @@ def build(
     release = builder.named(by).build(
         recipe, version=version, variants=tuple(variant or ()), output=output
     )
+    _answer_release(release, as_json)
+
+
+def _answer_release(release: "Release", as_json: bool) -> None:
     answer(
         as_json,
         f"{release.machine} {release.version}: {release.folder}",
@@ -69,6 +74,37 @@ def build(
         folder=str(release.folder),
         slot_sha256=release.slot.sha256,
     )
+
+
+def adopt(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Disk image, as it is flashed.")],
+    *,
+    artifact: Annotated[Path, typer.Option(help="Update artifact of the same build.")],
+    product: Annotated[Path, typer.Option(help="product.yaml: how the device is driven.")],
+    version: Annotated[str, typer.Option(help="Version, as the device tells it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Release folder.")],
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="What is wrong with this version, for tests; may be given again."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a release of images that others built.
+
+    [dim]harness adopt disk.img --artifact update.raucb --product product.yaml --version 1.0.0
+    -o out/1.0.0[/]
+    """
+    from harness.builders.finished.adopt import adopt as adopt_release
+
+    release = adopt_release(
+        image,
+        artifact,
+        product=product,
+        version=version,
+        output=output,
+        variants=tuple(variant or ()),
+    )
+    _answer_release(release, as_json)
 
 
 def test(

@@ -45,7 +45,7 @@ def read(image: Path) -> Mapping[int, Partition]:
     if beyond := [each.number for each in found if sum(each.region) > size]:
         raise ConfigurationError(
             f"{files.shown(image)}: partitions {beyond} end behind its {size} bytes",
-            hint="the image was cut off: make or download it again",
+            hint="it was cut off, or made without its empty end: then `truncate` it to its size",
         )
     return {each.number: each for each in found}
 

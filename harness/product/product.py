@@ -1,12 +1,13 @@
 """What is under test, apart from who built it: how its devices update, boot and are judged."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict
 
 from harness import schema
 from harness.fields import Like, Line, Name
+from harness.product.profile import DeviceCommands, SelectionFile, Slots
 from harness.product.promises import Promises
 
 
@@ -21,6 +22,7 @@ class Product:
     promises: Promises = field(default_factory=Promises)
     # SHA-256 of the CA certificate of its update servers, if it names one.
     server_ca: Annotated[str, Like(r"([0-9a-f]{64})?")] = ""
-    # How it is told what an installed slot holds. exact: it begins with the slot image, byte by
-    # byte.
-    oracle: Literal["exact"] = "exact"
+    slots: Slots = field(default_factory=Slots)  # how it is told what an installed slot holds
+    # Of a device without our programs; nothing: it has them (docs/device-contract.md).
+    device: DeviceCommands | None = None
+    selection: SelectionFile | None = None

@@ -22,6 +22,7 @@ product.yaml:
       boot-selection: {partition: 1}
     boot_selection: {reader: grub-order, file: /grubenv, otherwise: A}
     slots: {content: tree, changes: [etc/machine-id]}
+    variants: {kernel-panic: out/1.2.0-panic}      # bad versions, adopted likewise
     promises: {attempts: 1}
 
 Commands are for a shell on the device (POSIX), as root, over SSH; exit code 0 is yes. What else is
@@ -37,12 +38,11 @@ from pydantic import ConfigDict, Field
 
 from harness import files, schema
 from harness.errors import ConfigurationError
+from harness.fields import Line, Name
 from harness.product.promises import Promises
 from harness.schema import STRICT
 
 FILE = "product.yaml"
-_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-Name = Annotated[str, Field(pattern=_NAME)]
 Command = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 DevicePath = Annotated[str, Field(pattern=r"^/[^\x00\r\n]*$", max_length=4096)]
 
@@ -116,6 +116,7 @@ class Profile:
     disk: dict[str, Place]
     boot_selection: SelectionFile
     slots: Slots = field(default_factory=Slots)
+    variants: dict[Name, Line] = field(default_factory=dict)  # folders, from the product folder
     promises: Promises = field(default_factory=Promises)
 
 

@@ -79,6 +79,10 @@ def files(folder: Path) -> dict[Format, list[Any]]:
     recipes = sorted(ROOT.glob("images/*/recipe.yaml"))
     return {
         Format.RECIPE: [yaml_data(each.read_text(), what=each) for each in recipes],
+        Format.PRODUCT: [
+            yaml_data(each.read_text(), what=each)
+            for each in sorted(ROOT.glob("images/designs/*/product.yaml"))
+        ],
         Format.RELEASE: [json.loads((folder / "release/release.json").read_text())],
         Format.LAB: [yaml_data((ROOT / "labs/qemu.yaml").read_text(), what="l", tags=True)],
         Format.POLICY: [yaml_data(POLICY, what="p")],
@@ -99,8 +103,13 @@ BROKEN: dict[Format, list[Break]] = {
         lambda data: data["variants"].update(odd={"overlai": "x"}),
         lambda data: data.update(signing="production"),
     ],
+    Format.PRODUCT: [
+        lambda data: data.pop("disk"),
+        lambda data: data["device"].pop("well"),
+        lambda data: data["slots"].update(content="hearsay"),
+    ],
     Format.RELEASE: [
-        lambda data: data["product"].update(oracle="hearsay"),
+        lambda data: data["product"]["slots"].update(content="hearsay"),
         lambda data: data["files"].update({"../x": {"sha256": "0" * 64, "size": 1}}),
     ],
     Format.LAB: [

@@ -77,7 +77,7 @@ def test_schema_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "release.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content.update(colour="red", slot={"sha256": "xyz", "size": -1}, layout={"slot-A": [1]})
-    content["product"]["oracle"] = "hearsay"
+    content["product"]["slots"] = {"content": "hearsay"}
     del content["machine"], content["product"]["client"], content["built"]["builder"]
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
@@ -88,7 +88,7 @@ def test_schema_is_checked(tmp_path: Path) -> None:
         "layout.slot-A: must be two whole numbers",
         "machine: missing",
         "product.client: missing",
-        "product.oracle: must be 'exact'",
+        "product.slots.content: must be 'exact', 'tree' or 'none'",
         "slot.sha256: 'xyz' does not match",
         "slot.size: must be greater than or equal to 0",
     ):

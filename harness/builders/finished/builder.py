@@ -1,0 +1,102 @@
+"""Releases of finished images (`harness adopt`): read, held against each other, described.
+
+Nothing is built here, and nothing of an image is changed. What takes building (a bad version, a
+signature) can only be had where the product's own images are: product.yaml names them
+(`variants`).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from harness import files
+from harness.builders.builder import Ability, Authority
+from harness.builders.debian.artifacts import maker
+from harness.builders.finished import built
+from harness.errors import ConfigurationError
+from harness.product import release as releases
+from harness.product.profile import Profile as RECIPE
+from harness.product.release import FILE, Digest, Release
+
+__all__ = [
+    "RECIPE",
+    "again",
+    "artifact",
+    "build",
+    "lacks",
+    "payload",
+    "server_ca",
+    "strange_artifact",
+    "variants",
+]
+
+_OTHERS = "its images were built by others"
+_TAKEN = (Ability.ARTIFACT, Ability.STRANGER, Ability.AUTHORITY)
+
+
+def build(
+    source: Path, *, version: str, variants: Sequence[str] = (), output: Path | None = None
+) -> Release:
+    """Refuses: there is nothing to build of."""
+    raise ConfigurationError(
+        f"{files.shown(source)}: finished images are not built",
+        hint="harness adopt IMAGE --artifact FILE --product product.yaml --version V -o FOLDER",
+    )
+
+
+def lacks(release: Release) -> Mapping[Ability, str]:
+    """What takes building; bad versions are there as far as the profile names them."""
+    found = dict.fromkeys(_TAKEN, _OTHERS)
+    if not variants(release):
+        found[Ability.AGAIN] = f"{_OTHERS}, and product.yaml names no variants"
+    return found
+
+
+def variants(release: Release) -> Collection[str]:
+    """Those that the profile names and that have been adopted."""
+    return [name for name, folder in built.of(release).folders.items() if (folder / FILE).exists()]
+
+
+def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+    """The adopted release of a variant. Its version is what it was adopted as."""
+    wanted = (*release.variants, *variants)
+    if not variants or wanted == release.variants:
+        raise ConfigurationError(f"{release.machine}: {_OTHERS}: there is no version {version}")
+    folder = built.of(release).folders.get("+".join(variants))
+    if folder is None or not (folder / FILE).exists():
+        raise ConfigurationError(f"{release.machine}: {_OTHERS}: no {'+'.join(variants)} is here")
+    found = releases.load(folder)
+    if (found.machine, found.product, found.layout) != (
+        release.machine,
+        release.product,
+        release.layout,
+    ):
+        raise ConfigurationError(
+            f"{files.shown(folder)}: is a release of another product than {release.folder}",
+            hint="adopt both with the same product.yaml",
+        )
+    if found.variants != wanted:
+        raise ConfigurationError(
+            f"{files.shown(folder)}: was adopted as {', '.join(found.variants) or 'no variant'}",
+            hint=f"adopt it with {' '.join(f'--variant {each}' for each in wanted)}",
+        )
+    return found
+
+
+def artifact(release: Release, content: Path, output: Path, *, version: str) -> Path:
+    """Refuses: who built the images has the key."""
+    raise ConfigurationError(f"{release.machine}: {_OTHERS}")
+
+
+def strange_artifact(release: Release, output: Path) -> Path:
+    """Refuses."""
+    raise ConfigurationError(f"{release.machine}: {_OTHERS}")
+
+
+def payload(release: Release) -> Digest:
+    """What the artifact installs."""
+    return maker(release.product.client).payload(release.artifact, limit=release.slot.size)
+
+
+def server_ca(release: Release) -> Authority:
+    """Refuses."""
+    raise ConfigurationError(f"{release.machine}: {_OTHERS}")

@@ -1,0 +1,213 @@
+"""Images that others built become a release: real partition tables, real bundles."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.builders import builder
+from harness.builders.builder import Ability
+from harness.builders.finished.adopt import adopt
+from harness.errors import ConfigurationError
+from harness.process import run
+from harness.product import release as releases
+from harness.product.profile import ContentCheck
+from harness.product.release import Release
+
+MIB = 1 << 20
+SLOT = bytes(4096) + os.urandom(200_000) + bytes(56_000)  # shorter than its partition
+PROFILE = {
+    "machine": "foreign",
+    "compatible": "foreign-1",
+    "client": "rauc",
+    "device": {"version": "cat /v", "install": "get {url}", "well": "true", "data": "/srv"},
+    "disk": {
+        "boot-selection": {"partition": 1},
+        "slot-A": {"partition": 2},
+        "slot-B": {"partition": 3},
+        "data": {"partition": 4},
+    },
+    "boot_selection": {"reader": "grub-order", "file": "/grubenv"},
+    "slots": {"content": "tree", "changes": ["var/log"]},
+    "promises": {"attempts": 1},
+}
+
+
+class Product:
+    """What somebody has built: a disk image, a bundle, a profile, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.image, self.bundle = folder / "disk.img", folder / "update.raucb"
+        self.profile = folder / "product.yaml"
+        self.write_profile()
+        self.write_disk(SLOT)
+        self.write_bundle(SLOT)
+
+    def write_profile(self, **changes: object) -> None:
+        self.profile.write_text(yaml.safe_dump({**PROFILE, **changes}))
+
+    def write_disk(self, slot: bytes, *, second: str = "2M") -> None:
+        source = self.folder / "in"
+        source.mkdir(exist_ok=True)
+        (source / "slot").write_bytes(slot)
+        (source / "empty").write_bytes(b"")
+        sizes = {"boot": ("empty", "1M"), "a": ("slot", "2M"), "b": ("empty", second)}
+        parts = "".join(
+            f'partition {name} {{ image = "{file}" size = {size} partition-type = 0x83 }}\n'
+            for name, (file, size) in {**sizes, "data": ("empty", "1M")}.items()
+        )
+        text = f"image disk.img {{\nhdimage {{ }}\n{parts}}}\n"
+        (self.folder / "genimage.cfg").write_text(text)
+        (self.folder / "root").mkdir(exist_ok=True)
+        run(
+            [
+                *("genimage", "--config", "genimage.cfg", "--inputpath", "in"),
+                *("--rootpath", "root", "--outputpath", ".", "--tmppath", "tmp"),
+            ],
+            timeout=60,
+            cwd=self.folder,
+        )
+        os.truncate(self.image, 16 * MIB)  # genimage leaves out an empty end
+
+    def write_bundle(self, slot: bytes) -> None:
+        content = self.folder / "bundle"
+        content.mkdir(exist_ok=True)
+        (content / "rootfs.ext4").write_bytes(slot)
+        (content / "manifest.raucm").write_text(
+            "[update]\ncompatible=foreign-1\nversion=1\n\n[image.rootfs]\nfilename=rootfs.ext4\n"
+        )
+        self.bundle.unlink(missing_ok=True)
+        run(["mksquashfs", content, self.bundle, "-quiet"], timeout=60)
+
+    def adopt(self, name: str = "out", **words: object) -> Release:
+        given = {"version": "1.0.0", **words}
+        return adopt(
+            self.image,
+            self.bundle,
+            product=self.profile,
+            output=self.folder / name,
+            **given,  # type: ignore[arg-type]
+        )
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    return Product(tmp_path)
+
+
+def test_a_release_of_finished_images(product: Product) -> None:
+    release = product.adopt()
+    assert (release.machine, release.version, release.builder) == ("foreign", "1.0.0", "finished")
+    assert release.slot_image.read_bytes() == SLOT
+    assert release.disk_image.read_bytes() == product.image.read_bytes()
+    assert release.layout["slot-B"].length == 2 * MIB
+    assert release.product.slots.content is ContentCheck.TREE
+    assert release.product.device is not None
+    assert release.product.device.data == "/srv"
+    assert releases.load(release.folder) == release
+    builder.verify(release)
+
+
+def test_an_artifact_that_was_exchanged_later_is_found(product: Product) -> None:
+    release = product.adopt()
+    product.write_bundle(SLOT[::-1])
+    release.artifact.write_bytes(product.bundle.read_bytes())
+    exchanged = replace(
+        release, files={**release.files, "update.raucb": releases.digest(release.artifact)}
+    )
+    with pytest.raises(ConfigurationError, match="installs another slot image"):
+        builder.verify(exchanged)
+
+
+def test_an_image_and_an_artifact_of_different_builds(product: Product) -> None:
+    product.write_disk(SLOT[:-1] + b"x")
+    with pytest.raises(ConfigurationError, match=r"slot A does not hold what update\.raucb"):
+        product.adopt()
+    assert not (product.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("disk", "why"),
+    [
+        ({"slot-A": {"partition": 7}}, r"disk\.slot-A: no partitions are called 7.*1, 2, 3, 4"),
+        ({"slot-A": {"partition": "rootfs-a"}}, "no partitions are called 'rootfs-a'"),
+        ({"slot-B": {"partition": 2}}, "two of them are the same"),
+        ({"slot-B": {"partition": 4}, "data": {"partition": 3}}, "not equally large"),
+        ({"keep": {"partition": 4}}, r"disk\.keep: not one of"),
+        ({"data": {"partition": 0}}, "greater than or equal to 1"),
+    ],
+)
+def test_a_disk_that_is_not_as_the_profile_says(
+    product: Product, disk: dict[str, object], why: str
+) -> None:
+    product.write_profile(disk={**PROFILE["disk"], **disk})  # type: ignore[dict-item]
+    with pytest.raises(ConfigurationError, match=r"product\.yaml") as told:
+        product.adopt()
+    assert re.search(why, f"{told.value}\n{told.value.details}")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"device": {"version": "cat /v", "well": "true", "install": "get"}}, "device.install"),
+        ({"device": {"version": "", "well": "true", "install": "{url}"}}, "device.version"),
+        ({"slots": {"content": "hearsay"}}, "slots.content"),
+        ({"colour": "red"}, "colour"),
+        ({"machine": "A B"}, "machine"),
+        ({"promises": {"attempts": 0}}, "promises.attempts"),
+    ],
+)
+def test_a_profile_that_is_wrong(product: Product, change: dict[str, object], key: str) -> None:
+    product.write_profile(**change)
+    with pytest.raises(ConfigurationError) as told:
+        product.adopt()
+    assert key in f"{told.value}\n{told.value.details}"
+
+
+def test_an_output_that_is_there_is_left_alone(product: Product) -> None:
+    (product.folder / "out").mkdir()
+    (product.folder / "out/mine").touch()
+    with pytest.raises(ConfigurationError, match="not empty"):
+        product.adopt()
+    assert (product.folder / "out/mine").exists()
+
+
+def test_what_takes_building_cannot_be_had(product: Product) -> None:
+    release = product.adopt()
+    for ability in set(Ability) - {Ability.PAYLOAD}:
+        assert "built by others" in builder.lacking(release, ability)
+        with pytest.raises(ConfigurationError, match="built by others"):
+            builder.require(release, ability)
+
+
+class TestBadVersions:
+    """A variant is another adopted release, which the profile names."""
+
+    def test_one_that_is_there(self, product: Product) -> None:
+        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        good = product.adopt()
+        assert builder.lacking(good, Ability.AGAIN)  # not adopted yet
+        bad = product.adopt("bad", version="1.2.0", variants=["kernel-panic"])
+        assert not builder.lacking(good, Ability.AGAIN)
+        assert list(builder.of(good).variants(good)) == ["kernel-panic"]
+        made = builder.of(good).again(good, version="x", variants=["kernel-panic"])
+        assert made.folder == bad.folder
+
+    def test_one_of_another_product(self, product: Product) -> None:
+        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        good = product.adopt()
+        product.write_profile(compatible="other")
+        product.adopt("bad", variants=["kernel-panic"])
+        with pytest.raises(ConfigurationError, match="another product"):
+            builder.of(good).again(good, version="x", variants=["kernel-panic"])
+
+    def test_one_that_is_no_variant(self, product: Product) -> None:
+        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        good = product.adopt()
+        product.adopt("bad")
+        with pytest.raises(ConfigurationError, match="was adopted as no variant"):
+            builder.of(good).again(good, version="x", variants=["kernel-panic"])
