@@ -12,9 +12,15 @@ HARNESS = Path(questions.__file__).parents[2]
 @pytest.mark.parametrize(
     "name",
     [
-        *("judge/judge.py", "crash/exploration/prove.py", "crash/recording/log.py"),
-        *("deadline.py", "process.py", "faults/server.py", "images/artifacts/rauc.py"),
-        *("images/pki.py", "boards/medium/plugin.py", "boards/raspi4b.dtso", "clients/mender.py"),
+        *(
+            "judge/judge.py",
+            "judge/oracle.py",
+            "crash/exploration/prove.py",
+            "crash/recording/log.py",
+        ),
+        *("deadline.py", "process.py", "updates/server.py", "builders/debian/artifacts/rauc.py"),
+        *("builders/debian/pki.py", "boards/qemu/nbd/plugin.py"),
+        *("boards/qemu/raspi4b.dtso", "clients/mender.py"),
     ],
 )
 def test_what_a_boot_stands_on_is_in_it(name: str) -> None:
