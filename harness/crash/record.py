@@ -36,8 +36,9 @@ from harness.crash.recording.recording import (
 )
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge import provision
+from harness.judge.health import HEALTH_LINE, ROLLED_BACK
 from harness.judge.identity import Identity
-from harness.judge.judge import HEALTH_LINE, ROLLED_BACK, Judge
+from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.log import json_lines, step
 from harness.medium import replay

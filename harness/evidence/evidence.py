@@ -23,7 +23,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
-SCHEMA = 2  # of what follows: 2 has controls, and what was left out
+SCHEMA = 3  # of what follows: 2 has controls, and what was left out; 3 what was not checked
 _DETAIL = "harness_evidence"
 
 
@@ -136,13 +136,16 @@ class Evidence:
         """Read a statement back; raises ConfigurationError unless it is exactly what this
         harness would write for the same records."""
         detail = _detail(payload, what)
+        if (schema_ := _take(detail, "schema", int, what)) != SCHEMA:
+            raise ConfigurationError(
+                f"{what}: is of schema {schema_}, written by another version of the harness",
+                hint=f"this one reads schema {SCHEMA}: test the release again",
+            )
         records = [
             Record.from_data(data, what=f"{what}: record {number}")
             for number, data in enumerate(_take(detail, "records", list, what))
         ]
         attachments = _take(detail, "attachments", dict, what)
-        if _take(detail, "schema", int, what) != SCHEMA:
-            raise ConfigurationError(f"{what}: written by another version of the harness")
         header = schema.from_json(RunHeader, schema.to_bytes(detail), what=what)
         evidence = cls(header=header, records=tuple(records), attachments=attachments)
         if evidence.contradictions:

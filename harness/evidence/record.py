@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 
 from harness import schema
 from harness.errors import ConfigurationError
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, NotChecked, Verdict
 
 
 class Outcome(StrEnum):
@@ -72,6 +72,7 @@ class Record:
     console_logs: tuple[str, ...] = ()  # relative to the run's folder, in the order of the boots
     fault: Fault | None = None
     error: str = ""  # the lab trouble that ended it
+    not_checked: tuple[NotChecked, ...] = ()  # what nobody could look at: it counts as nothing
     control: Control | None = None  # of a control: it tells of the suite, not of the release
 
     def __post_init__(self) -> None:
@@ -103,6 +104,13 @@ class Record:
     def broken(self) -> tuple[Invariant, ...]:
         """The invariants that do not hold."""
         return tuple(invariant for invariant in self.invariants if not invariant.holds)
+
+    def unchecked(self, name: str) -> str:
+        """Why an invariant of that name was not checked; empty when it was."""
+        if any(each.name == name for each in self.invariants):
+            return ""
+        told = [each.why for each in self.not_checked if each.name == name]
+        return told[0] if told else "the scenario does not look at it"
 
     @property
     def seconds(self) -> float:
@@ -170,6 +178,8 @@ def _contradictions(record: Record) -> list[str]:
         bad = record.scenario.startswith(NEGATIVE)
         if any(verdict.failed is not bad for verdict in record.expected):
             problems.append("control: expected to pass what it must notice, or the other way round")
+    for name in {each.name for each in record.invariants} & {n.name for n in record.not_checked}:
+        problems.append(f"not_checked: {name} was")
     if not record.expected:
         problems.append("expected: empty, so no verdict could pass")
     if record.verdict is None and not record.error:

@@ -1,12 +1,13 @@
 """A board fresh from the factory: a version flashed, booted, and given what a site gives it.
 
 That is the update server's URL, and data of the site's own that no update may touch: the sentinel,
-whose content the judge (`harness.judge.judge`) knows.
+whose content the judge knows (`harness.judge.sentinel`).
 """
 
 from harness.boards.board import Board
 from harness.clients.client import Client
-from harness.judge.judge import HEALTH_LINE, SENTINEL, sentinel
+from harness.judge.health import HEALTH_LINE
+from harness.judge.sentinel import FOLDER, sentinel
 from harness.product.release import Release
 
 # Of the slowest board on a busy host; what is quicker is not made slower.
@@ -40,7 +41,7 @@ def provision(board: Board, client: Client, *, server_url: str) -> None:
 
 def write_sentinel(board: Board) -> None:
     """Give it the site's own data, also once more after they were lost."""
-    board.run(f"mkdir -p {SENTINEL}", timeout=_SHORT)
+    board.run(f"mkdir -p {FOLDER}", timeout=_SHORT)
     for name, content in sentinel().items():
-        board.put(content, f"{SENTINEL}/{name}", timeout=_SHORT)
+        board.put(content, f"{FOLDER}/{name}", timeout=_SHORT)
     board.run("sync", timeout=_SHORT)

@@ -6,6 +6,8 @@ Rules, all about exactly the digests of the release:
   the policy counts (`harness.promotion.counting`).
 - A required scenario has passed when its newest record passed; from each release that the policy
   asks for, which is what the ring holds now, unless it says otherwise.
+- What a scenario could not look at (an invariant that was not checked) counts as nothing; where the
+  policy names that invariant, the scenario has not passed.
 - A failed record of any scenario, required or not, refuses for good: running again until it
   passes is not a fix, another build is. Lab trouble is forgiven by a later pass.
 - Where a ring asks for it, the exploration of all power cuts (`harness crash`) is one more required
@@ -17,7 +19,7 @@ Rules, all about exactly the digests of the release:
 - One version is one content, a step back is asked for, a deliberate variant is allowed by name.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -196,10 +198,12 @@ def _missing(
     passed = {
         name
         for name, record in records.items()
-        if record.passed and (record.control is not None) is name.startswith(CONTROLS)
+        if record.passed
+        and (record.control is not None) is name.startswith(CONTROLS)
+        and not _unchecked(record, asked.checked)
     }
     missing = [
-        f"{name}: {_why_not(records.get(name), left_out.get(name, ''))}"
+        f"{name}: {_why_not(records.get(name), left_out.get(name, ''), asked.checked)}"
         for name in asked.scenarios
         if name not in passed
     ]
@@ -216,9 +220,9 @@ def _missing(
         counted |= good
         if len(good) < least:
             bad = [
-                f"{name} ({_why_not(record)})"
+                f"{name} ({told})"
                 for name, record in sorted(records.items())
-                if matches(pattern, name) and not record.passed
+                if matches(pattern, name) and (told := _why_not(record, checked=asked.checked))
             ]
             rest = f"; not passed: {', '.join(bad)}" if bad else ""
             if lacking := sorted(name for name in left_out if matches(pattern, name)):
@@ -242,10 +246,19 @@ def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
     return []
 
 
-def _why_not(record: Record | None, left_out: str = "") -> str:
+def _why_not(record: Record | None, left_out: str = "", checked: Sequence[str] = ()) -> str:
     if record is None:
         return f"left out: {one_line(left_out)}" if left_out else "no evidence for these digests"
-    return one_line(record.why)
+    return one_line(record.why or _unchecked(record, checked))
+
+
+def _unchecked(record: Record, checked: Sequence[str]) -> str:
+    """Which of the invariants that a ring asks for a scenario has not looked at. An exploration and
+    a control, which is about another product, have none of them."""
+    if record.control or record.scenario in explored.EXPLORED:
+        return ""
+    told = [f"{name} was not checked: {why}" for name in checked if (why := record.unchecked(name))]
+    return "; ".join(told)
 
 
 def _failures(runs: Iterable[Told]) -> list[str]:

@@ -69,7 +69,8 @@ class HarnessPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingPolicy:
     """What one ring asks for. `matching` maps a pattern, in which only `*` is special, to how
-    many different scenarios that match it must have passed.
+    many different scenarios that match it must have passed. A scenario that could not look at an
+    invariant of `checked` has not passed.
 
     All must have passed from each start: from what the ring holds now (unless `from_ring` is off)
     and from each of `from_versions`. What a run must be to count at all is said by `max_age_days`,
@@ -80,6 +81,7 @@ class RingPolicy:
     evidence_keys: Annotated[tuple[str, ...], Field(min_length=1)]
     scenarios: tuple[str, ...] = ()
     matching: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    checked: tuple[str, ...] = ()  # invariants that each of these scenarios must have looked at
     requires_ring: Ring | None = None
     crash: CrashPolicy | None = None
     partial: bool = False  # whether some machines may get a version that others do not

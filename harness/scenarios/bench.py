@@ -16,10 +16,11 @@ from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
 from harness.judge import provision
+from harness.judge.health import HEALTH_LINE
 from harness.judge.identity import Identity
-from harness.judge.judge import HEALTH_LINE, Judge, Judgement
+from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.judge.verdict import Invariant
+from harness.judge.verdict import Invariant, Judgement
 from harness.log import step
 from harness.product.release import Release
 from harness.updates.proxy import Proxy
@@ -117,14 +118,15 @@ class Bench:
         with step("install", board=self.board.name, version=release.version):
             return self.client.install(self.offer(release), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
 
-    def update(self, release: Release, judge: Judge) -> Judgement:
-        """Install, reboot and judge; a refused install is a DeviceError."""
+    def update(self, release: Release, judge: Judge, *, leave_off: bool = False) -> Judgement:
+        """Install, reboot and judge (`leave_off`: see there); a refused install is a
+        DeviceError."""
         result = self.install(release)
         if not result.ok:
             raise DeviceError(
                 f"{self.board.name} refused {release.version}", details=result.output[-2000:]
             )
-        return self.reboot(judge)
+        return self.reboot(judge, leave_off=leave_off)
 
     def must(self, done: bool, why: str) -> None:
         """DeviceError unless what a scenario begins with was done."""
@@ -138,11 +140,11 @@ class Bench:
         else:
             self.must(self.install(new).ok, f"refused {new.version}")
 
-    def reboot(self, judge: Judge) -> Judgement:
-        """Ask the board to reboot and judge what comes up."""
+    def reboot(self, judge: Judge, *, leave_off: bool = False) -> Judgement:
+        """Ask the board to reboot and judge what comes up (`leave_off`: see there)."""
         boots = self.board.boots
         self.client.reboot(timeout=60)
-        return judge.judge(boots_before=boots)
+        return judge.judge(boots_before=boots, leave_off=leave_off)
 
     def console_text(self) -> str:
         """All that the board has said since it was flashed."""

@@ -13,8 +13,9 @@ from harness import log
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Control, Fault, Record
 from harness.judge import identity
-from harness.judge.judge import Judge, Judgement, lab_trouble
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.judge import Judge
+from harness.judge.trouble import lab_trouble, require_lab
+from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.product.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
@@ -39,6 +40,7 @@ class Scenario:
     record: Record | None = None
     _timeline: list[dict[str, Any]] = field(default_factory=list)
     _invariants: list[Invariant] = field(default_factory=list)
+    _not_checked: list[NotChecked] = field(default_factory=list)
     _judgement: Judgement | None = None
 
     def __enter__(self) -> Self:
@@ -72,6 +74,7 @@ class Scenario:
             record=None,
             _timeline=[],
             _invariants=[],
+            _not_checked=[],
             _judgement=None,
         )
 
@@ -87,6 +90,7 @@ class Scenario:
         self._judgement = judgement
         self.expected = frozenset(expected)
         self._invariants += judgement.invariants
+        self._not_checked += judgement.not_checked
         if final and judgement.final:
             self.must("final-version", judgement.final == final, f"ended in {judgement.final}")
 
@@ -104,6 +108,7 @@ class Scenario:
         self.expected = frozenset(expected)
         own = {invariant.name for invariant in self._invariants}
         self._invariants += [each for each in judged.invariants if each.name not in own]
+        self._not_checked += judged.judgement.not_checked
         return judged.scenario
 
     def must(self, name: str, holds: bool, detail: str = "") -> None:
@@ -117,7 +122,7 @@ class Scenario:
         try:
             self._invariants.append(judge.stays_well())
         except DeviceError as error:
-            judge.require_lab(str(error))
+            require_lab(self.bench.board, str(error))
             self.must("stays-well", False, str(error))
 
     def second_update(self, judge: Judge, judgement: Judgement) -> None:
@@ -131,7 +136,7 @@ class Scenario:
             onward = products.onward(judge.new, judge.old)
             judge = self.bench.judge(judge.new, onward, flashed=judge.flashed)
         try:
-            second = self.bench.update(judge.new, judge)
+            second = self.bench.update(judge.new, judge, leave_off=True)
         except DeviceError as error:
             self.must(_name_of(error, "second-update"), False, str(error))
             return
@@ -171,6 +176,7 @@ class Scenario:
             verdict=None if lab_trouble else verdict,
             boots=judged.boots if judged else 0,
             invariants=tuple(self._invariants),
+            not_checked=tuple(self._not_checked),
             timeline=tuple(self._timeline),
             console_logs=tuple(self._keep_logs()),
             started=self._started,

@@ -8,14 +8,16 @@ from typing import Any, cast
 
 import pytest
 
+from harness import log
 from harness.boards.share import Share
-from harness.errors import DeviceError, LabError
+from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Record
-from harness.judge.judge import Judge, Judgement
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.judge import Judge
+from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.product.promises import Promises
+from harness.product.release import Release
 from harness.scenarios import scenario as scenarios
-from harness.scenarios.bench import Bench
+from harness.scenarios.bench import Bench, Judged
 from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
 
@@ -28,6 +30,11 @@ class Shared(FakeBoard):
 
     got: Share = field(default_factory=Share)
     medium_fails: bool = False
+    logs: list[Path] = field(default_factory=list)
+
+    @property
+    def console_logs(self) -> list[Path]:
+        return self.logs
 
     def mark(self, name: str) -> None:
         if self.medium_fails:
@@ -48,7 +55,8 @@ class FakeBench:
     def judge(self, old: Any, new: Any, *, flashed: Any = None) -> Any:
         return SimpleNamespace(old=old, new=new, flashed=flashed or old)
 
-    def update(self, release: Any, judge: Any) -> Judgement:
+    def update(self, release: Any, judge: Any, *, leave_off: bool = False) -> Judgement:
+        assert leave_off  # nobody needs the board after a scenario's last update
         if self.refuses:
             raise DeviceError(f"refused {release.version}")
         self.updates.append((release, judge))
@@ -162,16 +170,11 @@ class FakeJudge:
     """What a scenario asks of a judge for a dwell."""
 
     stays: Invariant | Exception
-    trouble: LabError | None = None
 
     def stays_well(self) -> Invariant:
         if isinstance(self.stays, Exception):
             raise self.stays
         return self.stays
-
-    def require_lab(self, problem: str) -> None:
-        if self.trouble:
-            raise self.trouble
 
 
 GONE = Invariant(name="stays-well", holds=False, detail="ssh.service does not run any more")
@@ -190,8 +193,11 @@ def test_what_is_not_well_any_more_after_a_dwell_fails(
     assert told in kept[0].why
 
 
-def test_a_bench_that_fails_in_a_dwell_is_the_labs(scenario: Scenario, kept: list[Record]) -> None:
-    judge = FakeJudge(DeviceError("no SSH"), LabError("the bench is too busy"))
+def test_a_bench_that_fails_in_a_dwell_is_the_labs(
+    scenario: Scenario, kept: list[Record], board: Shared
+) -> None:
+    judge = FakeJudge(DeviceError("no SSH"))
+    board.got = Share(ran=100, waited=110)
     with pytest.raises(LabError, match="too busy"), scenario:
         scenario.conclude(GOOD, expected={Verdict.NEW})
         scenario.dwell(cast(Judge, judge), GOOD)
@@ -245,3 +251,111 @@ def test_a_scenario_afresh_knows_nothing_of_the_one_before(
         again.conclude(GOOD, expected={Verdict.NEW})
     assert again.record and again.record.passed
     assert len(kept) == 1
+
+
+LEFT = NotChecked(name="slot-content", why="the board has no medium-read")
+
+
+def test_what_the_judge_could_not_check_is_recorded(scenario: Scenario, kept: list[Record]) -> None:
+    with scenario:
+        scenario.conclude(replace(GOOD, not_checked=(LEFT,)), expected={Verdict.NEW})
+    assert kept[0].not_checked == (LEFT,)
+    again = scenario.afresh()
+    with again:
+        again.conclude(GOOD, expected={Verdict.NEW})
+    assert again.record and again.record.not_checked == ()
+
+
+def test_an_end_that_is_taken_over_is_the_same_end(scenario: Scenario, kept: list[Record]) -> None:
+    """Of an equal crash state: with its invariants, but for those that this one has itself."""
+    held = Invariant(name="slot-content", holds=False, detail="neither")
+    own = Invariant(name="fault-struck", holds=True)
+    first = scenario.afresh()
+    with pytest.raises(ValueError, match="no judgement yet"):
+        first.judged()
+    ended = replace(
+        GOOD, verdict=Verdict.INCONSISTENT, invariants=(held,), not_checked=(LEFT,), boots=3
+    )
+    first.must("fault-struck", True)
+    first.conclude(replace(ended, not_checked=()), expected={Verdict.NEW})
+    with pytest.raises(AssertionError, match="slot-content does not hold: neither"), scenario:
+        scenario.must("fault-struck", True)
+        assert scenario.adopt(first.judged(), {Verdict.NEW}) == "update"
+    assert (kept[0].verdict, kept[0].boots) == (Verdict.INCONSISTENT, 3)
+    assert kept[0].invariants == (own, held)
+    other = scenario.afresh()
+    with other:
+        judged = Judged(
+            scenario="first", judgement=replace(GOOD, not_checked=(LEFT,)), invariants=()
+        )
+        other.adopt(judged, {Verdict.NEW})
+    assert other.record and other.record.not_checked == (LEFT,)
+
+
+@pytest.mark.parametrize(("final", "holds"), [("new", True), ("old", False), ("", None)])
+def test_the_version_that_it_must_end_in(
+    scenario: Scenario, *, final: str, holds: bool | None
+) -> None:
+    """Where nothing known runs, its verdict says so."""
+    trial = scenario.afresh()
+    with trial:
+        trial.conclude(replace(GOOD, final=final), expected={Verdict.NEW}, final="new")
+    assert trial.record
+    found = {each.name: each.holds for each in trial.record.invariants}
+    assert found.get("final-version") is holds
+
+
+def test_another_identity_is_told_as_such(scenario: Scenario, kept: list[Record]) -> None:
+    """Whatever the bench says: a key does not change because a host is busy."""
+    board = cast(Shared, scenario.bench.board)
+    board.got = Share(ran=100, waited=110)
+    with pytest.raises(IdentityChanged), scenario:
+        raise IdentityChanged("another key")
+    assert kept[0].verdict is Verdict.INCONSISTENT
+    assert [each.name for each in kept[0].broken] == ["identity"]
+
+
+def test_a_bricked_board_stays_bricked_whatever_comes_then(
+    scenario: Scenario, kept: list[Record]
+) -> None:
+    with pytest.raises(DeviceError), scenario:
+        scenario.conclude(replace(GOOD, verdict=Verdict.BRICKED), expected={Verdict.NEW})
+        raise DeviceError("no SSH")
+    assert kept[0].verdict is Verdict.BRICKED
+
+
+def test_a_bug_leaves_no_record(scenario: Scenario, kept: list[Record]) -> None:
+    with pytest.raises(KeyError), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        raise KeyError("a bug")
+    assert kept == [] and scenario.record is None
+
+
+def test_what_happened_and_was_said_is_kept(
+    scenario: Scenario, kept: list[Record], tmp_path: Path
+) -> None:
+    said = tmp_path / "boot-1.log"
+    said.write_text("login:")
+    cast(Shared, scenario.bench.board).logs = [said]
+    with scenario:
+        log.emit("reset", board="fake")
+        log.emit("progress", done=1)
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+    log.emit("afterwards")
+    assert kept[0].console_logs == ("console/update/boot-1.log",)
+    assert (tmp_path / kept[0].console_logs[0]).read_text() == "login:"
+    assert [mark["event"] for mark in kept[0].timeline] == ["reset"]
+    assert kept[0].timeline[0]["board"] == "fake"
+
+
+def test_the_record_of_a_control_is_the_tests_to_keep(
+    scenario: Scenario, kept: list[Record]
+) -> None:
+    control = replace(scenario.afresh(), id="negative-control[x]")
+    broken = cast(Release, SimpleNamespace(variants=("x",), slot=SimpleNamespace(sha256="0" * 64)))
+    with control:  # it does not pass, and that is no failure of the test
+        control.conclude(replace(GOOD, verdict=Verdict.BRICKED), expected={Verdict.NEW})
+    assert kept == [] and control.record
+    control.keep_control(broken, control.record, expected=Verdict.BRICKED)
+    assert kept[0].passed and kept[0].control and kept[0].control.variants == ("x",)
+    assert kept[0].expected == (Verdict.BRICKED,)

@@ -31,8 +31,8 @@ from harness.crash.recording.schema import STRICT, Count, Seconds, Sha256, file_
 from harness.crash.states.cut import parse, possible
 from harness.errors import ConfigurationError
 from harness.judge.identity import Identity
-from harness.judge.judge import Judge, Judgement
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.judge import Judge
+from harness.judge.verdict import Invariant, Judgement, Verdict
 from harness.log import step
 from harness.product.release import Digest
 

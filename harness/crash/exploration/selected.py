@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from harness.clients.boot_selection import Slot, SlotState
 from harness.crash.recording.recording import Recording
-from harness.judge.judge import Judge, Judgement
-from harness.judge.verdict import Invariant
+from harness.judge.judge import Judge
+from harness.judge.verdict import Invariant, Judgement
 
 NAME = "selected-version"  # the invariant
 
@@ -43,7 +43,7 @@ class Selected:
 def selected(recording: Recording, judge: Judge) -> Selected | None:
     """What the medium of a board that is off selects; None when both copies are torn: then there is
     nothing to hold it to."""
-    selection = judge.medium_selection()
+    selection = judge.medium.selection()
     if selection is None:
         return None
     slot = selection.primary
@@ -58,4 +58,4 @@ def _content(recording: Recording, judge: Judge, slot: Slot) -> str:
         offset, _ = recording.layout[slot.region]
         if judge.board.can.medium_read.sha256(offset, bad.slot.size) == bad.slot.sha256:
             return "bad"
-    return judge.slot_content(slot)
+    return judge.medium.content(slot)

@@ -22,8 +22,9 @@ from harness.builders.builder import Ability
 from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
 from harness.errors import DeviceError
-from harness.judge.judge import Judge, Judgement
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.judge import Judge
+from harness.judge.trouble import require_lab
+from harness.judge.verdict import Invariant, Judgement, Verdict
 from harness.log import step
 from harness.product.release import Digest, Release
 from harness.updates.server import UpdateServer
@@ -67,7 +68,7 @@ def install(recording: Recording, board: Board, judge: Judge) -> Invariant:
             problem = _problem(recording, board, judge)
         except DeviceError as error:
             problem = f"{error}\n{error.details}".strip()
-            judge.require_lab(problem)
+            require_lab(judge.board, problem)
     return Invariant(name=NAME, holds=not problem, detail=problem)
 
 
@@ -80,7 +81,7 @@ def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
             judge.client.reboot(timeout=_SHORT)
             after = judge.judge(boots_before=boots)
         except DeviceError as error:
-            judge.require_lab(str(error))
+            require_lab(judge.board, str(error))
             return Invariant(name=BACK, holds=False, detail=str(error)), Verdict.INCONSISTENT
     broken = [f"{each.name}: {each.detail}" for each in after.invariants if not each.holds]
     if (after.final, after.slot) != (before.final, before.slot):
@@ -91,13 +92,13 @@ def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
 
 
 def _problem(recording: Recording, board: Board, judge: Judge) -> str:
-    before = judge.medium_selection()
+    before = judge.medium.selection()
     # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
     command = f'gateway-update install "{_url(recording, board, judge)}" 2>&1'
     result = board.run(command, timeout=_SECONDS)
     if result.returncode != 0:
         return f"exit code {result.returncode}: {result.stdout[-1000:]}"
-    after = judge.medium_selection()
+    after = judge.medium.selection()
     if before is None or after is None or after.primary is not before.primary.other:
         return f"installed, but the boot selection went from {before} to {after}"
     offset, _ = recording.layout[after.primary.region]

@@ -125,11 +125,11 @@ def refused_update(
     with scenario:
         scenario.fault = Fault(printed=offered.name)
         bench.running(candidate)
-        before = judge.medium_selection()
+        before = judge.selection_now()
         url = bench.offer(old, offered)
         result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         scenario.must("refused", not result.ok, result.output[-500:])
-        after = judge.medium_selection()
+        after = judge.selection_now()
         untouched = before is not None and before == after
         scenario.must("boot-selection-untouched", untouched, f"{before} -> {after}")
         judgement = bench.reboot(judge)

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
-from harness.judge.judge import HEALTH_LINE
+from harness.judge.health import HEALTH_LINE
 from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench

@@ -15,7 +15,8 @@ from harness.clients.boot_selection import Slot
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.storage import MediumFault
-from harness.judge.judge import Budget, Judge
+from harness.judge.health import Budget
+from harness.judge.judge import Judge
 from harness.judge.verdict import Verdict
 from harness.log import step
 from harness.product.release import Release
@@ -39,14 +40,14 @@ def medium_fault(
         bench.bring(new, judge, kept=kept)
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        good = judge.medium_selection()
+        good = judge.medium.selection()
         bench.board.can.medium_fail.fail([fault.failing(old.layout)])
         boots = bench.board.boots
         bench.board.power_on()
         line = comes_up(bench, judge, boots)
         scenario.fault = replace(scenario.fault, parameters={"before": str(good), "came up": line})
         final = "new" if kept else "old"
-        slots = {judge.slot_content(slot): slot for slot in Slot}
+        slots = {judge.medium.content(slot): slot for slot in Slot}
         scenario.must("comes-up-good", f"slot {slots.get(final)}:" in line, line or "not at all")
         bench.board.power_off()
         bench.board.can.medium_fail.fail([])
@@ -67,7 +68,7 @@ def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
         while board.boots - boots <= judge.limits.boots:
             boot = board.boots
             try:
-                line = judge.last_health(boot)
+                line = judge.health.last(boot)
                 if "rolled back" not in line:
                     return line
                 board.wait_boots(boot + 1, timeout=judge.limits.boot_seconds)
@@ -147,7 +148,7 @@ def update_refused_beside(
         line = comes_up(bench, judge, boots)
         told = {"installed": result.ok, "came up": line}
         scenario.fault = replace(scenario.fault, parameters=told)
-        slots = {judge.slot_content(slot): slot for slot in Slot}
+        slots = {judge.medium.content(slot): slot for slot in Slot}
         scenario.must("comes-up-old", f"slot {slots.get('old')}:" in line, line or "not at all")
         said = not result.ok or "boot selection cannot be written" in line
         scenario.must("says-so", said, f"installed; {line}")

@@ -61,7 +61,7 @@ def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: 
     fault = NetworkFault.parse(template, size=new.artifact.stat().st_size)
     with scenario:
         bench.running(old)
-        before = judge.medium_selection()
+        before = judge.selection_now()
         result = download_under(bench, scenario, fault, new)
         falsified = fault.kind == "flip"
         scenario.must(
@@ -70,7 +70,7 @@ def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: 
             result.output[-500:],
         )
         if not result.ok:
-            after = judge.medium_selection()
+            after = judge.selection_now()
             same = before is not None and after is not None and before.primary == after.primary
             scenario.must("primary-untouched", same, f"{before} -> {after}")
         judgement = bench.reboot(judge)

@@ -56,7 +56,9 @@ def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> Slot:
     after that); nothing is lost yet. Returns the slot that is updated."""
     board, client = bench.board, bench.client
     target = client.status(timeout=60).other_slot
-    changes = Changes(change=judge.format.CHANGE, half=judge.format.HALF, idle=client.idle_changes)
+    changes = Changes(
+        change=judge.medium.format.CHANGE, half=judge.medium.format.HALF, idle=client.idle_changes
+    )
     strikes = trigger(
         phase,
         judge.flashed.layout,
@@ -88,9 +90,9 @@ _CHANGES = {
 
 def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
     """Look at the medium at the instant of the cut, nothing lost yet; DeviceError if elsewhere."""
-    copies, content = judge.copies(), judge.slot_content(target)
+    copies, content = judge.medium.copies(), judge.medium.content(target)
     left = {"all": judge.attempts, "less": judge.attempts - 1}
-    chosen = judge.format.counting(copies) if judge.format.redundant(copies) else None
+    chosen = judge.medium.format.counting(copies) if judge.medium.format.redundant(copies) else None
     if phase.percent is not None:  # the slot is not completely written
         struck = content != "new"
     elif phase is CutPhase.BEFORE_SWITCH:  # it is, and nothing selects it
@@ -99,7 +101,7 @@ def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
         struck = chosen is not None and str(chosen.slots[target]) == f"trial/{left['less']}"
     else:
         before, after = (each.format_map(left) for each in _CHANGES[phase])
-        struck = judge.format.halfway(copies, target, before, after)
+        struck = judge.medium.format.halfway(copies, target, before, after)
     if not struck:
         seen = f"slot {target}: {content or 'neither'}, {[str(copy or 'torn') for copy in copies]}"
         raise DeviceError(f"the power was not cut in phase {phase}", details=f"medium: {seen}")
@@ -107,11 +109,11 @@ def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
 
 def what_is_there(judge: Judge, instant: Instant, cut: PowerCut) -> dict[str, object]:
     """The crash state in words, read from the medium before anything boots from it."""
-    first, second = (str(copy or "torn") for copy in judge.copies())
+    first, second = (str(copy or "torn") for copy in judge.medium.copies())
     return {
         "cut": asdict(cut),
         "target": instant.target,
-        "target_content": judge.slot_content(instant.target) or "neither",
+        "target_content": judge.medium.content(instant.target) or "neither",
         "copy1": first,
         "copy2": second,
     }
@@ -122,7 +124,7 @@ def must_end(phase: CutPhase, judge: Judge, target: Slot) -> tuple[str, set[Verd
 
     Only a bad version that was cut while being rolled back may be tried once more.
     """
-    chosen = judge.medium_selection()
+    chosen = judge.medium.selection()
     selected = chosen is not None and chosen.primary == target
     if phase is CutPhase.ROLLBACK:
         return "old", {Verdict.OLD, Verdict.RECOVERED}

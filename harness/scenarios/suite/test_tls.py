@@ -43,7 +43,7 @@ def over_tls(
         server.add(new.artifact.name, new.artifact)
         if certificate is Certificate.ROTATED:
             server.break_off(lambda: issuer.show(context, Certificate.ROTATED))
-        before = judge.medium_selection()
+        before = judge.selection_now()
         url = server.url(new.artifact.name, host=host)
         result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         told = {"client": result.output[-1000:], "requests": [asdict(each) for each in server.log]}
@@ -51,7 +51,7 @@ def over_tls(
         name = "installed" if certificate.believed else "refused"
         scenario.must(name, result.ok is certificate.believed, result.output[-500:])
         if not result.ok:
-            after = judge.medium_selection()
+            after = judge.selection_now()
             untouched = before is not None and before == after
             scenario.must("boot-selection-untouched", untouched, f"{before} -> {after}")
             issuer.show(context, Certificate.VALID)

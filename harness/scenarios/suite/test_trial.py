@@ -11,7 +11,7 @@ import pytest
 
 from harness.boards.capability import Capability
 from harness.evidence.record import Fault
-from harness.judge.judge import ROLLED_BACK
+from harness.judge.health import ROLLED_BACK
 from harness.judge.verdict import Verdict
 from harness.product.release import Release
 from harness.scenarios.bench import Bench

@@ -16,9 +16,9 @@ from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFault
 from harness.faults.power import CutPhase
-from harness.judge.judge import Judge, Judgement
+from harness.judge.judge import Judge
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
-from harness.judge.verdict import Verdict
+from harness.judge.verdict import Judgement, Verdict
 from harness.log import step
 from harness.product.release import Release
 from harness.scenarios.bench import Bench

@@ -1,6 +1,5 @@
 """The prover against a board made of bytes, and the probe against the real update server."""
 
-import hashlib
 import json
 import shutil
 import socket
@@ -21,11 +20,11 @@ from harness.crash.recording.probe import serving
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
-from harness.judge.judge import sentinel
+from harness.judge.sentinel import sums
 from harness.judge.verdict import Verdict
 from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, PROBE, recording, release
-from tests.unit.crash.test_verdict import HEALTHY
+from tests.unit.judge.test_judge import HEALTHY
 
 STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}
 
@@ -134,12 +133,6 @@ class Device(FakeBoard):
     @property
     def console_logs(self) -> list[Path]:
         return sorted(self.folder.glob("boot-*.log"))
-
-
-def sums() -> str:
-    """What sha256sum says of a sentinel that is unharmed."""
-    files = sentinel().items()
-    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files)
 
 
 @pytest.fixture

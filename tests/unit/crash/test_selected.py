@@ -9,8 +9,8 @@ import pytest
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.client import Client
 from harness.crash.exploration.selected import Selected, selected
-from harness.judge.judge import Judge, Judgement
-from harness.judge.verdict import Verdict
+from harness.judge.judge import Judge
+from harness.judge.verdict import Judgement, Verdict
 from tests.unit.crash.recordings import LAYOUT, NEW, recording, release
 from tests.unit.crash.test_prove import Device
 

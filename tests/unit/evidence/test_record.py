@@ -6,13 +6,22 @@ import pytest
 
 from harness.errors import ConfigurationError
 from harness.evidence.record import Control, Outcome, Record, standing
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, NotChecked, Verdict
 from tests.unit.evidence.samples import NOON, record
 
 
 def test_round_trip() -> None:
     first = record()
     assert Record.from_data(first.to_data(), what="x") == first
+
+
+def test_what_was_not_checked_is_kept_and_neither_holds_nor_fails() -> None:
+    left = record(not_checked=(NotChecked(name="slot-content", why="no medium-read"),))
+    assert Record.from_data(left.to_data(), what="x") == left
+    assert left.passed and left.broken == ()
+    assert left.unchecked("slot-content") == "no medium-read"
+    assert left.unchecked("data partition unchanged") == ""
+    assert left.unchecked("boot-selection") == "the scenario does not look at it"
 
 
 def test_expected_verdict_with_all_invariants_passes() -> None:
@@ -49,6 +58,10 @@ def test_lab_trouble_does_not_hide_a_broken_invariant() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
+        (
+            {"not_checked": (NotChecked(name="data partition unchanged", why="no way"),)},
+            "not_checked: data partition unchanged was",
+        ),
         ({"error": "the lab broke"}, "cannot come with a verdict"),
         ({"verdict": None, "error": ""}, "no error that says why"),
         ({"expected": ()}, "expected: empty"),

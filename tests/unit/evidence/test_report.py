@@ -11,7 +11,7 @@ from harness.evidence.report import write_matrix, write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
 from harness.evidence.table import verdict_table
-from harness.judge.verdict import Invariant, Verdict
+from harness.judge.verdict import Invariant, NotChecked, Verdict
 from tests.unit.evidence.samples import finished_run, make_release, record
 
 VOID = {"meta", "line"}
@@ -45,7 +45,7 @@ def test_the_page_tells_everything_and_needs_nothing(
 ) -> None:
     broken = Invariant(name="data partition unchanged", holds=False, detail="<b>differs</b>")
     records = [
-        record(),
+        record(not_checked=(NotChecked(name="slot-content", why="no <medium-read>"),)),
         record("power-cut[write:50%/some:7]", Verdict.INCONSISTENT, invariants=(broken,)),
         record("network[reset]", None, console_logs=("console/gone.log",), timeline=()),
     ]
@@ -63,6 +63,8 @@ def test_the_page_tells_everything_and_needs_nothing(
         records[1].replay,
         subject.digests.disk,
         "Not fit for promotion",
+        "slot-content no <medium-read>",
+        "(1 not checked)",
     ):
         assert text in page.text
 

@@ -228,13 +228,28 @@ def test_a_signed_lie_is_refused(
         payload.replace(b'"result": "FAILED"', b'"result": "PASSED"'),
         payload.replace(b'"outcome": "failed"', b'"outcome": "passed"'),
         payload.replace(subject.digests.disk.encode(), b"0" * 64, 1),
-        payload.replace(b'"schema": 2', b'"schema": 1'),
+        payload.replace(b'"schema": 3', b'"schema": 2'),
         b"{}",
         b"[1]",
     ):
         assert lie != payload
         with pytest.raises(ConfigurationError):
             Evidence.from_bytes(lie, what="lie")
+
+
+def test_evidence_of_an_older_form_is_refused_in_one_line(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    """Also where its records have other keys than those of today."""
+    payload = json.loads(finished_run(store, subject, [record()], signer).evidence.to_bytes())
+    detail = payload["predicate"]["harness_evidence"]
+    detail["schema"] = 2
+    for each in detail["records"]:
+        del each["not_checked"]
+    with pytest.raises(
+        ConfigurationError, match=r"^old: is of schema 2, written by another version"
+    ):
+        Evidence.from_bytes(json.dumps(payload).encode(), what="old")
 
 
 def test_a_crash_keeps_the_records_so_far(store: EvidenceStore, subject: Subject) -> None:

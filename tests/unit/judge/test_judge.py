@@ -11,15 +11,19 @@ import pytest
 
 from harness import deadline
 from harness.boards.board import CommandResult
+from harness.boards.capability import Capability
 from harness.boards.share import Share
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, DeviceStatus
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.errors import DeviceError, IdentityChanged, LabError
+from harness.judge.health import Budget
 from harness.judge.identity import Identity
-from harness.judge.judge import Budget, Judge, Judgement, sentinel
-from harness.judge.verdict import Verdict
+from harness.judge.inspection import Inspection
+from harness.judge.judge import Judge
+from harness.judge.sentinel import sums
+from harness.judge.verdict import Judgement, NotChecked, Verdict
 from harness.product.layout import Region
 from harness.product.product import Product
 from harness.product.promises import MOST_ATTEMPTS, Promises
@@ -83,6 +87,8 @@ class Talking(FakeBoard):
     pinned: str = ""  # by an earlier connection
     server: str = "ok\n"
     got: Share = field(default_factory=Share)
+    is_on: bool = True
+    read_while_on: bool = False
     units: str = UNITS
     after_a_while: str = UNITS  # what systemd says once it was waited for
     resets_meanwhile: int = 0
@@ -93,8 +99,7 @@ class Talking(FakeBoard):
         self.write("boot-selection-2", self.block)
         self.write("slot-A", OLD)
         self.write("slot-B", NEW)
-        sums = ((hashlib.sha256(data).hexdigest(), name) for name, data in sentinel().items())
-        self.kept = "".join(f"{digest}  {name}\n" for digest, name in sums)
+        self.kept = sums()
 
     def write(self, region: str, content: bytes) -> None:
         offset = LAYOUT[region].offset
@@ -109,10 +114,17 @@ class Talking(FakeBoard):
             return found[0]
         raise DeviceError("silence")
 
+    def power_on(self) -> None:
+        self.is_on, self.boots = True, self.boots + 1
+
     def read(self, offset: int, length: int) -> bytes:
+        self.read_while_on |= self.is_on
         return bytes(self.medium[offset : offset + length])
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
+        assert self.is_on
+        if command == "sync":
+            return CommandResult(stdout="", stderr="", returncode=0)
         if "list-units" in command:
             return CommandResult(stdout=self.units, stderr="", returncode=0)
         if "curl" in command:
@@ -349,9 +361,9 @@ def test_where_things_are_is_said_by_what_was_flashed() -> None:
     moved = {name: Region(at + 4096, size) for name, (at, size) in LAYOUT.items()}
     judge = judge_of(board)
     other = replace(judge, new=replace(judge.new, layout=moved), old=judge.new)
-    assert other.slot_content(Slot.B) == "old"
+    assert other.medium.content(Slot.B) == "old"
     again = replace(judge, old=replace(judge.old, layout=moved))
-    assert again.slot_content(Slot.B) == "new"
+    assert again.medium.content(Slot.B) == "new"
 
 
 STARVED = Share(ran=100, waited=110)
@@ -542,3 +554,103 @@ def test_a_version_may_be_tried_as_often_as_promised(promises: Promises, bricked
     board = Talking(["reset"] * 7 + ["gateway-health: slot A: ok"], block=block)
     found = judged_as(board, promises, FakeClient(board, version="1", slot=Slot.A))
     assert found.verdict is (Verdict.BRICKED if bricked else Verdict.RECOVERED)
+
+
+# What cannot be looked at is not checked; what can be looked at while it is off, is.
+
+ON_THE_MEDIUM = set(Inspection.NAMES)
+TWICE = [*HEALTHY, *HEALTHY]
+
+
+def test_all_is_checked_where_the_medium_can_be_read() -> None:
+    found = judged(Talking(HEALTHY))
+    assert found.not_checked == ()
+    assert {each.name for each in found.invariants} >= ON_THE_MEDIUM
+
+
+def test_what_nobody_can_read_is_not_checked_and_never_holds() -> None:
+    board = Talking(HEALTHY)
+    board.lacks = frozenset({Capability.MEDIUM_READ})
+    board.write("slot-B", b"neither version!")
+    found = judged(board)
+    assert found.verdict is Verdict.NEW  # by all that could be seen
+    assert {each.name for each in found.not_checked} == ON_THE_MEDIUM
+    assert {each.why for each in found.not_checked} == {"the board has no medium-read"}
+    assert not {each.name for each in found.invariants} & ON_THE_MEDIUM
+    assert not board.read_while_on
+
+
+def test_a_medium_behind_a_mux_is_read_while_the_board_is_off() -> None:
+    """And it is up and well afterwards, for whoever goes on with it."""
+    board = Talking(TWICE)
+    board.live = False
+    found = judged(board)
+    assert (found.verdict, found.boots, found.not_checked) == (Verdict.NEW, 1, ())
+    assert {each.name for each in found.invariants} == {
+        *(each.name for each in judged(Talking(HEALTHY)).invariants),
+        "boots-again",
+    }
+    assert board.is_on and not board.read_while_on
+    assert board.boots == 2
+
+
+def test_who_needs_it_no_more_may_leave_it_off() -> None:
+    board = Talking(HEALTHY)
+    board.live = False
+    found = judge_of(board).judge(boots_before=0, leave_off=True)
+    assert (found.verdict, broken(found)) == (Verdict.NEW, set())
+    assert not board.is_on and board.boots == 1
+
+
+@pytest.mark.parametrize("damage", ["one byte of the running slot", "copy 2 torn"])
+def test_what_is_wrong_there_is_found_while_it_is_off(damage: str) -> None:
+    board = Talking(TWICE)
+    board.live = False
+    client = FakeClient(board)
+    do, expected = DAMAGES[damage]
+    do(board, client)
+    found = judged(board, client)
+    assert (found.verdict, broken(found)) == (Verdict.INCONSISTENT, expected)
+
+
+def test_a_board_that_does_not_come_back_from_that_is_bricked() -> None:
+    board = Talking([*HEALTHY, "nothing to see"])
+    board.live = False
+    found = judged(board)
+    assert (found.verdict, broken(found)) == (Verdict.BRICKED, {"boots-again"})
+
+
+def test_what_runs_then_is_what_was_judged(slow: SlowBoard) -> None:
+    """A board whose selection nobody can read meanwhile is asked whether it has committed."""
+    slow.lacks = frozenset({Capability.MEDIUM_READ})
+    slow.lines, slow.commits = [(60.0, OK)], 455.0
+
+    class Asked(FakeClient):
+        def boot_selection(self, timeout: float) -> BootSelection:
+            block = slow.on_trial if slow.clock.now < slow.commits else slow.block
+            return cast(BootSelection, parse_environment_block(block, MOST_ATTEMPTS))
+
+    assert judged_as(slow, SOAKS, Asked(slow)).verdict is Verdict.NEW
+    assert slow.clock.now >= slow.commits
+    again = judge_of(slow, Asked(slow))
+    slow.clock.now = 60.0
+    chosen = again.selection_now()
+    assert chosen is not None and str(chosen.slots[Slot.B]).startswith("trial")
+
+
+def test_a_judgement_without_an_invariant_stands_on_the_rest() -> None:
+    board = Talking(HEALTHY)
+    board.kept = ""
+    lost = judged(board)
+    assert lost.verdict is Verdict.INCONSISTENT
+    left = lost.without("data-unchanged", "it was destroyed on purpose")
+    assert (left.verdict, broken(left)) == (Verdict.NEW, set())
+    assert left.not_checked == (
+        NotChecked(name="data-unchanged", why="it was destroyed on purpose"),
+    )
+    board = Talking(HEALTHY)
+    board.kept = ""
+    board.write("slot-B", b"N")
+    more = judged(board).without("data-unchanged", "it was destroyed on purpose")
+    assert more.verdict is Verdict.INCONSISTENT
+    assert "slot-content" in broken(more)

@@ -12,7 +12,7 @@ from harness.errors import PromotionError
 from harness.evidence.record import Control
 from harness.evidence.subject import Subject
 from harness.evidence.tools import own_version
-from harness.judge.verdict import Verdict
+from harness.judge.verdict import Invariant, NotChecked, Verdict
 from harness.product.release import load
 from harness.promotion.starter import init_repository
 from tests.unit.evidence.samples import NOON, TOOLS, make_release, record
@@ -84,6 +84,42 @@ def test_a_scenario_that_was_left_out_is_told_so(bench: Bench) -> None:
     asked = {"clock[*": 1}
     bench.change_policy(lambda policy: policy["rings"]["canary"].update(matching=asked))
     assert "passed; left out: clock[1970] (nor that)" in refusal(bench, release)
+
+
+def test_what_was_not_checked_does_not_count_where_the_policy_asks_for_it(bench: Bench) -> None:
+    release = bench.release()
+    left = (NotChecked(name="slot-content", why="the board has no medium-read"),)
+    looked = (Invariant(name="slot-content", holds=True),)
+    records = [record(name, invariants=looked) for name in ALL if name != "update"]
+    bench.test(release, [*records, record("update", not_checked=left)])
+
+    def ask(*names: str) -> None:
+        bench.change_policy(lambda policy: policy["rings"]["canary"].update(checked=names))
+
+    ask("slot-content")
+    told = "slot-content was not checked: the board has no medium-read"
+    assert f"missing: update: {told}" in refusal(bench, release)
+    ask("boot-selection")
+    lines = refusal(bench, release)
+    told = "boot-selection was not checked: the scenario does not look at it"
+    assert f"missing: update: {told}" in lines
+    assert "missing: power-cut[*]: 0 of at least 2 passed; not passed: power-cut[0/none]" in lines
+    ask()
+    assert bench.promote(release).commit
+
+
+def test_what_was_checked_counts_there(bench: Bench) -> None:
+    """A control and an exploration are not asked: they have no such invariants."""
+    release = bench.release()
+    looked = (Invariant(name="slot-content", holds=True),)
+    seen = Control(variants=("no-boot-counter",), slot="0" * 64)
+    control = record(
+        "negative-control[x]", Verdict.BRICKED, expected=(Verdict.BRICKED,), control=seen
+    )
+    bench.test(release, [*(record(name, invariants=looked) for name in ALL), control])
+    asked = {"checked": ["slot-content"], "matching": {"negative-control[*": 1}}
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update(asked))
+    assert bench.promote(release).commit
 
 
 def test_controls_count_where_they_are_asked_for(bench: Bench) -> None:

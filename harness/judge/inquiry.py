@@ -1,0 +1,60 @@
+"""What a device that is up says when it is asked: the first step of a judgement."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from harness.boards.board import Board
+from harness.clients.client import Client, DeviceStatus
+from harness.judge.identity import Identity
+from harness.judge.sentinel import FOLDER, sums
+from harness.judge.services import Services
+from harness.judge.verdict import Invariant
+from harness.updates.server import HEALTHY
+
+REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
+_SERVER = 'curl -sS --fail -m 20 "$(cat /data/config/update-server)/health"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """Its answers; `invariants` are all that follow from them alone."""
+
+    status: DeviceStatus
+    invariants: tuple[Invariant, ...]
+
+    @classmethod
+    def make(
+        cls,
+        board: Board,
+        client: Client,
+        identity: Identity,
+        *,
+        has_sentinel: bool,
+        asks_server: bool,
+    ) -> Self:
+        """Ask for everything; DeviceError when it does not answer. The status comes last, for the
+        medium is compared with it."""
+        answers = [_no_failed_units(board)]
+        answers += [_keeps_data(board)] if has_sentinel else []
+        answers += [_reaches_server(board)] if asks_server else []
+        status = client.status(timeout=REACH_SECONDS)
+        same = identity.look(board, status, timeout=REACH_SECONDS)
+        healthy = Invariant.of("healthy", status.health == "ok", status.health)
+        return cls(status=status, invariants=(same, healthy, *answers))
+
+
+def _no_failed_units(board: Board) -> Invariant:
+    failed = Services.look(board, timeout=REACH_SECONDS).failed
+    return Invariant.of("no-failed-units", not failed, ", ".join(failed))
+
+
+def _keeps_data(board: Board) -> Invariant:
+    kept = board.run(f"cd {FOLDER} && sha256sum *", timeout=60).stdout
+    return Invariant.of("data-unchanged", kept == sums(), f"{FOLDER} holds:\n{kept[-500:]}")
+
+
+def _reaches_server(board: Board) -> Invariant:
+    result = board.run(_SERVER, timeout=40)
+    told = f"{result.stderr.strip()} {result.stdout[:200]!r}"
+    answered = result.returncode == 0 and result.stdout == HEALTHY
+    return Invariant.of("update-server-reachable", answered, told)
