@@ -139,10 +139,11 @@ def require_private(path: Path) -> None:
         logger.warning("%s: a private key that others can read (mode %04o)", shown(path), mode)
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644, replace: bool = True) -> None:
     """Write a file so that a crash leaves the old content or the new one, never a part.
 
-    Works in a file with a name of its own, of mode 0600 until it is complete.
+    Works in a file with a name of its own, of mode 0600 until it is complete. Without `replace`
+    what is there stays: of several who write at once, one has written it.
     """
     with told(path):
         descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.")
@@ -152,11 +153,21 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
                 stream.flush()
                 os.fchmod(descriptor, mode)
                 os.fsync(descriptor)
-            Path(fresh).replace(path)
+            if replace:
+                Path(fresh).replace(path)
+            else:
+                _place(Path(fresh), path)
         except BaseException:
             Path(fresh).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def _place(fresh: Path, path: Path) -> None:
+    """A link, unlike a rename, never replaces anything."""
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)
+    fresh.unlink()
 
 
 def sync_folder(folder: Path) -> None:

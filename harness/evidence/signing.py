@@ -4,10 +4,8 @@ Whoever holds a private key can say "this was tested"; which public keys are bel
 the policy of the release repository, never here.
 """
 
-import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -159,13 +157,6 @@ def _development_key() -> Path:
     folder = files.make_folder(paths.home() / "pki", mode=0o700)
     file = folder / "evidence_ed25519"
     if not file.exists():
-        # mkstemp makes the file 0600; a link, unlike a rename, never replaces another's key.
-        descriptor, fresh = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(CryptoSigner.generate_ed25519().private_bytes)
-            stream.flush()
-            os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, file)
-        Path(fresh).unlink()
+        key = CryptoSigner.generate_ed25519().private_bytes
+        files.write_whole(file, key, mode=0o600, replace=False)
     return file

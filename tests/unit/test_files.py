@@ -58,6 +58,14 @@ def test_text_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_is_there_can_be_kept(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        files.write_whole(tmp_path / "key", content, mode=0o600, replace=False)
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.mkdir()

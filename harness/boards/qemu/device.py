@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import paths
+from harness import files, paths
 from harness.boards.lock import BoardLock
 from harness.boards.qemu import pi_firmware
 from harness.boards.qemu.console import Console
@@ -289,9 +289,7 @@ class QemuDevice:
             "boots": self.boots,
             "console": str(self.console.folder),
         }
-        new = self._state.with_suffix(".new")
-        new.write_text(json.dumps(state))
-        new.replace(self._state)
+        files.write_whole(self._state, json.dumps(state).encode())
 
 
 def run_folder(board: str) -> Path:

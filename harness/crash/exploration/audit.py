@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import files
 from harness.crash.disk.readers import DataReader, Reading, selection
 from harness.crash.equivalence.classes import StateKind
 from harness.crash.exploration.known import Booted, Exploration
@@ -81,9 +82,7 @@ def made(exploration: Exploration) -> Audit | None:
 
 def save(made: Audit, folder: Path) -> None:
     """Keep it with the recording in `folder`: what was told apart stays so."""
-    new = folder / f"{FILE}.new"
-    new.write_text(json.dumps(asdict(made)) + "\n", encoding="utf-8")
-    new.replace(folder / FILE)
+    files.write_whole(folder / FILE, json.dumps(asdict(made)).encode() + b"\n")
 
 
 def load(recording: Recording) -> Audit | None:

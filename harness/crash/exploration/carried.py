@@ -23,6 +23,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
+from harness import files
 from harness.crash.exploration import questions
 from harness.crash.exploration.known import Booted, Exploration
 from harness.crash.exploration.prove import Proof, proofs
@@ -88,10 +89,9 @@ def take(recording: Recording, others: Iterable[Path]) -> None:
     known.pop(recording.id, None)
     for source in known.values():
         _recording(recording, source)
-    new = recording.folder / f"{FILE}.new"
     content = asdict(_CarriedFile(recordings=tuple(known.values())))
-    new.write_text(json.dumps(content, default=str) + "\n", encoding="utf-8")
-    new.replace(recording.folder / FILE)
+    text = json.dumps(content, default=str) + "\n"
+    files.write_whole(recording.folder / FILE, text.encode())
 
 
 def carry(exploration: Exploration) -> None:

@@ -77,9 +77,7 @@ class Proof:
         content = asdict(self)
         del content["folder"]
         content["seal"] = _seal(content)
-        new = self.folder / f"{FILE}.new"
-        new.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        new.replace(self.folder / FILE)
+        files.write_whole(self.folder / FILE, json.dumps(content).encode() + b"\n")
 
     @classmethod
     def load(cls, folder: Path, recording: Recording) -> "Proof":

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import files
 from harness.crash.disk.structures import Structures
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.classes import StateClass, StateKind
@@ -34,9 +35,7 @@ def write(exploration: Exploration, folder: Path, *, seconds: float, jobs: int) 
     """Work out the results, write results.json into the recording's folder, return them."""
     found = results_of(exploration, seconds=seconds, jobs=jobs)
     data = {"schema": results.SCHEMA, **_as_data(found)}
-    new = folder / f"{results.FILE}.new"
-    new.write_text(json.dumps(data) + "\n", encoding="utf-8")
-    new.replace(folder / results.FILE)
+    files.write_whole(folder / results.FILE, json.dumps(data).encode() + b"\n")
     return results.load(folder)
 
 

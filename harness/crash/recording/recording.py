@@ -27,6 +27,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from harness import files
 from harness.boards.board import Board
 from harness.boards.lab_file import described
 from harness.crash.recording import digests
@@ -168,7 +169,7 @@ class Recording:
     def save(self) -> None:
         """Write recording.json."""
         text = json.dumps(self.to_json(), indent=2, default=str) + "\n"
-        (self.folder / FILE).write_text(text, encoding="utf-8")
+        files.write_whole(self.folder / FILE, text.encode())
 
     def to_json(self) -> dict[str, Any]:
         """The content of recording.json."""
