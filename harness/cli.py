@@ -15,11 +15,11 @@ from typing import Annotated, NoReturn
 import typer
 from rich.text import Text
 
-from harness import files, progress
+from harness import errors, files, progress
 from harness.commands import bench, crash, formats, product, release
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
-from harness.log import json_lines
+from harness.log import emit, json_lines
 from harness.plain import plain
 
 _EXIT_CODES = """[bold]Exit codes[/]: 0 passed, 1 a bug in the harness, 2 your input is wrong,
@@ -73,8 +73,8 @@ def harness(
     )
     if not verbose:  # it logs a traceback for each lost connection, and we cut them all the time
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    if events:
-        context.with_resource(json_lines(events))
+    if events:  # they are taken until an error has been told
+        context.obj.enter_context(json_lines(events))
     if not quiet and context.invoked_subcommand not in _INTERACTIVE:
         context.with_resource(progress.shown())
 
@@ -84,9 +84,14 @@ def main() -> None:
     # A closed terminal and a CI's `terminate` clean up exactly as Ctrl-C does.
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
+    with contextlib.ExitStack() as sinks:
+        _run(sinks)
+
+
+def _run(sinks: contextlib.ExitStack) -> None:
     try:
         with answering():
-            app()
+            app(obj=sinks)
     except HarnessError as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -123,6 +128,8 @@ def main() -> None:
 
 
 def _fail(error: HarnessError) -> NoReturn:
+    with _nobody_there():
+        emit(errors.EVENT, **errors.to_data(error))
     _show(error)
     sys.exit(error.exit_code)
 
@@ -164,4 +171,4 @@ def _complain(kind: str, brief: str, *more: str) -> None:
 
 def _nobody_there() -> contextlib.AbstractContextManager[None]:
     """A block that tells something: where nobody can be told, the exit code still is."""
-    return contextlib.suppress(OSError, ValueError, AttributeError)
+    return contextlib.suppress(OSError, ValueError, AttributeError, HarnessError)

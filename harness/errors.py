@@ -5,7 +5,7 @@ it into a message and an exit code. An exception that is not in this tree is a b
 (exit code 1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.plain import plain
 
@@ -85,13 +85,18 @@ KINDS: tuple[type[HarnessError], ...] = (
 )
 
 
+EVENT = "error"  # by which a command line tells, with `to_data`, what it ends with (`--events`)
+
+
 def to_data(error: HarnessError) -> dict[str, str]:
     """An error in JSON, as one process tells it another; what is more than its kind is lost."""
     parts = {"brief": error.brief, "details": error.details, "hint": error.hint}
     return {"kind": error.kind, **parts}
 
 
-def of_data(data: dict[str, str]) -> HarnessError:
-    """The error that `to_data` told."""
+def of_data(data: Mapping[str, str], *, where: str = "") -> HarnessError:
+    """The error that `to_data` told; `where`: in which process. KeyError or StopIteration for what
+    is none."""
     kind = next(each for each in KINDS if each.kind == data["kind"])
-    return kind(data["brief"], details=data["details"], hint=data["hint"])
+    brief = f"{where}: {data['brief']}" if where else data["brief"]
+    return kind(brief, details=data["details"], hint=data["hint"])

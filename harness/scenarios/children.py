@@ -2,7 +2,8 @@
 
 pytest runs only once at a time in a process, and a machine that breaks must not take the others
 with it. A child's standard error is told line by line, its steps become steps of this process
-(with `machine`, the job's name), and its standard output is kept: that is its answer.
+(with `machine`, the job's name), and its standard output is kept: that is its answer. What it ends
+with comes among its steps (`errors.EVENT`).
 
 Children are followed from the calling thread alone: they die with it (see `process`).
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import process
+from harness import errors, process
 from harness.deadline import Deadline
 from harness.errors import KINDS, HarnessError, LabError
 from harness.log import emit
@@ -27,8 +28,7 @@ from harness.log import emit
 HARNESS = (sys.executable, "-P", "-m", "harness")
 Tell = Callable[[str, str], None]  # name of the job, one line
 
-_KEPT_LINES = 200  # of standard error, for the error's message
-_LAST_LINES = 15
+_LAST_LINES = 15  # of standard error, for the message of one that has told no error
 # pytest-xdist gives its workers 10 s to close their boards when the controller is interrupted.
 _SECONDS_TO_END = 30.0
 # A signal that arrives just before a wait, or in another thread, does not end it.
@@ -54,6 +54,7 @@ class Ended:
     code: int
     answer: str  # its standard output
     said: tuple[str, ...]  # the last lines of its standard error
+    told: HarnessError | None = None  # what it ended with, in its own words
 
     def error(self) -> HarnessError | None:
         """What the child complained of, as the same kind of error; None when it succeeded.
@@ -65,14 +66,10 @@ class Ended:
         if self.code < 0 or self.code == 130:
             how = f"killed by signal {-self.code}" if self.code < 0 else "interrupted"
             return LabError(f"{self.name}: its process was {how}", hint="run it again")
-        kinds = {kind.kind: kind for kind in KINDS if kind.exit_code == self.code}
-        for number, line in reversed(list(enumerate(self.said))):
-            begin, colon, brief = line.partition(": ")
-            if colon and begin in kinds:
-                rest = "\n".join(self.said[number + 1 :])
-                return kinds[begin](f"{self.name}: {brief}", details=rest)
+        if self.told and self.told.exit_code == self.code:
+            return self.told
         tail = "\n".join(f"  {line}" for line in self.said[-_LAST_LINES:])
-        kind = next(iter(kinds.values()), HarnessError)
+        kind = next((each for each in KINDS if each.exit_code == self.code), HarnessError)
         return kind(f"{self.name}: its process ended with code {self.code}", details=tail)
 
 
@@ -130,7 +127,8 @@ class _Child:
         self.open_streams = 0
         self._tell = tell
         self._answer: list[str] = []
-        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._said: deque[str] = deque(maxlen=_LAST_LINES)
+        self._told: HarnessError | None = None
 
     def answered(self, line: str) -> None:
         self._answer.append(line)
@@ -143,6 +141,9 @@ class _Child:
         """A step of the child, sent on as one of ours."""
         try:
             event = {**json.loads(line), "machine": self.job.name}
+            if event["event"] == errors.EVENT:
+                self._told = errors.of_data(event, where=self.job.name)
+                return
         except ValueError:  # the half line of a child that was killed
             return
         emit(event.pop("event"), **event)
@@ -153,6 +154,7 @@ class _Child:
             code=self.process.wait(),
             answer="\n".join(self._answer),
             said=tuple(self._said),
+            told=self._told,
         )
 
 

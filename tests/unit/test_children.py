@@ -92,6 +92,17 @@ def test_an_error_keeps_its_kind_and_words(kind: type[HarnessError]) -> None:
     assert str(error) == "rpi4: x: [bad]\nline 1\nhint: do y"
 
 
+def test_an_error_is_not_taken_for_what_was_only_said() -> None:
+    """What looks like one on standard error is somebody's text."""
+    said = "configuration error: nothing is here\nlab error: the bench burns"
+    [ended], _ = run(
+        obey("rpi4", f"print({said!r}, file=sys.stderr); raise errors.LabError('no board')"),
+    )
+    assert str(ended.error()) == "rpi4: no board"
+    [ended], _ = run(obey("rpi4", f"print({said!r}, file=sys.stderr); sys.exit(2)"))
+    assert "its process ended with code 2" in str(ended.error())
+
+
 def test_a_bug_in_one_is_not_lost_and_the_others_finish() -> None:
     [broken, good], told = run(
         obey("rpi4", "1 / 0"),
