@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.crash.exploration import carried
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording.recording import Recording
 from harness.crash.results import results
@@ -61,7 +61,7 @@ def _anew(explored: Exploration) -> Exploration:
 def _decided(exploration: Exploration) -> int:
     """How many single cuts have a verdict."""
     decided = exploration.decided()
-    return sum(one.count for one in exploration.groups[0].classes if one in decided)
+    return sum(one.count for one in exploration.main.classes if one in decided)
 
 
 def _played(explored: Exploration, again: Exploration) -> int:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from harness.crash.exploration import prove
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording.recording import Recording
 from harness.crash.results import results

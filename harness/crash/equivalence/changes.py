@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.crash.equivalence.classes import Classes, StateKind
-from harness.crash.equivalence.footprint import Landscape
+from harness.crash.equivalence.footprint import NOT_TRACKED, Footprint
+from harness.crash.equivalence.slots import SlotImages
 from harness.crash.states.chunks import KeptArray
 from harness.crash.states.contents import Ids, hashes
 from harness.crash.states.writes import Writes
@@ -75,12 +76,11 @@ class IssuedWrite:
     ids: Ids
     matters: bool  # it touches a tracked sector or a slot
     cuts: Counts  # after which sectors it is torn
-    change: Change | None = None  # what it did to all that had been issued before
+    change: Change  # what it did to all that had been issued before
     without: Change | None = None  # it alone is lost
     only: Change | None = None  # it alone is kept
-    clashes: "list[IssuedWrite]" = field(
-        default_factory=list
-    )  # older ones that touch a sector of it
+    # Older ones that touch a sector of it.
+    clashes: "list[IssuedWrite]" = field(default_factory=list)
 
     @property
     def columns(self) -> slice:
@@ -112,23 +112,23 @@ class IssuedWrite:
 
 
 class Relevance:
-    """Which sectors count, for one landscape and one log."""
+    """Which sectors count, for one footprint, the images of some slots, and one log."""
 
-    def __init__(self, landscape: Landscape, writes: Writes) -> None:
-        self._landscape, self._base = landscape, writes.base
+    def __init__(self, footprint: Footprint, slots: Sequence[SlotImages], writes: Writes) -> None:
+        self._footprint, self._slots, self._base = footprint, slots, writes.base
         self.factory = False  # whether states now are those of a device's first boot
-        sectors = self.sectors = np.union1d(writes.sectors, landscape.tracked)
-        self._column = np.full(landscape.sectors, -1, np.int32)
+        sectors = self.sectors = np.union1d(writes.sectors, footprint.tracked)
+        self._column = np.full(footprint.sectors, NOT_TRACKED, np.int32)
         self._column[sectors] = np.arange(len(sectors), dtype=np.int32)
-        self._tracked = self._column[landscape.tracked]
+        self._tracked = self._column[footprint.tracked]
         self.is_tracked = np.zeros(len(sectors), np.bool_)
         self.is_tracked[self._tracked] = True
-        versions = [len(images.versions) for images in landscape.slots.values()]
+        versions = [len(images.versions) for images in slots]
         self.shape = len(versions), max(versions, default=0)
         self._nothing_wrong = np.zeros(self.shape, np.int64)
         self._expected = [
             [self._expectation(images.first, each) for each in images.versions.values()]
-            for images in landscape.slots.values()
+            for images in slots
         ]
         self.of_slots = np.zeros(len(sectors), np.bool_)
         for image in (image for images in self._expected for image in images):
@@ -223,10 +223,7 @@ class Relevance:
 
     def names(self, wrong: Counts) -> tuple[str, ...]:
         """What fills each slot."""
-        return tuple(
-            images.named(w)
-            for images, w in zip(self._landscape.slots.values(), wrong.tolist(), strict=True)
-        )
+        return tuple(images.named(w) for images, w in zip(self._slots, wrong.tolist(), strict=True))
 
     def kind(
         self,
@@ -236,12 +233,12 @@ class Relevance:
         wrong: Counts | None = None,
     ) -> StateKind:
         """The kind of a view with changes that do not overlap; `wrong` is then in its slots."""
-        kept = view.kept = view.kept or self._landscape.keep(view.ids[self._tracked])
+        kept = view.kept = view.kept or self._footprint.keep(view.ids[self._tracked])
         for change in changes:
             if change.relevant:
                 kept = kept.put(*self._tracked_part(change))
         names = self.names(view.wrong if wrong is None else wrong)
-        picture = self._landscape.picture(kept, self._base)
+        picture = self._footprint.picture(kept, self._base)
         return classes.kind(picture, names, factory=self.factory)
 
     def _tracked_part(self, change: Change) -> tuple[npt.NDArray[np.int64], Ids]:

@@ -15,20 +15,21 @@ from harness.crash.equivalence.classes import StateClass
 from harness.crash.states.contents import SECTOR
 
 if TYPE_CHECKING:
-    from harness.crash.exploration.known import Booted, Exploration
+    from harness.crash.exploration.exploration import Exploration
 
 
 def second_cuts(exploration: "Exploration") -> Iterator[StateClass]:
     """Of the second cuts that no boot decides, as few as show each aspect that no boot has had."""
     decided = exploration.decided()
-    before = {each.proof.state: each for each in exploration.booted}
+    before = {each.proof.state: exploration.look(each) for each in exploration.booted}
     had = set[object]()
     for each in exploration.booted:
-        had |= _aspects(exploration, each, before.get(each.proof.state.rpartition(">")[0]))
+        cut = before.get(each.proof.state.rpartition(">")[0])
+        had |= _aspects(exploration, exploration.look(each), cut)
     open_ = [
-        (one, _aspects(exploration, one, before[group.prefix.removesuffix(">")]))
-        for group in exploration.groups[1:]
-        for one in group.classes
+        (one, _aspects(exploration, one, before[log.before]))
+        for log in exploration.logs[1:]
+        for one in log.classes
         if one not in decided
     ]
     for least in (2, 1):  # those first that show two at once
@@ -45,7 +46,7 @@ def one_way(exploration: "Exploration") -> Iterator[str]:
     for each in exploration.deciders:
         if each.nested or each.proof.verdict.failed:
             continue
-        found = _aspects(exploration, each)
+        found = _aspects(exploration, exploration.look(each))
         if not found <= had:
             had |= found
             yield each.proof.state
@@ -63,25 +64,25 @@ def _came_back(exploration: "Exploration") -> set[object]:
     had = set[object]()
     for each in (*exploration.booted, *exploration.carried):
         if each.proof.came_back:
-            had |= _aspects(exploration, each)
+            had |= _aspects(exploration, exploration.look(each))
     return had
 
 
 def _aspects(
-    exploration: "Exploration", state: "StateClass | Booted", before: "Booted | None" = None
+    exploration: "Exploration", state: StateClass, before: StateClass | None = None
 ) -> set[object]:
-    picture = state.picture
-    assert picture is not None  # noqa: S101 - refreshed
-    seen = exploration.landscape.seen
+    """Of a state; `before`: the one whose boot was cut."""
+    picture, footprint = state.picture, exploration.classified().footprint
+    seen, factory = footprint.seen, state.factory
     first, count = (n // SECTOR for n in exploration.recording.layout["boot-selection"])
     names: Iterable[str] = ()
-    if before is not None and before.picture is not None:
+    if before is not None:
         differs = seen[picture.seen != before.picture.seen]
         others = differs[(differs < first) | (differs >= first + count)].tolist()
-        names = (exploration.structures.name(at * SECTOR, SECTOR) for at in others)
-    factory = state.factory if isinstance(state, StateClass) else state.proof.factory
+        names = (exploration.disk.structures.name(at * SECTOR, SECTOR) for at in others)
+    selection = exploration.disk.selection(picture, footprint.tracked)
     return {
-        (factory, state.slots, exploration.selection(picture)),
+        (factory, state.slots, selection),
         (factory, picture.condition),
         *((factory, picture.condition, name) for name in names),
     }

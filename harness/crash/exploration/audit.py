@@ -21,7 +21,8 @@ import numpy as np
 from harness import files
 from harness.crash.disk.readers import DataReader, Reading, selection
 from harness.crash.equivalence.classes import StateKind
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import file_bytes, parsed
 from harness.crash.results.results import Audit
@@ -50,7 +51,7 @@ def audit(
     with tempfile.TemporaryDirectory(prefix="harness-audit-") as name:
         bench = _PartitionCopy(exploration, Path(name), threads)
         for by, kinds in work.items():
-            own = None if by.carried else exploration.digest(by)
+            own = None if by.carried else exploration.look(by).picture.digest
             others = [kind.states[0] for kind in kinds if kind.picture.digest != own]
             wanted, *found = bench.outcomes(by, others) if others else [()]
             odd |= {
@@ -117,17 +118,17 @@ class _PartitionCopy:
         self._exploration, self._folder, self._threads = exploration, folder, threads
         self._offset, length = recording.layout["data"]
         self._first, self._count = self._offset // SECTOR, length // SECTOR
-        self._reader = DataReader(exploration.system, recording.clock)
+        self._reader = DataReader(exploration.disk.system, recording.clock)
         self._selections: dict[tuple[bytes, ...], str] = {}
         written = np.concatenate(
             [
-                *(group.walk.writes.sectors for group in exploration.groups),
-                *(each.base.changed() for each in exploration.carried),
+                *(each.sectors for each in exploration.writes),
+                *(each.content.changed() for each in exploration.carried),
             ]
         )
         inside = (written >= self._first) & (written < self._first + self._count)
         self._sectors = np.unique(written[inside])
-        self._ids = exploration.base.at(self._sectors)
+        self._ids = exploration.disk.image.at(self._sectors)
         self._now = folder / "now.img"
         with recording.base.open("rb") as source, self._now.open("wb") as target:
             copy_range(source.fileno(), self._offset, target.fileno(), 0, length)
@@ -137,7 +138,7 @@ class _PartitionCopy:
         that boot has read."""
         runs = self._runs(by)
         waiting = deque[tuple[Future[Reading], str]]()
-        bases = (by.base, *map(self._exploration.left, states))
+        bases = (by.content, *map(self._exploration.left, states))
         with ThreadPoolExecutor(self._threads) as pool:
             for number, base in enumerate(bases):
                 if len(waiting) > _AHEAD:
@@ -161,7 +162,7 @@ class _PartitionCopy:
     def _runs(self, by: Booted) -> list[tuple[int, int]]:
         """What the boot has read of the data partition, but for the journal: what is left there
         after recovery is read by nobody."""
-        system, mask = self._exploration.system, by.reads[: self._first + self._count].copy()
+        system, mask = self._exploration.disk.system, by.reads[: self._first + self._count].copy()
         mask[: self._first] = False
         for block in system.journal:
             mask[system.sector(block) :][: system.sectors_per_block] = False
@@ -171,13 +172,13 @@ class _PartitionCopy:
     def _bring(self, base: DiskContent) -> str:
         """Make the file a state's data partition; what its boot selection says."""
         ids = base.at(self._sectors)
-        contents = self._exploration.landscape.contents
+        contents = self._exploration.disk.contents
         with self._now.open("r+b") as stream:
             for at in np.flatnonzero(ids != self._ids).tolist():
                 place = int(self._sectors[at] - self._first) * SECTOR
                 write_all(stream.fileno(), contents.data(int(ids[at])), place)
         self._ids = ids
-        copies = tuple(self._exploration.copies(base))
+        copies = tuple(self._exploration.disk.copies(base))
         if copies not in self._selections:
             bootloader = self._exploration.recording.old.product.bootloader
             self._selections[copies] = selection(bootloader, copies, self._folder)

@@ -25,7 +25,8 @@ from pydantic import ConfigDict
 
 from harness import files
 from harness.crash.exploration import questions
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof, proofs
 from harness.crash.recording import digests
 from harness.crash.recording.recording import PROBE, Recording
@@ -173,7 +174,7 @@ def _holding(exploration: Exploration, source: ProofSource) -> Iterator[Booted]:
         recording,
         seed=exploration.seed,
         window=exploration.window,
-        contents=exploration.landscape.contents,
+        contents=exploration.disk.contents,
     )
     for proof in proofs(recording):
         if not other.fits(proof):
@@ -198,9 +199,9 @@ def _named(recording: Recording, other: Recording, proof: Proof) -> str:
 
 def held(exploration: Exploration, booted: Booted) -> Booted | None:
     """A boot as one that decides states here; None where it has read what is in none of them."""
-    land, base = exploration.landscape, booted.base
-    reads = exploration.dependence(booted.proof, base)
-    for images, filled in zip(land.slots.values(), booted.slots, strict=True):
+    content = booted.content
+    reads = exploration.dependence(booted.proof, content)
+    for images, filled in zip(exploration.disk.slots.values(), booted.slots, strict=True):
         if not filled:
             continue
         if filled not in images.versions:
@@ -208,17 +209,16 @@ def held(exploration: Exploration, booted: Booted) -> Booted | None:
         version = images.versions[filled]
         part = slice(images.first, images.first + len(version))
         read = np.flatnonzero(reads[part])
-        if not np.array_equal(base.at(images.first + read), version[read]):
+        if not np.array_equal(content.at(images.first + read), version[read]):
             return None
         reads[part] = False
-    fixed = np.flatnonzero(reads & land.fixed(base))
-    if not np.array_equal(base.at(fixed), exploration.base.at(fixed)):
+    fixed = np.flatnonzero(reads & exploration.read_set.fixed(content))
+    if not np.array_equal(content.at(fixed), exploration.disk.image.at(fixed)):
         return None
     return Booted(
         proof=booted.proof,
         read_bits=np.packbits(reads),
         slots=booted.slots,
-        sample=False,
-        base=base,
+        content=content,
         carried=True,
     )

@@ -20,7 +20,7 @@ from dask.distributed import Client, Future, wait
 from harness.crash.equivalence.classes import StateClass
 from harness.crash.exploration import audit, carried, summary, workers
 from harness.crash.exploration.cluster import connected
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import PROOFS, Proof
 from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import choose_sample
@@ -122,7 +122,7 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     seed = _seed(folder, plan.seed)
     with step("enumerate", run=str(folder), seed=seed):
         exploration = resumed(recording, seed=seed, window=plan.card_cache)
-        exploration.refresh()
+        exploration.classified()
     began = time.monotonic()
     with step("explore", run=str(folder)), connected(plan.scheduler, jobs=plan.jobs) as client:
         run = _Underway(exploration, plan, client, boot)
@@ -155,7 +155,7 @@ def _round(run: _Underway) -> None:
 def _audit(run: _Underway) -> None:
     """Ask the real readers whether what is decided alike is alike; boot what they tell apart."""
     exploration = run.exploration
-    if len(exploration.groups) > 1:  # second cuts are counted of all boots, or of none
+    if exploration.cut_again:  # second cuts are counted of all boots, or of none
         exploration.nest()
     before = audit.load(exploration.recording)
     odd = dict(before.odd) if before else {}

@@ -4,7 +4,7 @@ nothing, and needs no board."""
 from collections.abc import Collection
 
 from harness.crash.exploration import audit, carried, questions
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import proofs
 from harness.crash.recording.recording import Recording
 from harness.log import emit

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.crash.equivalence.classes import StateKind
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.equivalence.footprint import Picture
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.results.sampling import SAMPLE, least_sample
 
 OF_EACH_RULE = 3  # for each rule that decided something, whatever `sampling` says
@@ -29,7 +30,10 @@ def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
     """
     left = list(_candidates(exploration))
     samples = exploration.samples()
-    had = Counter(_rule(exploration, each.proof.state, each, by) for each, by in samples)
+    had = Counter(
+        _rule(exploration, each.proof.state, exploration.look(each).picture, by)
+        for each, by in samples
+    )
     boots = sum(not each.sample for each in exploration.booted)
     wanted = least_sample(boots, least) - len(samples)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
@@ -57,19 +61,19 @@ def _draw(chance: random.Random, among: Iterable[_Candidates], number: int) -> I
 def _candidates(exploration: Exploration) -> Iterator[_Candidates]:
     decided = exploration.decided()
     booted = {each.proof.state for each in exploration.booted}
-    for one in exploration.classes:
+    for one in exploration.classified().classes:
         by = decided.get(one)
         for kind in one.kinds if by else ():
             rules: dict[str, list[str]] = {}
             for state in kind.states:
                 if by and state not in booted:
-                    rules.setdefault(_rule(exploration, state, kind, by), []).append(state)
+                    rules.setdefault(_rule(exploration, state, kind.picture, by), []).append(state)
             for rule, states in rules.items():
                 yield _Candidates(rule, kind.count, states)
 
 
-def _rule(exploration: Exploration, state: str, like: StateKind | Booted, by: Booted) -> str:
-    """By which rule a boot decides a state that looks like that."""
-    if exploration.equal(state, like, by):
+def _rule(exploration: Exploration, state: str, picture: Picture, by: Booted) -> str:
+    """By which rule a boot decides a state of that picture."""
+    if exploration.equal(state, picture, by):
         return "equal-content"
-    return exploration.rule(like, by)
+    return exploration.rule(picture, by)

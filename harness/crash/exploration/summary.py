@@ -15,7 +15,8 @@ from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.classes import StateClass, StateKind
 from harness.crash.equivalence.families import Family
 from harness.crash.exploration import audit
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.sample import choose_sample
 from harness.crash.recording.log import opened
@@ -54,7 +55,7 @@ def _as_data(found: Results) -> dict[str, Any]:
 def results_of(exploration: Exploration, *, seconds: float, jobs: int) -> Results:
     """The results as data."""
     exploration.put_in_order()
-    cuts = sorted(exploration.groups[0].points.items())
+    cuts = sorted(exploration.main.points.items())
     points = ResultTable(results.Point, (_point(exploration, at, kinds) for at, kinds in cuts))
     verdicts: Counter[Verdict] = Counter()
     for each, count in points.counted("verdicts"):
@@ -169,14 +170,14 @@ def _rules(exploration: Exploration) -> Counter[str]:
     """By which rule each cut point was decided."""
     decided, rules = exploration.decided(), Counter[str]()
     booted = [e for e in exploration.booted if not e.nested and not e.sample]
-    own = {each.picture.digest for each in booted if each.picture}
+    own = {exploration.look(each).picture.digest for each in booted}
     counts = Counter[StateKind]()
-    for kinds in exploration.groups[0].points.values():
+    for kinds in exploration.main.points.values():
         counts.update(kinds)
     for kind, count in counts.items():
         if by := decided.get(kind.parent):
             alike = kind.picture.digest in own and not by.carried
-            rules["read-set" if alike else exploration.rule(kind, by)] += count
+            rules["read-set" if alike else exploration.rule(kind.picture, by)] += count
     # What is equal in content, but in the first boot, may be decided by a rule of its own.
     equal = min(_equal_content(exploration, booted), rules["read-set"])
     rules["booted"] = len(booted)
@@ -188,17 +189,16 @@ def _rules(exploration: Exploration) -> Counter[str]:
 def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
     """Cut points whose whole content is that of a state that was booted, those that were booted
     included. Of families that are not compared whole only these are known."""
-    walk = exploration.main
-    sectors = walk.writes.sectors
-    plain = exploration.base.at(sectors)
+    sectors = exploration.writes[0].sectors
+    plain = exploration.disk.image.at(sectors)
     wanted = []
     for each in booted:
-        ids = each.base.at(sectors)
+        ids = each.content.at(sectors)
         differs = ids != plain
         where = sectors[differs]
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
         wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
-    found = int(np.isin(walk.hashes, np.array(wanted, np.uint64)).sum())
+    found = int(np.isin(exploration.main.hashes, np.array(wanted, np.uint64)).sum())
     cuts = {parse(each.proof.state)[0] for each in booted}
     found += sum(not mixtures.family(cut).compared for cut in cuts)
     return max(found, len(booted))
@@ -208,20 +208,20 @@ def _nested(exploration: Exploration) -> results.Nested:
     decided = exploration.decided()
     undecided = sum(
         count
-        for group in exploration.groups[1:]
-        for kinds in group.points.values()
+        for log in exploration.logs[1:]
+        for kinds in log.points.values()
         for kind, count in kinds.items()
         if kind.parent not in decided
     )
-    groups = {group.prefix for group in exploration.groups}
+    cut_again = exploration.cut_again
     unlooked = sum(
-        f"{each.proof.state}>" not in groups
+        each.proof.state not in cut_again
         for each in exploration.booted
         if not each.nested and not each.sample
     )
     return results.Nested(
-        cut_points=sum(group.walk.cut_points for group in exploration.groups[1:]),
-        distinct=sum(group.walk.distinct for group in exploration.groups[1:]),
+        cut_points=sum(log.cut_points for log in exploration.logs[1:]),
+        distinct=sum(log.distinct for log in exploration.logs[1:]),
         booted=sum(each.nested and not each.sample for each in exploration.booted),
         undecided=undecided,
         missing=len(exploration.second_cuts()) + unlooked,
@@ -261,14 +261,14 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
     """One line for each class of states that ends badly, nested ones included, and for each boot
     that did and decides none."""
     decided, named = exploration.decided(), set[int | str]()
-    for group in exploration.groups:
+    for log in exploration.logs:
         counts: dict[StateClass, results.Bad] = {}
-        for at, kinds in sorted(group.points.items()):
+        for at, kinds in sorted(log.points.items()):
             for kind, count in kinds.items():
                 by = decided.get(kind.parent)
                 if by is None:
                     continue
-                first = at if not group.prefix else int(group.prefix.partition("/")[0])
+                first = at if not log.before else int(log.before.partition("/")[0])
                 verdict, why = verdict_of(exploration.recording, first, by.proof)
                 if not verdict.failed:
                     continue

@@ -14,8 +14,8 @@ from pathlib import Path
 from harness.boards.board import Board
 from harness.boards.lab import open_board
 from harness.boards.lock import BoardHeld
-from harness.crash.exploration.known import sources
 from harness.crash.exploration.prove import PROOFS, proofs, prove, serving
+from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import Recording
 from harness.errors import ConfigurationError, LabError
 

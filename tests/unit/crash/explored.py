@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.crash.exploration import audit, known, prove, summary
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration import audit, prove, summary
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import choose_sample
+from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import FILE, Recording
 from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
@@ -24,7 +25,7 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
     proofs = prove.proofs(found) if ">" in state else []
-    image = content(known.sources(found, state, proofs))
+    image = content(sources(found, state, proofs))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
     whole = (OLD, found.new.slot_image.read_bytes())

@@ -14,7 +14,8 @@ from harness.clients import u_boot_environment
 from harness.crash.disk.ext4 import checksum
 from harness.crash.disk.readers import selection
 from harness.crash.exploration import audit
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.results import results
 from harness.errors import ConfigurationError, LabError
@@ -41,7 +42,7 @@ def mounted(image: Path, time: int = 1_767_225_600) -> Iterator[tuple[int, bytes
 
 def torn_and_whole(exploration: Exploration) -> tuple[str, str]:
     """States after the first write of the superblock: torn between its halves, and whole."""
-    writes = exploration.main.writes.records
+    writes = exploration.writes[0].records
     first = next(each.position for each in writes if each.offset == DATA)
     return f"{first + 1}/torn:{first}:3", f"{first + 1}/all"
 
@@ -70,8 +71,8 @@ def test_what_is_refused_for_the_same_reason_comes_back_from_the_probe_once(tmp_
         return [*mounted(image), *mounted(image, 1_767_229_200)]
 
     exploration = Exploration(recording(tmp_path, twice), seed=1)
-    exploration.refresh()
-    writes = [each.position for each in exploration.main.writes.records if each.offset == DATA]
+    exploration.classified()
+    writes = [each.position for each in exploration.writes[0].records if each.offset == DATA]
     first, second = (f"{at + 1}/torn:{at}:3" for at in writes)
     pictures = [exploration.like(state).picture for state in (first, second)]
     assert pictures[0].odd != pictures[1].odd
@@ -86,8 +87,10 @@ def test_the_readers_find_a_torn_superblock_among_whole_ones(tmp_path: Path) -> 
     exploration = Exploration(recording(tmp_path, lambda image: list(mounted(image))), seed=1)
     torn, whole = torn_and_whole(exploration)
     by = booted(exploration, whole)
-    exploration.refresh()
-    (wrong,) = (k for one in exploration.classes for k in one.kinds if torn in k.states)
+    exploration.classified()
+    (wrong,) = (
+        k for one in exploration.classified().classes for k in one.kinds if torn in k.states
+    )
     right = exploration.deciding()[by]
     made = audit.audit(exploration, {by: [*right, wrong]})
     assert made.kinds == len(right) + 1

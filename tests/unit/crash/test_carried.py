@@ -10,7 +10,7 @@ import pytest
 
 from harness.crash.disk import ext4
 from harness.crash.exploration import audit, carried, prove, summary
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.recount import recount
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording.recording import Recording, own_files
@@ -107,7 +107,7 @@ def test_a_proof_that_has_read_what_differs_is_lost_and_no_other(
     exploration = resumed(run, seed=1)
     assert {one.slots[1] for one in exploration.undecided()} == {"new"}
     # What those have read is in no proof that is left: nobody has to compare it.
-    assert not exploration.landscape.reads[SLOT_B + 3]
+    assert not exploration.read_set.reads[SLOT_B + 3]
 
 
 def test_a_proof_that_has_read_what_is_the_same_in_the_new_version_is_kept(
@@ -136,7 +136,7 @@ def test_what_both_write_is_compared_and_who_never_agrees_leaves_no_trace(tmp_pa
     run = next_one(tmp_path / "next", other.old, extra=wrote(place, b"b"))
     carried.take(run, [other.folder])
     assert read and used(run) == first_cuts(other) - set(read)
-    assert not resumed(run, seed=1).landscape.reads[place]
+    assert not resumed(run, seed=1).read_set.reads[place]
 
 
 def wrote(sector: int, content: bytes) -> recordings.Extra:
@@ -254,7 +254,11 @@ def test_the_sample_asks_what_was_carried(other: Recording, tmp_path: Path) -> N
     run = next_one(tmp_path / "next", other.old)
     carried.take(run, [other.folder])
     exploration = resumed(run, seed=1)
-    state = next(one for one in exploration.classes if one.slots[1] == "new").kinds[0].states[0]
+    state = (
+        next(one for one in exploration.classified().classes if one.slots[1] == "new")
+        .kinds[0]
+        .states[0]
+    )
     by = exploration.decider(state)
     assert by and by.carried
     made = recordings.proof(run, 0, state, Verdict.BRICKED, sample=True)
@@ -298,7 +302,7 @@ def test_the_readers_are_asked_about_what_was_carried(other: Recording, tmp_path
     made = audit.audit(exploration, exploration.deciding())
     assert made.odd == {} and made.boots == len(exploration.deciding()) > 1
     assert made.covers != audit.covers(Exploration(run, seed=1))
-    state = exploration.groups[0].classes[0].kinds[0].states[0]
+    state = exploration.main.classes[0].kinds[0].states[0]
     assert exploration.decider(state)
     exploration.tell_apart([state])
     assert exploration.decider(state) is None

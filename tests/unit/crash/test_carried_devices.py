@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pytest
 
 from harness.crash.exploration import carried
-from harness.crash.exploration.known import Booted, Exploration
+from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
 from harness.judge.verdict import Verdict
 from harness.product import release as releases
@@ -80,15 +81,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pair, Marks]:
         new=version(b"new", b"same", b"that", b"same", b"more", b"more"),
     )
     run = Exploration(other, seed=1)
-    pair = Exploration(one, seed=1, contents=run.landscape.contents), run
-    return pair, tuple(each.landscape.marks() for each in pair)
+    pair = Exploration(one, seed=1, contents=run.disk.contents), run
+    return pair, tuple(each.read_set.marks() for each in pair)
 
 
 def fresh(two: tuple[Pair, Marks]) -> Pair:
     """Both without any boot, as they were made."""
     for each, marks in zip(*two, strict=True):
         each.booted.clear()
-        each.landscape.back_to(marks)
+        each.read_set.back_to(marks)
     two[0][0].carry(list)
     return two[0]
 
@@ -96,8 +97,9 @@ def fresh(two: tuple[Pair, Marks]) -> Pair:
 def booted(device: int, exploration: Exploration, state: str) -> Proof:
     """What a device does with the content of a state, and what it has read for that. The judge
     knows what fills the slots."""
-    base, slots = exploration.left(state), exploration._left(state)[1]
-    data = exploration.landscape.contents.data
+    content = exploration.left(state)
+    slots = exploration.disk.filled(content)
+    data = exploration.disk.contents.data
     read: dict[int, bytes] = {}
     while True:
         told = repr((device, sorted(read.items()))).encode()
@@ -107,7 +109,7 @@ def booted(device: int, exploration: Exploration, state: str) -> Proof:
         sector = PLACES[dice[1] % len(PLACES)]
         while sector in read:
             sector = PLACES[(PLACES.index(sector) + 1) % len(PLACES)]
-        read[sector] = data(base.number(sector))
+        read[sector] = data(content.number(sector))
     end = blake2b(told + repr(slots).encode(), digest_size=2).digest()
     final = ("old", "new")[end[0] % 2]
     runs = list(_runs(sorted(read)))

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash.equivalence.footprint import Checked
-from harness.crash.exploration.known import Exploration
+from harness.crash.equivalence.copies import CheckedCopy
+from harness.crash.equivalence.read_set import ReadSet
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import Sources, cut_off, parse
 from harness.judge.verdict import Verdict
@@ -189,7 +190,7 @@ def journalled(folder: Path, seed: int) -> Recording:
 def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bool) -> int:
     """Boot a device until nothing is undecided, and hold what is decided against it; returns the
     number of boots."""
-    always = exploration.landscape.reads.copy()
+    always = exploration.read_set.reads.copy()
     while left := exploration.undecided():
         state = left[0].kinds[-1].states[-1]
         run = disk.run(device, state, recover=recover)
@@ -211,8 +212,8 @@ def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bo
     assert got == expected, f"device {device.seed}"
     boots = len(exploration.booted)
     exploration.booted.clear()  # the next device is another product: as new, but for the log
-    exploration.landscape.reads[:] = always
-    exploration._stale = True
+    exploration.read_set.reads[:] = always
+    exploration._classified = None
     return boots
 
 
@@ -220,9 +221,11 @@ def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bo
 def test_any_device_ends_as_it_was_decided(tmp_path: Path, seed: int) -> None:
     found = scribbled(tmp_path, seed)
     exploration, disk = Exploration(found, seed=1), Disk(found)
-    land = exploration.landscape
-    land._checked = [Checked(first=COPY.start, count=len(COPY), whole=whole)]
-    land.reads[list(COPY)] = True
+    copy = CheckedCopy(first=COPY.start, count=len(COPY), whole=whole)
+    size = found.sectors * SECTOR
+    exploration.read_set = ReadSet(exploration.disk.contents, size, exploration.disk.system, [copy])
+    exploration.read_set.add_log(exploration.writes[0].sectors)
+    exploration.read_set.reads[:2] = True  # the boot selection
     boots = [
         explore(exploration, disk, Device(number, PLACES, [COPY], whole), recover=False)
         for number in range(seed * DEVICES, (seed + 1) * DEVICES)

@@ -9,10 +9,11 @@ import pytest
 
 from harness.crash.disk import ext4
 from harness.crash.exploration import prove, summary
-from harness.crash.exploration.known import Exploration, sources
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import OF_EACH_RULE, choose_sample
+from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import Recording
 from harness.crash.results.contradictions import contradictions
 from harness.errors import ConfigurationError
@@ -69,7 +70,7 @@ def test_it_decides_what_agrees_and_nothing_else(tmp_path: Path) -> None:
     decided, want = exploration.decided(), parts(exploration, first)
     told = {
         state: (each in decided, parts(exploration, state))
-        for each in exploration.classes
+        for each in exploration.classified().classes
         for kind in each.kinds
         for state in kind.states
     }
@@ -99,8 +100,8 @@ def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
     assert [exploration.decider(state) for state in same] == exploration.booted
     assert not [cut for cut in exploration.main.points if at["provision"] < cut <= at["boot-old"]]
     exploration.nest()
-    exploration.refresh()
-    nested = [{one.factory for one in group.classes} for group in exploration.groups[1:]]
+    exploration.classified()
+    nested = [{one.factory for one in log.classes} for log in exploration.logs[1:]]
     assert nested == [{True}, {False}]
     results = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert results.recording.phases[0].name == "factory"
@@ -158,12 +159,12 @@ def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
     exploration.add(proof(found, state), sample=False)
     first = (LAYOUT["data"].offset + last * block) // 512
     wanted = set(range(first, first + block // 512))
-    exploration.refresh()
+    classified = exploration.classified()
     assert exploration.booted[0].reads[first : first + block // 512].all()
-    assert wanted <= set(exploration.landscape.tracked.tolist())
-    after = exploration.landscape.seen.tolist().index(first)
-    data = exploration.landscape.contents.data
-    assert all(data(each.picture.seen[after]) == b"j" * 512 for each in exploration.classes)
+    assert wanted <= set(classified.footprint.tracked.tolist())
+    after = classified.footprint.seen.tolist().index(first)
+    data = exploration.disk.contents.data
+    assert all(data(each.picture.seen[after]) == b"j" * 512 for each in classified.classes)
 
 
 def test_the_numbers_add_up_and_come_back(tmp_path: Path) -> None:
@@ -231,8 +232,9 @@ def test_the_sample_has_some_of_each_rule(tmp_path: Path) -> None:
         by = exploration.decider(state)
         drawn = exploration.add(proof(found, state, sample=True), sample=True)
         assert by
-        equal = exploration.equal(state, drawn, by)
-        rules["equal-content" if equal else exploration.rule(drawn, by)] += 1
+        picture = exploration.look(drawn).picture
+        equal = exploration.equal(state, picture, by)
+        rules["equal-content" if equal else exploration.rule(picture, by)] += 1
     used = {rule for rule, number in counts.decided.items() if number} - {"booted"}
     assert used <= set(rules) and {"equal-content", "read-set"} <= used
     assert min(rules.values()) >= OF_EACH_RULE

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.crash.exploration import prove, recount, workers
-from harness.crash.exploration.known import Exploration
+from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
@@ -140,7 +140,7 @@ def test_log_that_is_said_to_be_the_recorded_one(run: Path, tmp_path: Path) -> N
         found = Recording.load(run)
         phases.find(file, found.layout)
         workers.extents_file(found, "30/all", tmp_path / "state.json")
-        Exploration(found, seed=1).refresh()
+        Exploration(found, seed=1).classified()
 
     try:
         seen = survey(file, mutations.of_bytes(file.read_bytes(), SEED, 100), read)

@@ -10,7 +10,8 @@ from harness.clients import grub_environment
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.families import Family
 from harness.crash.exploration import summary
-from harness.crash.exploration.known import Exploration, sources
+from harness.crash.exploration.exploration import Exploration
+from harness.crash.exploration.sources import sources
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording, own_files
 from harness.crash.states.cut import Sources, WritesInDoubt, cut_off, parse

@@ -9,19 +9,21 @@ in doubt overlaps it, and a state is a position and the difference that few writ
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.changes import Change, IssuedWrite, LogContent, Relevance
-from harness.crash.equivalence.classes import Classes, StateKind
+from harness.crash.equivalence.classes import Classes, StateClass, StateKind
 from harness.crash.equivalence.families import Family
-from harness.crash.equivalence.footprint import Landscape
+from harness.crash.equivalence.footprint import Footprint
 from harness.crash.equivalence.mixtures import Mixtures, Side
+from harness.crash.equivalence.slots import SlotImages
 from harness.crash.equivalence.tears import every_sector
 from harness.crash.recording.phases import EVERYWHERE, Stretch
-from harness.crash.states.contents import SECTOR, hashes
+from harness.crash.states.contents import SECTOR, Ids, hashes
 from harness.crash.states.writes import Writes
 from harness.medium.log import CHANGES, LogRecord, RecordKind
 from harness.medium.model import Loss, LossKind, Model
@@ -32,32 +34,17 @@ _NO_CUTS = np.empty(0, np.int64)
 _NONE, _ALL = Loss(kind=LossKind.NONE), Loss(kind=LossKind.ALL)
 
 
-class Enumeration:
-    """The crash states of a log: of the power cuts in `stretches`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Enumerated:
+    """The crash states of one log. `hashes`: of the content of each state of the families ALL,
+    NONE, SINGLE and TORN, as far as the log can change it; the others are put into their kinds
+    without being made in full."""
 
-    `seed` draws the mixtures that are drawn; `tears` says after which sectors a write is torn that
-    is not the newest, or that is kept alone.
-    """
-
-    def __init__(
-        self,
-        landscape: Landscape,
-        writes: Writes,
-        stretches: Sequence[Stretch] = (EVERYWHERE,),
-        *,
-        seed: int = 1,
-        tears: Tears = every_sector,
-    ) -> None:
-        self._landscape, self.writes, self._stretches = landscape, writes, stretches
-        self._seed, self._tears = seed, tears
-        landscape.written[writes.sectors] = True
-        # What each write did to all before it: the same in every run, but for what is tracked.
-        self._effects: dict[int, tuple[np.uint64, npt.NDArray[np.int64]]] = {}
-        self._wrong = [images.wrong(writes.base) for images in landscape.slots.values()]
-        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
-        self.points: dict[int, Counter[StateKind]] = {}
-        self.families = Counter[Family]()
-        self._hashes = array("Q")
+    before: str  # the state whose boot wrote the log; empty for the recording's own
+    points: dict[int, Counter[StateKind]]  # log position -> how many states of which kind
+    families: Counter[Family]
+    hashes: Hashes
+    classes: tuple[StateClass, ...]  # in the order of the log
 
     @property
     def cut_points(self) -> int:
@@ -69,33 +56,65 @@ class Enumeration:
         """Number of different contents among those that are compared whole: see `hashes`."""
         return len(np.unique(self.hashes))
 
-    @property
-    def hashes(self) -> Hashes:
-        """Of the content of each state of the families ALL, NONE, SINGLE and TORN, as far as the
-        log can change it. The others are put into their kinds without being made in full."""
-        return np.array(self._hashes, np.uint64)
 
-    def run(self, classes: Classes, prefix: str = "") -> None:
-        """Go through all states; `prefix` is the state whose boot wrote this log, with its `>`."""
-        self.points, self._hashes, self.families = {}, array("Q"), Counter()
+class Enumeration:
+    """Names the crash states of a log: those of the power cuts in `stretches`.
+
+    `before`: the state whose boot wrote the log. `seed` draws the mixtures that are drawn; `tears`
+    says after which sectors a write is torn that is not the newest, or that is kept alone.
+    """
+
+    def __init__(
+        self,
+        writes: Writes,
+        slots: Sequence[SlotImages] = (),
+        stretches: Sequence[Stretch] = (EVERYWHERE,),
+        *,
+        before: str = "",
+        seed: int = 1,
+        tears: Tears = every_sector,
+    ) -> None:
+        self.writes, self.slots, self.stretches, self.before = writes, slots, stretches, before
+        self.seed, self.tears = seed, tears
+        # What each write did to all before it: the same in every run, but for what is tracked.
+        self.effects: dict[int, tuple[np.uint64, npt.NDArray[np.int64]]] = {}
+        self.wrong = [images.wrong(writes.base) for images in slots]
+
+    def run(self, footprint: Footprint, classes: Classes) -> Enumerated:
+        """Go through all states, and put them into classes."""
+        return _Pass(self, footprint, classes).run()
+
+
+class _Pass:
+    """Once through a log, under one footprint."""
+
+    def __init__(self, of: Enumeration, footprint: Footprint, classes: Classes) -> None:
+        self._of, self._classes = of, classes
+        self._prefix = f"{of.before}>" if of.before else ""
+        self._relevance = Relevance(footprint, of.slots, of.writes)
+        self._stable = self._relevance.start(of.wrong)
+        self._now = self._stable.copy()
+        self._open: list[IssuedWrite] = []
+        self._whole: StateKind | None = None  # the kind of `_now`, as long as nothing changes it
+        self._points: dict[int, Counter[StateKind]] = {}
         self._shared: dict[tuple[StateKind, int], Counter[StateKind]] = {}
-        self._classes, self._prefix = classes, prefix
-        self._relevance = Relevance(self._landscape, self.writes)
-        self._now, self._open, self._whole = (
-            self._relevance.start(self._wrong),
-            list[IssuedWrite](),
-            None,
-        )
-        self._stable = self._now.copy()
-        for record in self.writes.records:
+        self._families = Counter[Family]()
+        self._hashes = array("Q")
+
+    def run(self) -> Enumerated:
+        """All of it, in order."""
+        for record in self._of.writes.records:
             self._issue(record)
-            stretch = next((s for s in self._stretches if record.position in s.records), None)
+            stretch = next((s for s in self._of.stretches if record.position in s.records), None)
             if stretch and record.kind is not RecordKind.MARK:
                 if stretch.factory != self._relevance.factory:
                     self._relevance.factory, self._whole = stretch.factory, None
                 self._emit(record.position + 1, record)
-        self._whole = None
-        del self._now, self._stable, self._open, self._relevance  # megabytes
+        parents = dict.fromkeys(
+            kind.parent for at in sorted(self._points) for kind in self._points[at]
+        )
+        hashes = np.frombuffer(self._hashes, np.uint64)
+        return Enumerated(self._of.before, self._points, self._families, hashes, tuple(parents))
 
     # What the log does
 
@@ -105,22 +124,22 @@ class Enumeration:
             # A cut in a recording is that of a board which had switched itself off: nothing lost.
             self._settle(len(self._open))
         elif record.kind in CHANGES:
-            if self.writes.model is Model.SD:
-                self._settle(max(0, len(self._open) - self.writes.window))
+            if self._of.writes.model is Model.SD:
+                self._settle(max(0, len(self._open) - self._of.writes.window))
             self._add(self._step(record))
 
     def _step(self, record: LogRecord) -> IssuedWrite:
-        ids, first = self.writes.ids(record), self._relevance.column(record.offset // SECTOR)
-        matters = self._relevance.matters(slice(first, first + len(ids)))
-        cuts = self._tears(record) if len(ids) > 1 else _NO_CUTS
-        return IssuedWrite(record, first, ids, matters, cuts)
+        ids, first = self._of.writes.ids(record), self._relevance.column(record.offset // SECTOR)
+        columns = slice(first, first + len(ids))
+        cuts = self._of.tears(record) if len(ids) > 1 else _NO_CUTS
+        change = self._effect(record, columns, ids)
+        return IssuedWrite(record, first, ids, self._relevance.matters(columns), cuts, change)
 
     def _add(self, step: IssuedWrite) -> None:
         step.clashes = [other for other in self._open if other.overlaps(step)]
         # Differences change with what lies over them, also when a FUA write has been answered.
         for news in (step, *(s for s in self._open[-1:] if s.promised)):
             self._forget_under(news)
-        step.change = self._effect(step)
         equal = self._now.wrong == 0
         self._now.apply(step.change)
         if step.change.active and (step.change.relevant or (equal != (self._now.wrong == 0)).any()):
@@ -135,27 +154,26 @@ class Enumeration:
     def _settle(self, count: int) -> None:
         """The oldest open writes become stable, in the same order: they do there what they did."""
         for step in self._open[:count]:
-            assert step.change is not None  # noqa: S101 - issued
             self._stable.apply(step.change)
             if count < len(self._open):
                 self._forget_under(step)  # there is something else under the others now
         del self._open[:count]
 
-    def _effect(self, step: IssuedWrite) -> Change:
+    def _effect(self, record: LogRecord, columns: slice, ids: Ids) -> Change:
         """What the newest write does to all that had been issued before it."""
-        known = self._effects.get(step.record.position)
+        known = self._of.effects.get(record.position)
         if known is None:
-            change = self._relevance.difference(self._now, step.columns, step.ids)
-            self._effects[step.record.position] = change.hash, change.wrong
+            change = self._relevance.difference(self._now, columns, ids)
+            self._of.effects[record.position] = change.hash, change.wrong
             return change
-        tracked = self._relevance.is_tracked[step.columns]
-        relevant = tracked.any() and (tracked & (self._now.ids[step.columns] != step.ids)).any()
-        return Change(step.columns, step.ids, *known, bool(relevant))
+        tracked = self._relevance.is_tracked[columns]
+        relevant = tracked.any() and (tracked & (self._now.ids[columns] != ids)).any()
+        return Change(columns, ids, *known, bool(relevant))
 
     # What a power cut leaves
 
     def _emit(self, at: int, record: LogRecord) -> None:
-        window = f"~{self.writes.window}" if self.writes.window else ""
+        window = f"~{self._of.writes.window}" if self._of.writes.window else ""
 
         def state(loss: Loss) -> str:
             return f"{self._prefix}{at}/{loss}{window}"
@@ -167,7 +185,7 @@ class Enumeration:
         everything = self._whole
         found.count(Family.ALL, everything, 1, lambda _: _ALL)
         self._hashes.append(int(self._now.hash))
-        mixed = self.writes.model is not Model.SD or self.writes.window
+        mixed = self._of.writes.model is not Model.SD or self._of.writes.window
         if doubtful and (mixed or len(doubtful[-1].ids) > 1):
             changes = [self._without(step) for step in doubtful]
             kept = Side(LossKind.WITHOUT, self._now, everything, changes)
@@ -175,11 +193,11 @@ class Enumeration:
                 self._mix(found, at, kept)
             if len(doubtful[-1].ids) > 1:
                 self._tear(found, kept)
-        self.families.update(found.families)
-        self.points[at] = found.kinds
+        self._families.update(found.families)
+        self._points[at] = found.kinds
         if len(found.kinds) == 1:  # of a card nearly all: a few counters do for them
             ((kind, number),) = found.kinds.items()
-            self.points[at] = self._shared.setdefault((kind, number), found.kinds)
+            self._points[at] = self._shared.setdefault((kind, number), found.kinds)
 
     def _mix(self, found: Mixtures, at: int, kept: Side) -> None:
         """All that is not a tear of the newest write."""
@@ -203,7 +221,7 @@ class Enumeration:
                 if index < len(doubtful) - 1:
                     found.tear(Family.BORDER, kept, index, step.cuts)
         if len(doubtful) >= mixtures.SUBSETS_FROM:
-            found.subsets(lost, mixtures.seeds(self._seed, at))
+            found.subsets(lost, mixtures.seeds(self._of.seed, at))
 
     def _tear(self, found: Mixtures, kept: Side) -> None:
         """The newest write after 1 .. n-1 of its sectors, all others kept."""

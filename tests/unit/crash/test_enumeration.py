@@ -1,4 +1,4 @@
-"""The walk finds what naming every state and making its whole content finds: numbers and kinds."""
+"""The enumeration finds what making the whole content of every state finds: numbers and kinds."""
 
 import random
 from collections import Counter
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from harness.crash.equivalence.classes import Classes
-from harness.crash.equivalence.enumerate import Enumeration
-from harness.crash.equivalence.footprint import Checked, Landscape, SlotImages
+from harness.crash.equivalence.copies import CheckedCopy
+from harness.crash.equivalence.enumeration import Enumeration
+from harness.crash.equivalence.read_set import ReadSet
+from harness.crash.equivalence.slots import SlotImages
 from harness.crash.recording.phases import Stretch
 from harness.crash.states.contents import Contents
 from harness.crash.states.cut import Sources, cut_off, parse
@@ -74,28 +76,32 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     contents = Contents()
     versions = {name: contents.ids(data) for data, name in fills.items()}
     images = SlotImages(first=SLOT.start, versions=versions)
-    land = Landscape(contents, SIZE, {"A": images}, None)
+    read_set = ReadSet(contents, SIZE, None)
     writes = Writes(contents, Image(contents, base), path, model, window=window)
     for state, data in made.items():
         ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
         assert b"".join(map(contents.data, ids.tolist())) == data
-    walk = Enumeration(land, writes, [Stretch(range(start, len(writes.records)))], seed=SEED)
-    reads = np.zeros(land.sectors, np.bool_)
+    stretch = Stretch(range(start, len(writes.records)))
+    enumeration = Enumeration(writes, [images], [stretch], seed=SEED)
+    read_set.add_log(writes.sectors)
+    reads = np.zeros(read_set.sectors, np.bool_)
     for more in (READS[:4], READS):  # as when a boot has read what none had read before
         reads[list(more)] = True
-        land.news(reads)
-        land.survey()
+        read_set.add_reads(reads)
+        footprint = read_set.survey()
         classes = Classes(1)
-        walk.run(classes)
+        enumerated = enumeration.run(footprint, classes)
 
     def seen(data: bytes) -> tuple[str, bytes]:
         slot = fills.get(data[SLOT.start * SECTOR : SLOT.stop * SECTOR], "")
-        return slot, b"".join(data[s * SECTOR : (s + 1) * SECTOR] for s in land.tracked.tolist())
+        return slot, b"".join(
+            data[s * SECTOR : (s + 1) * SECTOR] for s in footprint.tracked.tolist()
+        )
 
-    assert walk.cut_points == len(made)
+    assert enumerated.cut_points == len(made)
     compared = {s for s in made if is_compared(s)}
-    assert walk.distinct == len({made[state] for state in compared})
-    assert walk.hashes.size == len(compared)
+    assert enumerated.distinct == len({made[state] for state in compared})
+    assert enumerated.hashes.size == len(compared)
     expected: dict[int, Counter[tuple[str, bytes]]] = {}
     for state, data in made.items():
         expected.setdefault(parse(state)[0].at, Counter())[seen(data)] += 1
@@ -106,7 +112,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
                 for kind, count in kinds.items()
             }
         )
-        for at, kinds in walk.points.items()
+        for at, kinds in enumerated.points.items()
     }
     assert got == expected
     for one in classes:
@@ -117,7 +123,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
 
 
 def is_compared(state: str) -> bool:
-    """Whether the walk compares its whole content: of tears only the newest write's."""
+    """Whether the enumeration compares its whole content: of tears only the newest write's."""
     (cut,) = parse(state)
     loss = cut.loss
     if loss.kind in (LossKind.ALL, LossKind.NONE):
@@ -149,16 +155,16 @@ def test_a_torn_copy_is_torn_whatever_it_holds(tmp_path: Path) -> None:
         found.change(RecordKind.WRITE, at, SECTOR, data=(new + new)[at : at + SECTOR])
     found.close()
     contents = Contents()
-    checked = [Checked(first=0, count=3, whole=new.__eq__)]
-    land = Landscape(contents, SIZE, {}, None, checked)
-    walk = Enumeration(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
-    reads = np.zeros(land.sectors, np.bool_)
+    checked = [CheckedCopy(first=0, count=3, whole=new.__eq__)]
+    read_set = ReadSet(contents, SIZE, None, checked)
+    writes = Writes(contents, Image(contents, base), folder / "log.bin", Model.SD)
+    read_set.add_log(writes.sectors)
+    reads = np.zeros(read_set.sectors, np.bool_)
     reads[[0, 2, 3]] = True
-    land.news(reads)
-    land.survey()
-    walk.run(Classes(1))
+    read_set.add_reads(reads)
+    enumerated = Enumeration(writes).run(read_set.survey(), Classes(1))
     one, two, whole, behind = (
-        kind.picture.seen.tolist() for at in range(1, 5) for kind in walk.points[at]
+        kind.picture.seen.tolist() for at in range(1, 5) for kind in enumerated.points[at]
     )
     assert one == two
     assert one[0] == one[1] == one[2] not in contents.ids(base.read_bytes() + new)
@@ -178,11 +184,11 @@ def test_many_kinds_share_what_is_equal_in_them(tmp_path: Path) -> None:
         )
     found.close()
     contents = Contents()
-    land = Landscape(contents, size * SECTOR, {}, None)
-    walk = Enumeration(land, Writes(contents, Image(contents, base), folder / "log.bin", Model.SD))
-    land.news(np.ones(land.sectors, np.bool_))
-    land.survey()
-    walk.run(classes := Classes(1))
+    read_set = ReadSet(contents, size * SECTOR, None)
+    writes = Writes(contents, Image(contents, base), folder / "log.bin", Model.SD)
+    read_set.add_log(writes.sectors)
+    read_set.add_reads(np.ones(read_set.sectors, np.bool_))
+    Enumeration(writes).run(read_set.survey(), classes := Classes(1))
     pictures = [kind.picture for one in classes for kind in one.kinds]
     assert len({picture.ids.tobytes() for picture in pictures}) == size
     kept = {int(row) for picture in pictures for row in picture.kept_ids.rows}

@@ -1,0 +1,118 @@
+"""The disk of a recording: the image that was flashed, and what lies where on it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.clients.selection_format import selection_format
+from harness.crash.disk import ext4
+from harness.crash.disk.structures import Structures
+from harness.crash.equivalence.copies import CheckedCopy
+from harness.crash.equivalence.footprint import Mask, Picture
+from harness.crash.equivalence.read_set import ReadSet
+from harness.crash.equivalence.slots import SlotImages
+from harness.crash.equivalence.tears import Borders
+from harness.crash.exploration.prove import Proof, Runs
+from harness.crash.recording.recording import Recording
+from harness.crash.states.contents import SECTOR, Contents, Ids
+from harness.crash.states.disk_content import DiskContent, Image, Sectors
+from harness.product.release import Release
+
+
+class RecordedDisk:
+    """`contents`: those that its states are compared by."""
+
+    def __init__(self, recording: Recording, contents: Contents) -> None:
+        self._recording, self.contents = recording, contents
+        self.image = Image(contents, recording.base)  # what was flashed
+        self.slots = {
+            slot: _slot(contents, recording, slot)
+            for slot in ("A", "B")
+            if f"slot-{slot}" in recording.layout
+        }
+        self.system = ext4.find(recording.base, recording.layout["data"])
+        self.structures = Structures.of(recording.old)
+        self.borders = Borders(recording.layout, self.system)
+        self._format = selection_format(recording.old.product.bootloader)
+        self._copies = [
+            (region.offset // SECTOR, region.length // SECTOR)
+            for region in (recording.layout[f"boot-selection-{copy}"] for copy in (1, 2))
+        ]
+
+    def read_set(self) -> ReadSet:
+        """What counts before any boot: the judge reads both copies of the boot selection."""
+        checked = [
+            CheckedCopy(first=first, count=count, whole=self._whole)
+            for first, count in self._copies
+            if self._format.CHECKSUM
+        ]
+        size = self._recording.base.stat().st_size
+        found = ReadSet(self.contents, size, self.system, checked)
+        for first, count in self._copies:
+            found.reads[first : first + count] = True
+        return found
+
+    def filled(self, content: DiskContent) -> tuple[str, ...]:
+        """What fills each slot."""
+        return tuple(images.filled(content) for images in self.slots.values())
+
+    def copies(self, content: DiskContent) -> list[bytes]:
+        """The bytes of both copies of the boot selection."""
+        return [self._bytes(content.numbers(first, count)) for first, count in self._copies]
+
+    def selection(self, picture: Picture, tracked: Sectors) -> str:
+        """What each copy of the boot selection says, and which one counts; without how often it has
+        been written. `tracked`: the sectors that the picture is of."""
+        said, attempts = [], self._recording.old.product.promises.attempts
+        for first, count in self._copies:
+            ids = self.image.numbers(first, count)
+            here = (tracked >= first) & (tracked < first + count)
+            ids[tracked[here] - first] = picture.ids[here]
+            said.append(self._format.parse(self._bytes(ids), attempts))
+        counting = self._format.counting((said[0], said[1]))
+        which = counting and said.index(counting)
+        return repr([which, *(each and replace(each, generation=0) for each in said)])
+
+    def read_by(self, proof: Proof) -> Mask:
+        """The sectors that a boot read and that count."""
+        sectors = self._recording.sectors
+        reads = _mask(proof.reads, sectors)
+        for first, count in self._copies:
+            reads[first : first + count] = True
+        judged = _mask(proof.reads_judged, sectors)
+        for name, images in self.slots.items():
+            if proof.slot and name != proof.slot:
+                # What the probe's client reads of what it overwrites, it reads to leave out writes
+                # that would change nothing (Mender's BlockFrugalWriter).
+                length = -(-self._recording.probe_slot.size // SECTOR)
+                probe = slice(images.first, images.first + length)
+                reads[probe] = judged[probe]
+        return reads
+
+    def _whole(self, copy: bytes) -> bool:
+        return self._format.variables(copy) is not None
+
+    def _bytes(self, ids: Ids) -> bytes:
+        return b"".join(map(self.contents.data, ids.tolist()))
+
+
+def _mask(runs: Runs, sectors: int) -> Mask:
+    found = np.zeros(sectors, np.bool_)
+    for sector, count in runs:
+        found[sector : sector + count] = True
+    return found
+
+
+def _slot(contents: Contents, recording: Recording, slot: str) -> SlotImages:
+    def numbers(release: Release) -> Ids:
+        path = release.slot_image
+        data = path.read_bytes()
+        padded = data.ljust(-(-len(data) // SECTOR) * SECTOR, b"\0")
+        return contents.ids(padded, path, 0)
+
+    offset, _ = recording.layout[f"slot-{slot}"]
+    known = {"old": recording.old, "new": recording.new, "bad": recording.bad}
+    versions = {name: numbers(release) for name, release in known.items() if release}
+    found = SlotImages(first=offset // SECTOR, versions=versions)
+    contents.remember(recording.base, offset, contents.of(recording.base, offset, found.size))
+    return found
