@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from harness.boards.lab import open_board
-from harness.judge.health import HEALTH_LINE
+from harness.clients.gateway import HEALTH_LINE
 from harness.product.release import load
 
 # What the console shows in this order, whatever the bootloader; "loaded" is U-Boot's word only.

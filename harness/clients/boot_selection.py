@@ -127,7 +127,7 @@ class BootSelection:
         return cls.parse({key: value for key, _, value in pairs})
 
 
-Copies = tuple[BootSelection | None, BootSelection | None]  # on the medium; None: torn
+Copies = tuple[BootSelection | None, ...]  # on the medium, one or two; None: torn
 
 
 def _choice(variables: Mapping[str, str], slot: Slot, attempts: int) -> SlotChoice:

@@ -63,6 +63,19 @@ class Client(Protocol):
     def idle_changes(self) -> int:
         """How often the client writes the boot selection as it is, before each of its changes."""
 
+    @property
+    def data_folder(self) -> str:
+        """The folder on the device for a site's own data, which no update may touch."""
+
+    @property
+    def keeps_server(self) -> bool:
+        """Whether the device keeps the URL of its update server, and can be asked to reach it."""
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        """Wait until the board has said how well it is: a line with `: ok`, `degraded` or
+        `rolled back` (then a reboot follows). DeviceError when nothing comes in time, or, with
+        `boot` (the number of the running one), another boot has begun."""
+
     def provision(self, server_url: str) -> None:
         """Tell the device its update server, as a site's installer would; kept over updates."""
 

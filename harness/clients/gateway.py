@@ -12,9 +12,13 @@ import shlex
 from harness.boards.board import Board, CommandResult
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import DeviceStatus, InstallResult
+from harness.deadline import Deadline
 from harness.errors import DeviceError
 
 SERVER_FILE = "/data/config/update-server"
+# What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
+HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
+_SLICE = 5.0  # seconds between two looks whether the board has reset itself
 _UNIT = "harness-install"
 _RUN = f"/run/{_UNIT}"  # .pid, .log, and at the end .code
 _SHORT = 60.0  # seconds for a command that only reads or starts something
@@ -51,9 +55,22 @@ class GatewayClient:
     """A `Client` but for what differs: how an update client says why it refused, what it writes."""
 
     idle_changes = 0
+    data_folder = "/data/sentinel"
+    keeps_server = True
 
     def __init__(self, board: Board) -> None:
         self._board = board
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        """Wait for the line on the console, in slices so that a reboot loop is seen as such; see
+        `Client`."""
+        deadline = Deadline(timeout)
+        while True:
+            try:
+                return self._board.expect(HEALTH_LINE, timeout=min(_SLICE, deadline.left()))
+            except DeviceError:
+                if deadline.over or boot not in (0, self._board.boots):
+                    raise
 
     def provision(self, server_url: str) -> None:
         """Write the update server's URL; see `Client`."""

@@ -6,10 +6,19 @@ is OK and was not tried since (RAUC manual, "GRUB"; RAUC's src/bootloaders/grub.
 """
 
 import re
+import tempfile
 from pathlib import Path
 
 from harness import process
-from harness.clients.boot_selection import BootSelection, Slot, SlotChoice, SlotState
+from harness.clients.boot_selection import (
+    ATTEMPTS,
+    BootSelection,
+    Copies,
+    Slot,
+    SlotChoice,
+    SlotState,
+)
+from harness.product.profile import SelectionFile
 
 _SECONDS = 60.0
 _HEADER = b"# GRUB Environment Block\n"
@@ -45,3 +54,39 @@ def parse(found: dict[str, str], *, otherwise: Slot) -> BootSelection | None:
         for slot in Slot
     }
     return BootSelection(order=(order[0], order[1]), slots=slots, generation=0, otherwise=otherwise)
+
+
+class GrubOrder:
+    """A `SelectionFormat` of that one file; a copy is the whole partition that it lies in."""
+
+    CHANGE = 1024  # bytes: GRUB's block is two sectors, rewritten in place (`save_env`)
+    FILL = "true"  # a block is always full
+    HALF = 512
+    CHECKSUM = False
+
+    def __init__(self, file: SelectionFile) -> None:
+        self._file = file
+
+    def variables(self, copy: bytes) -> dict[str, str] | None:
+        """What GRUB finds there."""
+        with tempfile.NamedTemporaryFile(prefix="grubenv-") as partition:
+            partition.write(copy)
+            partition.flush()
+            return variables(Path(partition.name), self._file.file)
+
+    def parse(self, copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
+        """The boot selection there; the design knows one attempt, whatever is promised."""
+        found = self.variables(copy)
+        return parse(found, otherwise=Slot(self._file.otherwise)) if found else None
+
+    def counting(self, copies: Copies) -> BootSelection | None:
+        """There is one."""
+        return copies[0]
+
+    def redundant(self, copies: Copies) -> bool:
+        """It must not be lost."""
+        return False
+
+    def halfway(self, copies: Copies, slot: Slot, before: str, after: str) -> bool:
+        """A file is rewritten in an order of the file system's: nothing in it tells."""
+        return True

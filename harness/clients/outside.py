@@ -11,10 +11,10 @@ import re
 import shlex
 
 from harness.boards.board import Board, CommandResult
-from harness.clients.boot_selection import Slot
+from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import DeviceStatus, InstallResult
 from harness.deadline import Deadline
-from harness.errors import DeviceError
+from harness.errors import DeviceError, LabError
 from harness.product.profile import DeviceCommands
 
 _RUN = "/run/harness-install"  # .pid, .log, and at the end .code
@@ -98,20 +98,29 @@ class OutsideClient:
             device_id=self._line(self._device.id, limit) if self._device.id else "",
         )
 
-    def await_well(self, boot: int, timeout: float) -> str:
-        """Look again and again whether the running boot is well, and let it be committed; returns
-        `ok` once it is. DeviceError when it is not in time, or the board reboots meanwhile."""
+    @property
+    def data_folder(self) -> str:
+        """As the profile names it."""
+        return self._device.data
+
+    @property
+    def keeps_server(self) -> bool:
+        """Nobody knows how such a device keeps it."""
+        return False
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        """Look again and again whether what runs is well, and let it be committed; see `Client`."""
         limit, seen = Deadline(timeout), "no answer"
-        while not limit.over and self._board.boots == boot:
+        while not limit.over and boot in (0, self._board.boots):
             try:
                 status = self.status(timeout=min(_ASK, limit.left()))
                 seen = status.health
                 if seen == "ok" and self._is_committed(limit):
-                    return "ok"
+                    return f"slot {status.slot}: ok"
             except DeviceError as error:  # not up yet, or not any more
                 seen = error.brief
             with contextlib.suppress(DeviceError):  # no reboot is no news
-                self._board.wait_boots(boot + 1, timeout=_LOOK)
+                self._board.wait_boots(self._board.boots + 1, timeout=_LOOK)
         raise DeviceError(f"{self._board.name}: not well within {timeout:g} s", details=seen)
 
     def _is_committed(self, limit: Deadline) -> bool:
@@ -121,6 +130,10 @@ class OutsideClient:
             return True
         asked = self._board.run(self._device.committed, timeout=min(_ASK, limit.left()))
         return asked.returncode == 0
+
+    def boot_selection(self, timeout: float) -> BootSelection:
+        """Not told: LabError, for only the medium could say."""
+        raise LabError(f"{self._board.name}: its boot selection is on its medium only")
 
     def reboot(self, timeout: float) -> None:
         """Ask for a reboot; see `Client`."""

@@ -1,4 +1,5 @@
-"""Formats of the boot selection on the medium, by the name of the bootloader that a release gives.
+"""Formats of the boot selection on the medium, by the name of the bootloader or of the reader of a
+file that a release gives.
 
 They read the sectors behind the back of the software under test: nothing here asks the device.
 """
@@ -7,10 +8,12 @@ from typing import Protocol
 
 from harness import plugins
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
+from harness.errors import ConfigurationError
+from harness.product.product import Product
 
 
 class SelectionFormat(Protocol):
-    """How one bootloader keeps the boot selection, in two copies."""
+    """How one bootloader keeps the boot selection, in one copy or two."""
 
     CHANGE: int  # bytes that one change of the selection writes, in all
     FILL: str  # command of the device that makes a copy full to beyond its middle
@@ -35,8 +38,25 @@ class SelectionFormat(Protocol):
         prints of its choice, for example `trial/3`."""
 
 
+def format_of(product: Product) -> SelectionFormat:
+    """The format of a product's devices: in a file, where its profile names one. Raises
+    ConfigurationError for a bootloader or a reader that nobody knows."""
+    if not product.selection:
+        return selection_format(product.bootloader)
+    made = plugins.load(
+        plugins.SELECTIONS, product.selection.reader, kind=SelectionFormat, key="boot_selection"
+    )
+    if not callable(made):
+        raise ConfigurationError(
+            f"boot_selection: '{product.selection.reader}' is no file of a file system",
+            hint="docs/adopt.md names what is",
+        )
+    found: SelectionFormat = made(product.selection)
+    return found
+
+
 def selection_format(bootloader: str) -> SelectionFormat:
-    """The format that `bootloader` uses; raises ConfigurationError for an unknown one."""
+    """The format in raw sectors that `bootloader` uses; ConfigurationError for an unknown one."""
     found: SelectionFormat = plugins.load(
         plugins.SELECTIONS, bootloader, kind=SelectionFormat, key="bootloader"
     )

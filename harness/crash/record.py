@@ -21,7 +21,8 @@ from harness.boards.lab_file import described
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.clients.client import Client
-from harness.clients.registry import make_client
+from harness.clients.gateway import HEALTH_LINE
+from harness.clients.registry import client_of
 from harness.crash.exploration.again import Again
 from harness.crash.recording import phases, probe
 from harness.crash.recording.phases import Span
@@ -36,7 +37,7 @@ from harness.crash.recording.recording import (
 )
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge import provision
-from harness.judge.health import HEALTH_LINE, ROLLED_BACK
+from harness.judge.health import ROLLED_BACK
 from harness.judge.identity import Identity
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
@@ -142,7 +143,7 @@ class Session:
         self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
     ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
-        client = make_client(old.product.client, self.board)
+        client = client_of(old.product, self.board)
         judge = Judge(
             board=self.board, client=client, old=old, new=new, flashed=old, identity=self.identity
         )
@@ -168,7 +169,7 @@ class Session:
     def _provision(self, client: Client, judge: Judge) -> None:
         """The first boot, as the factory does it, then what a site gives the device."""
         with step("factory", board=self.board.name, version=judge.old.version):
-            provision.boot_factory(self.board, judge.old)
+            provision.boot_factory(self.board, client, judge.old)
         self._log.mark(phases.PROVISION)
         with step("provision", board=self.board.name):
             provision.provision(self.board, client, server_url=self._url())
@@ -179,7 +180,7 @@ class Session:
         self._log.mark(phases.START)
         with step("boot-old", version=judge.old.version):
             self.board.power_on()
-            self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+            client.await_health(timeout=BOOT_SECONDS)
         self._install(client, judge.new)
         with step("boot-new", version=judge.new.version):
             boots = self._reboot(client)

@@ -1,4 +1,4 @@
-"""What a board says of its health, followed boot by boot on its console."""
+"""What a board says of its health, followed boot by boot."""
 
 import contextlib
 import re
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from harness.boards.board import Board
+from harness.clients.client import Client
+from harness.clients.gateway import HEALTH_LINE
 from harness.deadline import Deadline
 from harness.errors import DeviceError
 from harness.log import emit
 
-# What gateway-health writes to the console once a boot; `rolled back` is followed by a reboot.
-HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 ROLLED_BACK = r"gateway-health: slot [AB]: rolled back[^\r\n]*"
-_SLICE = 5.0  # seconds between two looks whether it has reset itself
+_SLICE = 5.0  # seconds between two looks whether there is another line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Health:
     `waits`: whether the version that runs still waits for its commit."""
 
     board: Board
+    client: Client
     budget: Budget
     repeats: bool
     waits: Callable[[], bool]
@@ -71,7 +72,7 @@ class Health:
         it says nothing."""
         deadline = Deadline(self.budget.boot_seconds)
         if not self.repeats:
-            return self._expect(boot, deadline)
+            return self.client.await_health(deadline.left(), boot=boot)
         while True:
             line = self._newest(boot)
             if self._is_last(line) or deadline.over or self.board.boots != boot:
@@ -91,12 +92,3 @@ class Health:
 
     def _is_last(self, line: str) -> bool:
         return "rolled back" in line or (line.endswith(": ok") and not self.waits())
-
-    def _expect(self, boot: int, deadline: Deadline) -> str:
-        """The health line, watched in slices so that a reboot loop is seen as such."""
-        while True:
-            try:
-                return self.board.expect(HEALTH_LINE, timeout=min(_SLICE, deadline.left()))
-            except DeviceError:
-                if deadline.over or self.board.boots != boot:
-                    raise

@@ -1,12 +1,13 @@
 """What a device that is up says when it is asked: the first step of a judgement."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Self
 
 from harness.boards.board import Board
 from harness.clients.client import Client, DeviceStatus
 from harness.judge.identity import Identity
-from harness.judge.sentinel import FOLDER, sums
+from harness.judge.sentinel import sums
 from harness.judge.services import Services
 from harness.judge.verdict import Invariant
 from harness.updates.server import HEALTHY
@@ -35,8 +36,8 @@ class Inquiry:
         """Ask for everything; DeviceError when it does not answer. The status comes last, for the
         medium is compared with it."""
         answers = [_no_failed_units(board)]
-        answers += [_keeps_data(board)] if has_sentinel else []
-        answers += [_reaches_server(board)] if asks_server else []
+        answers += [_keeps_data(board, client.data_folder)] if has_sentinel else []
+        answers += [_reaches_server(board)] if asks_server and client.keeps_server else []
         status = client.status(timeout=REACH_SECONDS)
         same = identity.look(board, status, timeout=REACH_SECONDS)
         healthy = Invariant.of("healthy", status.health == "ok", status.health)
@@ -48,9 +49,9 @@ def _no_failed_units(board: Board) -> Invariant:
     return Invariant.of("no-failed-units", not failed, ", ".join(failed))
 
 
-def _keeps_data(board: Board) -> Invariant:
-    kept = board.run(f"cd {FOLDER} && sha256sum *", timeout=60).stdout
-    return Invariant.of("data-unchanged", kept == sums(), f"{FOLDER} holds:\n{kept[-500:]}")
+def _keeps_data(board: Board, folder: str) -> Invariant:
+    kept = board.run(f"cd {shlex.quote(folder)} && sha256sum *", timeout=60).stdout
+    return Invariant.of("data-unchanged", kept == sums(), f"{folder} holds:\n{kept[-500:]}")
 
 
 def _reaches_server(board: Board) -> Invariant:

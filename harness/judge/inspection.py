@@ -9,10 +9,14 @@ from typing import ClassVar
 from harness.boards.board import Board
 from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
 from harness.clients.client import DeviceStatus
-from harness.clients.selection_format import SelectionFormat, selection_format
+from harness.clients.selection_format import SelectionFormat, format_of
 from harness.judge import oracle
-from harness.judge.verdict import Invariant
+from harness.judge.verdict import Invariant, NotChecked
+from harness.product.profile import ContentCheck
 from harness.product.release import Release
+
+_COPIES = ("boot-selection-1", "boot-selection-2")
+_NO_ORACLE = "the product names no oracle for its slots"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +41,16 @@ class Inspection:
     @property
     def format(self) -> SelectionFormat:
         """How the board's bootloader keeps the boot selection."""
-        return selection_format(self.flashed.product.bootloader)
+        return format_of(self.flashed.product)
 
     def copies(self) -> Copies:
-        """Both copies of the boot selection; None for a torn one."""
+        """The copies of the boot selection that the layout names; None for a torn one."""
         medium, attempts = self.board.can.medium_read, self.flashed.product.promises.attempts
-        first, second = (
-            self.format.parse(
-                medium.read(*self.flashed.layout[f"boot-selection-{number}"]), attempts
-            )
-            for number in (1, 2)
+        return tuple(
+            self.format.parse(medium.read(*region), attempts)
+            for name, region in sorted(self.flashed.layout.items())
+            if name in _COPIES
         )
-        return first, second
 
     def selection(self) -> BootSelection | None:
         """The boot selection as the bootloader will read it."""
@@ -57,15 +59,33 @@ class Inspection:
     def content(self, slot: Slot) -> str:
         """`old` or `new`, whichever release fills the slot, or ``."""
         medium, region = self.board.can.medium_read, self.flashed.layout[slot.region]
-        for name, release in (("old", self.old), ("new", self.new)):
-            if oracle.exact(medium, region, release):
-                return name
-        return ""
+        return oracle.which(medium, region, {"old": self.old, "new": self.new})
 
-    def check(self, status: DeviceStatus, running: str) -> tuple[Invariant, ...]:
-        """All of NAMES, of a board that says `status` and so runs `old`, `new` or nothing known."""
+    def check(
+        self, status: DeviceStatus, running: str
+    ) -> tuple[tuple[Invariant, ...], tuple[NotChecked, ...]]:
+        """All of NAMES, of a board that says `status` and so runs `old`, `new` or nothing known,
+        and those of them that nobody can look at in such a product."""
         copies = self.copies()
         selection = self.format.counting(copies)
+        found = [*_selected(selection, status), self._attempts(selection, status)]
+        left = []
+        if self.flashed.product.slots.content is ContentCheck.NONE:
+            left += [NotChecked(name=each, why=_NO_ORACLE) for each in self.NAMES[:2]]
+        else:
+            found += self._contents(selection, status, running)
+        if len(copies) > 1:
+            redundant, told = self.format.redundant(copies), [str(copy) for copy in copies]
+            found.append(Invariant.of("boot-selection-redundant", redundant, f"copies: {told}"))
+        else:
+            left.append(NotChecked(name="boot-selection-redundant", why="there is one copy"))
+        if status.boot_selection is None:
+            left.append(NotChecked(name="boot-selection-agrees", why="the device does not tell it"))
+        return tuple(found), tuple(left)
+
+    def _contents(
+        self, selection: BootSelection | None, status: DeviceStatus, running: str
+    ) -> tuple[Invariant, Invariant]:
         contents = {slot: self.content(slot) for slot in Slot}
         return (
             Invariant.of(
@@ -75,13 +95,6 @@ class Inspection:
                 f"{contents.get(status.slot) or 'neither version'}",
             ),
             _selectable(selection, contents),
-            *_selected(selection, status),
-            Invariant.of(
-                "boot-selection-redundant",
-                self.format.redundant(copies),
-                f"copies: {[str(copy) for copy in copies]}",
-            ),
-            self._attempts(selection, status),
         )
 
     def _attempts(self, selection: BootSelection | None, status: DeviceStatus) -> Invariant:
@@ -103,17 +116,15 @@ def _selectable(selection: BootSelection | None, contents: dict[Slot, str]) -> I
     return Invariant.of("selectable-slots-known", holds, f"unknown: {unknown}")
 
 
-def _selected(selection: BootSelection | None, status: DeviceStatus) -> tuple[Invariant, Invariant]:
+def _selected(selection: BootSelection | None, status: DeviceStatus) -> list[Invariant]:
     there = f"on the medium: {selection}"
     right = (
         selection is not None
         and selection.primary == status.slot
         and selection.slots[status.slot].state is SlotState.GOOD
     )
-    same = selection == status.boot_selection
-    return (
-        Invariant.of("boot-selection", right, f"{there}, running slot {status.slot}"),
-        Invariant.of(
-            "boot-selection-agrees", same, f"{there}, by the device: {status.boot_selection}"
-        ),
-    )
+    found = [Invariant.of("boot-selection", right, f"{there}, running slot {status.slot}")]
+    if status.boot_selection is not None:
+        same, said = selection == status.boot_selection, status.boot_selection
+        found.append(Invariant.of("boot-selection-agrees", same, f"{there}, by the device: {said}"))
+    return found

@@ -114,7 +114,7 @@ class Judge:
             # Whether what it has said is also stable is a power cut's question, not this one.
             self.board.run("sync", timeout=REACH_SECONDS)
             self.board.power_off()
-        return self.medium.check(status, running), ()
+        return self.medium.check(status, running)
 
     @property
     def _off_to_be_read(self) -> bool:
@@ -163,6 +163,7 @@ class Judge:
         """What it says of its health."""
         return Health(
             board=self.board,
+            client=self.client,
             budget=self.limits,
             repeats=self.soak > 0 or self.repeats,
             waits=self._waits,
@@ -204,7 +205,9 @@ class Judge:
 
     def _name_of(self, version: str, variants: tuple[str, ...]) -> str:
         for name, release in (("old", self.old), ("new", self.new)):
-            if (version, variants) == (release.version, release.variants):
+            # Only our own programs tell what is wrong with a version on purpose.
+            told = release.variants if release.product.device is None else variants
+            if (version, variants) == (release.version, told):
                 return name
         return ""
 

@@ -6,8 +6,7 @@ whose content the judge knows (`harness.judge.sentinel`).
 
 from harness.boards.board import Board
 from harness.clients.client import Client
-from harness.judge.health import HEALTH_LINE
-from harness.judge.sentinel import FOLDER, sentinel
+from harness.judge.sentinel import sentinel
 from harness.product.release import Release
 
 # Of the slowest board on a busy host; what is quicker is not made slower.
@@ -21,27 +20,28 @@ def boot_fresh(board: Board, client: Client, release: Release, *, server_url: st
 
     DeviceError when it does not become healthy or cannot be written to.
     """
-    boot_factory(board, release)
+    boot_factory(board, client, release)
     provision(board, client, server_url=server_url)
 
 
-def boot_factory(board: Board, release: Release) -> None:
+def boot_factory(board: Board, client: Client, release: Release) -> None:
     """Flash `release` and boot it for the first time, until it is healthy; else DeviceError."""
     board.power_off()
     board.flash(release.disk_image)
     board.power_on()
-    board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+    client.await_health(timeout=BOOT_SECONDS)
 
 
 def provision(board: Board, client: Client, *, server_url: str) -> None:
     """Give a healthy board what a site gives it; DeviceError when it cannot be written to."""
     client.provision(server_url)
-    write_sentinel(board)
+    write_sentinel(board, client)
 
 
-def write_sentinel(board: Board) -> None:
+def write_sentinel(board: Board, client: Client) -> None:
     """Give it the site's own data, also once more after they were lost."""
-    board.run(f"mkdir -p {FOLDER}", timeout=_SHORT)
+    folder = client.data_folder
+    board.run(f"mkdir -p {folder}", timeout=_SHORT)
     for name, content in sentinel().items():
-        board.put(content, f"{FOLDER}/{name}", timeout=_SHORT)
+        board.put(content, f"{folder}/{name}", timeout=_SHORT)
     board.run("sync", timeout=_SHORT)

@@ -3,8 +3,6 @@
 import hashlib
 import random
 
-FOLDER = "/data/sentinel"  # on the board
-
 
 def sentinel() -> dict[str, bytes]:
     """Name -> content of its files."""

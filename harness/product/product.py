@@ -26,3 +26,6 @@ class Product:
     # Of a device without our programs; nothing: it has them (docs/device-contract.md).
     device: DeviceCommands | None = None
     selection: SelectionFile | None = None
+    # Bad version -> what its console shows when it ran (a regular expression), where it is not what
+    # our own images say.
+    signs: dict[Name, str] = field(default_factory=dict)

@@ -22,7 +22,8 @@ product.yaml:
       boot-selection: {partition: 1}
     boot_selection: {reader: grub-order, file: /grubenv, otherwise: A}
     slots: {content: tree, changes: [etc/machine-id]}
-    variants: {kernel-panic: out/1.2.0-panic}      # bad versions, adopted likewise
+    variants:                      # bad versions, adopted likewise, and what shows that one ran
+      kernel-panic: {release: out/1.2.0, console: Kernel panic}
     promises: {attempts: 1}
 
 Commands are for a shell on the device (POSIX), as root, over SSH; exit code 0 is yes. What else is
@@ -101,6 +102,16 @@ class Slots:
     changes: tuple[str, ...] = ()  # paths without a leading slash, or patterns of them
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadVersion:
+    """A version of the product with something wrong, for tests: its release's folder, from the
+    product folder, and a regular expression that its console shows when it ran."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    release: Line
+    console: Annotated[str, Field(min_length=1, max_length=400)]
+
+
 REGIONS = ("slot-A", "slot-B", "data", "boot-selection")
 
 
@@ -116,7 +127,7 @@ class Profile:
     disk: dict[str, Place]
     boot_selection: SelectionFile
     slots: Slots = field(default_factory=Slots)
-    variants: dict[Name, Line] = field(default_factory=dict)  # folders, from the product folder
+    variants: dict[Name, BadVersion] = field(default_factory=dict)
     promises: Promises = field(default_factory=Promises)
 
 

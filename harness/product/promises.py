@@ -19,6 +19,9 @@ Attempts = Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)]  # boots that a version
 # Seconds that a good version may stay on trial, beside what a boot takes.
 Soak = Annotated[int, Field(ge=0, le=_DAY)]
 Health = Literal["once", "repeatedly"]  # how often a boot says whether it is well
+# What becomes of a download that is disturbed: it goes on where it was, or the install is given up,
+# and the next one has to begin anew.
+Downloads = Literal["resumed", "given-up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class Promises:
     attempts: Attempts = 3
     soak: Soak = 0
     health: Health = "once"
+    downloads: Downloads = "resumed"
 
 
 class Changed(TypedDict, total=False):
@@ -40,3 +44,4 @@ class Changed(TypedDict, total=False):
     attempts: Attempts
     soak: Soak
     health: Health
+    downloads: Downloads

@@ -16,7 +16,6 @@ from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
 from harness.errors import DeviceError
 from harness.judge import provision
-from harness.judge.health import HEALTH_LINE
 from harness.judge.identity import Identity
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
@@ -88,7 +87,7 @@ class Bench:
             self.identity.become(self.identities[key])
             if not self.saved[key].running:
                 self.board.power_on()
-                self.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+                self.client.await_health(timeout=BOOT_SECONDS)
 
     def judge(self, old: Release, new: Release, *, flashed: Release | None = None) -> Judge:
         """Judges an update from one version to another, of whatever device is on the bench: who it

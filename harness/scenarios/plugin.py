@@ -20,7 +20,7 @@ from harness.boards.lab import open_board
 from harness.boards.lab_file import Part, Target
 from harness.builders import builder
 from harness.builders.builder import Ability
-from harness.clients.registry import make_client
+from harness.clients.registry import client_of
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
 from harness.log import json_lines
@@ -69,6 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promised: only for products that refuse older versions")
     config.addinivalue_line("markers", "goes_back: not for those")
     config.addinivalue_line("markers", "goes_on: the product must have a version to go on to")
+    config.addinivalue_line("markers", "own_programs: only for devices with the gateway's programs")
+    config.addinivalue_line(
+        "markers", "raw_selection: only where the boot selection lies in raw sectors"
+    )
     config.addinivalue_line("markers", "tls: only for products that name a CA of update servers")
     config.addinivalue_line(
         "markers", f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}"
@@ -228,6 +232,12 @@ def _unfit(old: Release | None, new: Release) -> dict[str, str]:
         found = {"promised": "the product does not promise to refuse older versions"}
     if not (new.product.server_ca and (old is None or old.product.server_ca)):
         found["tls"] = "the product names no CA of update servers"
+    if new.product.device:
+        found["own_programs"] = "the device has not the gateway's programs"
+    if new.product.selection:
+        found["raw_selection"] = (
+            "the boot selection is a file: nothing on the medium tells the phase"
+        )
     return found
 
 
@@ -286,7 +296,7 @@ def bench(
             server.address, link=board.can.link if Capability.LINK in board.can else None
         ) as proxy,
     ):
-        client = make_client(releases.new.product.client, board)
+        client = client_of(releases.new.product, board)
         yield Bench(board=board, client=client, server=server, proxy=proxy)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness.boards.capability import Capability, SavedState
 from harness.clients.client import Client
+from harness.clients.gateway import GatewayClient
 from harness.errors import HarnessError
 from harness.faults.manners import ServerFault
 from harness.faults.network import NetworkFault
@@ -76,7 +77,7 @@ def test_a_state_is_gone_back_to_where_the_board_can(
     image = SimpleNamespace(sha256="0" * 64)
     release = cast(Release, SimpleNamespace(version="1.0.0", files={"disk.img": image}))
     with UpdateServer() as server, Proxy(server.address) as proxy:
-        bench = Counted(board=board, client=cast(Client, None), server=server, proxy=proxy)
+        bench = Counted(board=board, client=GatewayClient(board), server=server, proxy=proxy)
         bench.running(release)
         bench.running(release)
     assert board.done == done

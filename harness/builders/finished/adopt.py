@@ -56,7 +56,7 @@ def adopt(
         profile=project.told(product),
         profile_sha256=releases.digest(product).sha256,
         image=project.told(image),
-        variants=found.variants,
+        variants={name: bad.release for name, bad in found.variants.items()},
     )
     files.make_folder(output.parent)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=output.parent) as name:
@@ -96,6 +96,7 @@ def _product(found: Profile) -> Product:
         slots=found.slots,
         device=found.device,
         selection=found.boot_selection,
+        signs={name: bad.console for name, bad in found.variants.items()},
     )
 
 

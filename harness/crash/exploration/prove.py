@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field
 
 from harness import files
 from harness.boards.board import Board
-from harness.clients.registry import make_client
+from harness.clients.registry import client_of
 from harness.crash.exploration import questions
 from harness.crash.exploration.selected import Selected, selected
 from harness.crash.recording import digests, probe
@@ -215,7 +215,7 @@ def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
     anew, and has to stay from the first look on."""
     return Judge(
         board=board,
-        client=make_client(recording.old.product.client, board),
+        client=client_of(recording.old.product, board),
         old=recording.old,
         new=recording.new,
         flashed=recording.old,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.clients.selection_format import selection_format
+from harness.clients.selection_format import format_of
 from harness.crash.disk import ext4
 from harness.crash.disk.structures import Structures
 from harness.crash.equivalence.copies import CheckedCopy
@@ -33,7 +33,7 @@ class RecordedDisk:
         self.system = ext4.find(recording.base, recording.layout["data"])
         self.structures = Structures.of(recording.old)
         self.borders = Borders(recording.layout, self.system)
-        self._format = selection_format(recording.old.product.bootloader)
+        self._format = format_of(recording.old.product)
         self._copies = [
             (region.offset // SECTOR, region.length // SECTOR)
             for region in (recording.layout[f"boot-selection-{copy}"] for copy in (1, 2))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.clients.boot_selection import BootSelection, Copies, Slot
-from harness.clients.selection_format import selection_format
+from harness.clients.selection_format import format_of
 from harness.crash.recording.recording import Recording
 from harness.crash.states.reader import StateReader
 from harness.errors import ConfigurationError, LabError
@@ -114,7 +114,7 @@ def inspect(recording: Recording, state_file: Path, *, output: Path | None = Non
 
 def _selection(recording: Recording, view: StateReader) -> tuple[BootSelection | None, Copies]:
     form, attempts = (
-        selection_format(recording.old.product.bootloader),
+        format_of(recording.old.product),
         recording.old.product.promises.attempts,
     )
     first, second = (

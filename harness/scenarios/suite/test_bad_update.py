@@ -47,8 +47,9 @@ def bad_update(
         judgement = bench.update(bad, judge)
         # `old` would mean a single boot: the bad version was never tried.
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
-        shown = re.search(SIGNS[variant], bench.console_text())
-        scenario.must("bad-version-ran", bool(shown), f"not on the console: {SIGNS[variant]}")
+        sign = candidate.product.signs.get(variant, SIGNS[variant])
+        shown = re.search(sign, bench.console_text())
+        scenario.must("bad-version-ran", bool(shown), f"not on the console: {sign}")
         good = bench.judge(candidate, products.onward(candidate, releases.old))
         scenario.second_update(good, judgement)
 
@@ -90,8 +91,9 @@ def bad_updates_in_a_row(
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
         console = bench.console_text()
         for variant in ("kernel-panic", "failing-service"):
-            shown = re.search(SIGNS[variant], console)
-            scenario.must(f"ran-{variant}", bool(shown), f"not on the console: {SIGNS[variant]}")
+            sign = candidate.product.signs.get(variant, SIGNS[variant])
+            shown = re.search(sign, console)
+            scenario.must(f"ran-{variant}", bool(shown), f"not on the console: {sign}")
         good = bench.judge(candidate, products.onward(candidate, releases.old))
         scenario.second_update(good, judgement)
 

@@ -23,6 +23,8 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 
+pytestmark = pytest.mark.own_programs
+
 NEEDS = (Part.CLOCK, Capability.SET_CLOCK)
 
 

@@ -40,6 +40,8 @@ from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_power_cut import NEEDS
 
+pytestmark = pytest.mark.own_programs
+
 _WHILE = 180.0  # seconds
 # To be recorded and explored.
 _NEEDS = (

@@ -11,7 +11,6 @@ import pytest
 
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
-from harness.judge.health import HEALTH_LINE
 from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Verdict
 from harness.scenarios.bench import Bench
@@ -66,7 +65,7 @@ def test_environment(bench: Bench, releases: Releases, scenario: Scenario) -> No
         compare("trial", installed)
         bench.client.reboot(timeout=60)
         bench.board.wait_boots(3, BOOT_SECONDS)
-        bench.board.expect(HEALTH_LINE, timeout=BOOT_SECONDS)
+        bench.client.await_health(timeout=BOOT_SECONDS)
         compare("updated", by_user_space(bench))
         scenario.fault = Fault(printed="none", parameters={"read": read})
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")

@@ -24,6 +24,8 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 
+pytestmark = pytest.mark.own_programs
+
 # Of what the guest is told depends on the board: QEMU's SD card tells of no failure.
 _TELLS = pytest.mark.bootloaders("grub")
 

@@ -11,7 +11,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from harness.boards.capability import Capability
-from harness.clients.boot_selection import Slot
+from harness.clients.boot_selection import Slot, SlotState
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.power import Changes, CutPhase, PowerFault, trigger
@@ -92,13 +92,18 @@ def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
     """Look at the medium at the instant of the cut, nothing lost yet; DeviceError if elsewhere."""
     copies, content = judge.medium.copies(), judge.medium.content(target)
     left = {"all": judge.attempts, "less": judge.attempts - 1}
-    chosen = judge.medium.format.counting(copies) if judge.medium.format.redundant(copies) else None
+    whole = len(copies) == 1 or judge.medium.format.redundant(copies)
+    chosen = judge.medium.format.counting(copies) if whole else None
     if phase.percent is not None:  # the slot is not completely written
         struck = content != "new"
     elif phase is CutPhase.BEFORE_SWITCH:  # it is, and nothing selects it
         struck = content == "new" and chosen is not None and chosen.primary == target.other
     elif phase is CutPhase.FIRST_BOOT:  # the attempt has been counted
-        struck = chosen is not None and str(chosen.slots[target]) == f"trial/{left['less']}"
+        choice = chosen.slots[target] if chosen else None
+        struck = choice is not None and (choice.left, choice.state) in (
+            (left["less"], SlotState.TRIAL),
+            (left["less"], SlotState.GOOD),  # of a design that knows no trial
+        )
     else:
         before, after = (each.format_map(left) for each in _CHANGES[phase])
         struck = judge.medium.format.halfway(copies, target, before, after)
@@ -109,13 +114,12 @@ def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
 
 def what_is_there(judge: Judge, instant: Instant, cut: PowerCut) -> dict[str, object]:
     """The crash state in words, read from the medium before anything boots from it."""
-    first, second = (str(copy or "torn") for copy in judge.medium.copies())
+    copies = [str(copy or "torn") for copy in judge.medium.copies()]
     return {
         "cut": asdict(cut),
         "target": instant.target,
         "target_content": judge.medium.content(instant.target) or "neither",
-        "copy1": first,
-        "copy2": second,
+        **{f"copy{number}": copy for number, copy in enumerate(copies, 1)},
     }
 
 
@@ -190,6 +194,8 @@ def _cases() -> list[ParameterSet]:
             marks = [pytest.mark.xdist_group(str(phase))]
             if phase is CutPhase.ROLLBACK:
                 marks.append(pytest.mark.variants("failing-service"))
+            if phase in (CutPhase.COMMIT, CutPhase.ROLLBACK):
+                marks.append(pytest.mark.raw_selection)
             if IN_CI.get(phase) == loss:
                 marks.append(pytest.mark.ci(slow=fault == ON_SLOW_BOARDS))
             cases.append(pytest.param(fault, id=str(fault), marks=marks))

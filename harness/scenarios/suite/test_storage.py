@@ -24,6 +24,8 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 
+pytestmark = pytest.mark.own_programs
+
 NEEDS = (Capability.MEDIUM_READ, Capability.MEDIUM_WRITE)
 
 
@@ -105,7 +107,7 @@ def data_fault(
         judgement = judge.judge(boots_before=boots)
         if fault.where is Where.INODE_TABLE:
             judgement = judgement.without(*_SITES_OWN)
-            provision.write_sentinel(bench.board)
+            provision.write_sentinel(bench.board, bench.client)
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
         now = bench.client.status(timeout=60)
         scenario.must("device-id-kept", bool(identity) and now.device_id == identity, str(now))
@@ -174,7 +176,7 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         boots = board.boots
         board.power_on()
         judgement = judge.judge(boots_before=boots).without(*_SITES_OWN)
-        provision.write_sentinel(board)
+        provision.write_sentinel(board, bench.client)
         scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
         now = bench.client.status(timeout=60)
         scenario.must("device-id-kept", bool(identity) and now.device_id == identity, str(now))

@@ -18,6 +18,8 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 
+pytestmark = pytest.mark.own_programs
+
 _WRONG_ANSWERS = 5  # it is asked once a second
 _LITTLE = 64 << 10  # bytes of answers about health, and that an artifact is whole
 

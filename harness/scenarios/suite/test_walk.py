@@ -36,6 +36,8 @@ from harness.scenarios.walk import (
     shorter,
 )
 
+pytestmark = pytest.mark.own_programs
+
 _NETWORK = {
     WalkEventKind.RESET: "reset@40%x2",
     WalkEventKind.REFUSED: "status:503x99",

@@ -122,25 +122,25 @@ def test_an_install_that_was_killed(board: RebootingBoard) -> None:
 def test_well_is_waited_for(board: RebootingBoard) -> None:
     (board.root / "run/well").unlink()
     device = replace(DEVICE, well=f"{DEVICE.well} || {{ touch /run/well; false; }}")
-    assert client_of(board, device).await_well(1, timeout=20) == "ok"
+    assert client_of(board, device).await_health(20, boot=1) == "slot A: ok"
 
 
 def test_what_is_well_and_never_committed_is_not_well(board: RebootingBoard) -> None:
     device = replace(DEVICE, committed="test -e /run/committed")
     with pytest.raises(DeviceError, match="not well within"):
-        client_of(board, device).await_well(1, timeout=1)
+        client_of(board, device).await_health(1, boot=1)
     (board.root / "run/committed").touch()
-    assert client_of(board, device).await_well(1, timeout=20) == "ok"
+    assert client_of(board, device).await_health(20, boot=1) == "slot A: ok"
 
 
 def test_the_harness_commits_where_nobody_else_does(board: RebootingBoard) -> None:
     device = replace(DEVICE, commit="touch /run/committed", committed="test -e /run/committed")
-    assert client_of(board, device).await_well(1, timeout=20) == "ok"
+    assert client_of(board, device).await_health(20, boot=1) == "slot A: ok"
 
 
 def test_a_reboot_ends_the_wait(board: RebootingBoard) -> None:
     (board.root / "run/well").unlink()
     board.after = 2
     with pytest.raises(DeviceError):
-        client_of(board).await_well(1, timeout=60)
+        client_of(board).await_health(60, boot=1)
     assert board.waits == 2

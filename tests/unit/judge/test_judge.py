@@ -10,12 +10,13 @@ from typing import Any, cast
 import pytest
 
 from harness import deadline
-from harness.boards.board import CommandResult
+from harness.boards.board import Board, CommandResult
 from harness.boards.capability import Capability
 from harness.boards.share import Share
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import Client, DeviceStatus
+from harness.clients.gateway import GatewayClient
 from harness.clients.grub_environment import parse as parse_environment_block
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.judge.health import Budget
@@ -158,6 +159,11 @@ class FakeClient:
     selection: bytes = b""
     silent: bool = False
     device_id: str = "gw-1"
+    data_folder: str = GatewayClient.data_folder
+    keeps_server: bool = True
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        return GatewayClient(cast(Board, self.board)).await_health(timeout, boot=boot)
 
     def status(self, timeout: float) -> DeviceStatus:
         if self.silent:
