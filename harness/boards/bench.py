@@ -17,16 +17,17 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from harness import files, paths, schema
+from harness import errors, files, paths, schema
 from harness.boards import lab_file, lock, terminal
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
 from harness.boards.qemu.board import FLASHED, KNOWN_HOSTS, PIN
 from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
-from harness.errors import ConfigurationError, LabError
+from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.process import detach, interact
 
+ERROR = "holder.json"  # in a board's run folder: what its holder ended with
 ACTIONS = ("on", "off", "cycle", "cut", "status")
 _SWITCHING = 60.0  # seconds
 _POLL = 0.05  # seconds
@@ -137,12 +138,21 @@ def _on(lab: Path, board: str) -> None:
             f"board {board} has nothing to boot from", hint="flash an image first: harness flash"
         )
     log = folder / "holder.log"
+    (folder / ERROR).unlink(missing_ok=True)
     holder = detach([sys.executable, "-m", "harness.boards.holder", lab.resolve(), board], log=log)
     threading.Thread(target=holder.wait, daemon=True).start()  # reaps it, should it end before us
     _wait(lambda: _is_on(board) or holder.poll() is not None, f"{board} did not come on")
     if holder.poll() is not None and not _is_on(board):
-        lines = log.read_text(errors="replace").splitlines()[-8:]
-        raise LabError(f"{board} did not come on", details="\n".join(lines))
+        raise _reason(folder / ERROR, log, board)
+
+
+def _reason(file: Path, log: Path, board: str) -> HarnessError:
+    """What kept a holder from its board, or the end of its log when it cannot say that."""
+    if files.is_file(file):
+        data = schema.from_json(dict[str, str], files.read(file), what=file)
+        return errors.of_data(data, where=board)
+    lines = log.read_text(errors="replace").splitlines()[-8:]
+    return LabError(f"{board} did not come on", details="\n".join(lines))
 
 
 def _off(board: str) -> None:

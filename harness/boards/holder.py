@@ -6,12 +6,14 @@ BOARD off`) or when the board switches itself off. Others reach the board throug
 `harness.boards.qemu.driver` keeps in its run folder.
 """
 
-import logging
 import signal
 import sys
 from pathlib import Path
 
+from harness import errors, files, schema
+from harness.boards.bench import ERROR
 from harness.boards.lab import open_board
+from harness.boards.qemu.device import run_folder
 from harness.errors import HarnessError
 
 _ENDS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -33,5 +35,6 @@ def hold(lab: Path, name: str) -> None:
 if __name__ == "__main__":
     try:
         hold(Path(sys.argv[1]), sys.argv[2])
-    except HarnessError as error:  # the end of holder.log is what `harness power` shows
-        logging.getLogger(__name__).error("%s: %s", error.kind, error)
+    except HarnessError as error:  # `harness power` ends with it
+        told = schema.to_bytes(errors.to_data(error))
+        files.write_whole(run_folder(sys.argv[2]) / ERROR, told)

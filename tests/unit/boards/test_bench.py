@@ -40,6 +40,14 @@ def test_power_stays_on_until_it_is_switched_off(on: Path) -> None:
     assert bench.status(lab=on)[0].holder is None
 
 
+def test_what_keeps_a_holder_from_its_board_is_told_as_it_is(lab: Path) -> None:
+    """In the words of the process that it happened in, and as the same kind of error."""
+    run_folder("one").mkdir(parents=True)
+    (run_folder("one") / "flashed.json").write_text('{"image": "disk.img"}')  # by its word alone
+    with pytest.raises(LabError, match=r"^one: medium in .*: flash an image first$"):
+        bench.power("one", "on", lab=lab)
+
+
 class Person:
     """At a terminal: a pseudo terminal's other end."""
 
