@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.crash.exploration.prove import Proof
     from harness.crash.recording.recording import Recording
     from harness.crash.results.results import Results
+    from harness.crash.states.cut import CrashState
 
 app = typer.Typer(
     name="crash",
@@ -215,14 +216,14 @@ def replay(
     from harness.boards import bench
     from harness.crash.inspect import replay as replays
 
-    recording, text = _recorded_state(run, at, loss, state)
+    recording, found = _recorded_state(run, at, loss, state)
     if console and not bench.has_terminal():
         raise typer.BadParameter("there is no terminal to sit at", param_hint="--console")
     if bench.has_terminal() if console is None else console:
-        replays.sit_at(recording, text, board=board, lab=lab)
+        replays.sit_at(recording, found, board=board, lab=lab)
         return
     _show_steps(context)
-    proof = replays.judge(recording, text, board=board, lab=lab)
+    proof = replays.judge(recording, found, board=board, lab=lab)
     _tell_proof(recording, proof, as_json=as_json)
 
 
@@ -246,21 +247,23 @@ def fsck(
     from harness.crash.inspect.fsck import inspect
     from harness.crash.inspect.replay import state_file
 
-    recording, text = _recorded_state(run, at, loss, state)
-    with state_file(recording, text) as path:
+    recording, cut = _recorded_state(run, at, loss, state)
+    with state_file(recording, cut) as path:
         found = inspect(recording, path, output=output)
-    lines = [f"{text} (phase: {recording.phase(_first_cut(text)) or 'end'})"]
-    answer(as_json, "\n".join([*lines, *found.lines()]), state=text, **found.to_json())
+    lines = [f"{cut} (phase: {recording.phase(cut.first.at) or 'end'})"]
+    answer(as_json, "\n".join([*lines, *found.lines()]), state=str(cut), **found.to_json())
 
 
-def _recorded_state(run: Path, at: int | None, loss: str, state: str) -> tuple["Recording", str]:
-    """The recording, and the text form of one of its states."""
+def _recorded_state(
+    run: Path, at: int | None, loss: str, state: str
+) -> tuple["Recording", "CrashState"]:
+    """The recording, and one of its states."""
     from harness.crash.recording.recording import Recording
-    from harness.crash.states.cut import parse, printed
+    from harness.crash.states.cut import parse
 
     if (at is None) == (not state):
         raise typer.BadParameter("give either --at (with --loss) or --state")
-    return Recording.load(run), printed(parse(state or f"{at}/{loss}"))
+    return Recording.load(run), parse(state or f"{at}/{loss}")
 
 
 def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> None:
@@ -268,12 +271,12 @@ def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> Non
     from harness.crash.exploration.summary import verdict_of
     from harness.errors import DeviceError
 
-    verdict, why = verdict_of(recording, _first_cut(proof.state), proof)
+    verdict, why = verdict_of(recording, proof.state.first.at, proof)
     told = f"{proof.state}: {verdict} after {proof.boots} boots, {proof.seconds:g} s"
     answer(
         as_json,
         "\n".join([told, *why, f"console logs: {proof.folder}"]),
-        state=proof.state,
+        state=str(proof.state),
         verdict=verdict,
         final=proof.final,
         boots=proof.boots,
@@ -283,11 +286,6 @@ def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> Non
     )
     if verdict.failed:
         raise DeviceError(f"{proof.state} ends {verdict}", details="\n".join(why))
-
-
-def _first_cut(state: str) -> int:
-    """Log position of a state in the recording; of a nested one, that of the cut before."""
-    return int(state.partition("/")[0])
 
 
 def _show_steps(context: typer.Context) -> None:

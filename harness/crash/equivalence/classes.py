@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from harness.crash.equivalence.footprint import Picture
+from harness.crash.states.cut import CrashState
 
 KEPT = 4  # states of a kind that are remembered, each cut point with the same chance
 
@@ -20,7 +21,7 @@ class StateKind:
     parent: "StateClass"
     picture: Picture
     count: int = 0  # cut points
-    states: list[str] = field(default_factory=list)
+    states: list[CrashState] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -39,7 +40,7 @@ class StateClass:
 
 
 class Classes:
-    """All classes under the present landscape; the seed decides which states are remembered."""
+    """All classes under one footprint; the seed decides which states are remembered."""
 
     def __init__(self, seed: int) -> None:
         self._classes: dict[tuple[bytes, bytes, tuple[str, ...], bool], StateClass] = {}
@@ -61,7 +62,7 @@ class Classes:
             parent.kinds.append(found)
         return found
 
-    def add(self, kind: StateKind, number: int, name: Callable[[int], str]) -> None:
+    def add(self, kind: StateKind, number: int, name: Callable[[int], CrashState]) -> None:
         """So many more cut points of a kind; `name` gives the state of each."""
         old, new = kind.count, number
         kind.count += number

@@ -9,7 +9,7 @@ in doubt overlaps it, and a state is a position and the difference that few writ
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from harness.crash.equivalence.slots import SlotImages
 from harness.crash.equivalence.tears import every_sector
 from harness.crash.recording.phases import EVERYWHERE, Stretch
 from harness.crash.states.contents import SECTOR, Ids, hashes
+from harness.crash.states.cut import CrashState, Cut, cut_again
 from harness.crash.states.writes import Writes
 from harness.medium.log import CHANGES, LogRecord, RecordKind
 from harness.medium.model import Loss, LossKind, Model
@@ -40,7 +41,7 @@ class Enumerated:
     NONE, SINGLE and TORN, as far as the log can change it; the others are put into their kinds
     without being made in full."""
 
-    before: str  # the state whose boot wrote the log; empty for the recording's own
+    before: CrashState | None  # the state whose boot wrote the log; None: the recording's own
     points: dict[int, Counter[StateKind]]  # log position -> how many states of which kind
     families: Counter[Family]
     hashes: Hashes
@@ -70,7 +71,7 @@ class Enumeration:
         slots: Sequence[SlotImages] = (),
         stretches: Sequence[Stretch] = (EVERYWHERE,),
         *,
-        before: str = "",
+        before: CrashState | None = None,
         seed: int = 1,
         tears: Tears = every_sector,
     ) -> None:
@@ -90,7 +91,6 @@ class _Pass:
 
     def __init__(self, of: Enumeration, footprint: Footprint, classes: Classes) -> None:
         self._of, self._classes = of, classes
-        self._prefix = f"{of.before}>" if of.before else ""
         self._relevance = Relevance(footprint, of.slots, of.writes)
         self._stable = self._relevance.start(of.wrong)
         self._now = self._stable.copy()
@@ -173,10 +173,9 @@ class _Pass:
     # What a power cut leaves
 
     def _emit(self, at: int, record: LogRecord) -> None:
-        window = f"~{self._of.writes.window}" if self._of.writes.window else ""
-
-        def state(loss: Loss) -> str:
-            return f"{self._prefix}{at}/{loss}{window}"
+        def state(loss: Loss) -> CrashState:
+            cut = Cut(at=at, loss=replace(loss, window=self._of.writes.window))
+            return cut_again(self._of.before, cut)
 
         found = Mixtures(self._relevance, self._classes, self._open, self._stable, state)
         doubtful = found.doubtful

@@ -19,7 +19,7 @@ import numpy as np
 from harness.crash.equivalence.changes import Change, Counts, IssuedWrite, LogContent, Relevance
 from harness.crash.equivalence.classes import Classes, StateKind
 from harness.crash.equivalence.families import Family
-from harness.crash.states.cut import Cut
+from harness.crash.states.cut import CrashState, Cut
 from harness.medium.loss import choose
 from harness.medium.model import Loss, LossKind
 
@@ -58,7 +58,7 @@ class Mixtures:
     """Counts them, into `classes` and into `kinds` and `families`, which are of this position.
 
     `opened`: the writes in doubt, oldest first, and others between them that are stable all the
-    same; `stable`: what is under all of them; `state`: a mixture's text form.
+    same; `stable`: what is under all of them; `state`: what a mixture is.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Mixtures:
         classes: Classes,
         opened: Sequence[IssuedWrite],
         stable: LogContent,
-        state: Callable[[Loss], str],
+        state: Callable[[Loss], CrashState],
     ) -> None:
         self._relevance, self._classes, self._state = relevance, classes, state
         self._opened, self._stable = opened, stable

@@ -42,4 +42,4 @@ def _rarity(classes: Sequence[StateClass]) -> dict[int, int]:
 
 
 def _first(one: StateClass) -> str:
-    return one.kinds[0].states[0]
+    return str(one.kinds[0].states[0])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.crash.equivalence.classes import StateClass
 from harness.crash.states.contents import SECTOR
+from harness.crash.states.cut import CrashState
 
 if TYPE_CHECKING:
     from harness.crash.exploration.exploration import Exploration
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 def second_cuts(exploration: "Exploration") -> Iterator[StateClass]:
     """Of the second cuts that no boot decides, as few as show each aspect that no boot has had."""
     decided = exploration.decided()
-    before = {each.proof.state: exploration.look(each) for each in exploration.booted}
+    before: dict[CrashState | None, StateClass] = {
+        each.proof.state: exploration.look(each) for each in exploration.booted
+    }
     had = set[object]()
     for each in exploration.booted:
-        cut = before.get(each.proof.state.rpartition(">")[0])
+        cut = before.get(each.proof.state.before)
         had |= _aspects(exploration, exploration.look(each), cut)
     open_ = [
         (one, _aspects(exploration, one, before[log.before]))
@@ -39,7 +42,7 @@ def second_cuts(exploration: "Exploration") -> Iterator[StateClass]:
                 yield one
 
 
-def one_way(exploration: "Exploration") -> Iterator[str]:
+def one_way(exploration: "Exploration") -> Iterator[CrashState]:
     """States that decide others, one for each aspect that no boot has come back from. What a boot
     decides has its aspects: it reads both copies, and the journal's condition counts."""
     had = _came_back(exploration)

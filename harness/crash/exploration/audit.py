@@ -27,7 +27,7 @@ from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import file_bytes, parsed
 from harness.crash.results.results import Audit
 from harness.crash.states.contents import SECTOR
-from harness.crash.states.cut import possible
+from harness.crash.states.cut import CrashState, possible
 from harness.crash.states.disk_content import DiskContent
 from harness.errors import ConfigurationError
 from harness.log import progress
@@ -55,7 +55,7 @@ def audit(
             others = [kind.states[0] for kind in kinds if kind.picture.digest != own]
             wanted, *found = bench.outcomes(by, others) if others else [()]
             odd |= {
-                state: _told(wanted, got)
+                str(state): _told(wanted, got)
                 for state, got in zip(others, found, strict=True)
                 if got != wanted
             }
@@ -69,9 +69,9 @@ def covers(exploration: Exploration) -> str:
     how many kinds and cut points are decided; in whatever order the boots came back."""
     kinds = [kind for each in exploration.deciding().values() for kind in each]
     proofs = (each.proof for each in exploration.deciders)
-    boots = sorted((proof.recording, proof.state, proof.log.sha256) for proof in proofs)
+    boots = sorted((proof.recording, str(proof.state), proof.log.sha256) for proof in proofs)
     told = [exploration.recording.id, boots, len(kinds), sum(kind.count for kind in kinds)]
-    text = json.dumps([*told, sorted(exploration.apart)])
+    text = json.dumps([*told, sorted(map(str, exploration.apart))])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -133,7 +133,7 @@ class _PartitionCopy:
         with recording.base.open("rb") as source, self._now.open("wb") as target:
             copy_range(source.fileno(), self._offset, target.fileno(), 0, length)
 
-    def outcomes(self, by: Booted, states: Sequence[str]) -> Iterator[Outcome]:
+    def outcomes(self, by: Booted, states: Sequence[CrashState]) -> Iterator[Outcome]:
         """What the readers make of the booted state, then of each of the others, in order, where
         that boot has read."""
         runs = self._runs(by)

@@ -29,4 +29,4 @@ class Booted:
     @property
     def nested(self) -> bool:
         """Whether it followed a second cut."""
-        return ">" in self.proof.state
+        return self.proof.state.nested

@@ -23,7 +23,7 @@ from harness.crash.exploration.recorded_disk import RecordedDisk
 from harness.crash.recording.phases import EVERYWHERE
 from harness.crash.recording.recording import Recording
 from harness.crash.states.contents import Contents
-from harness.crash.states.cut import parse, printed
+from harness.crash.states.cut import CrashState
 from harness.crash.states.disk_content import DiskContent
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
@@ -51,12 +51,14 @@ class Exploration:
         self.recording, self.seed, self.window = recording, seed, window
         self.booted: list[Booted] = []
         self.carried: list[Booted] = []
-        self.apart: set[str] = set()  # see `tell_apart`
+        self.apart: set[CrashState] = set()  # see `tell_apart`
         self.disk = RecordedDisk(recording, contents or Contents())
         self.read_set = self.disk.read_set()
-        self._writes = {"": self._read(recording.log, self.disk.image, recording.end + 1)}
+        self._writes: dict[CrashState | None, Writes] = {
+            None: self._read(recording.log, self.disk.image, recording.end + 1)
+        }
         self._logs: list[Enumeration] = []
-        self._add_log("")
+        self._add_log(None)
         # All that follows from the above, until something is added to it.
         self._classified: Classified | None = None
         self._decided: dict[StateClass, Booted] | None = None
@@ -95,11 +97,11 @@ class Exploration:
         return [each.writes for each in self._logs]
 
     @property
-    def cut_again(self) -> set[str]:
+    def cut_again(self) -> set[CrashState]:
         """The states in whose boots cuts are explored, too."""
         return {each.before for each in self._logs if each.before}
 
-    def tell_apart(self, states: Iterable[str]) -> bool:
+    def tell_apart(self, states: Iterable[CrashState]) -> bool:
         """States whose kinds must not be taken for like any other, whatever the rules say: their
         readers have said otherwise (`audit`). Whether any of them is new."""
         new = set(states) - self.apart
@@ -112,7 +114,7 @@ class Exploration:
         self._decided = self._second = None
 
     def _classify(self) -> Classified:
-        footprint = self.read_set.survey({state: self.left(state) for state in self.apart})
+        footprint = self.read_set.survey({str(state): self.left(state) for state in self.apart})
         classes = Classes(self.seed)
         logs = {each: each.run(footprint, classes) for each in self._logs}
         found = Classified(footprint, classes, logs)
@@ -144,7 +146,7 @@ class Exploration:
                     found.setdefault(decided[one], []).extend(one.kinds)
         return {by: list(dict.fromkeys(kinds)) for by, kinds in found.items()}
 
-    def decider(self, state: str) -> Booted | None:
+    def decider(self, state: CrashState) -> Booted | None:
         """The boot that decides any state, if one does."""
         return self._decider(self.like(state))
 
@@ -161,16 +163,15 @@ class Exploration:
             self._second = list(aspects.second_cuts(self))
         return self._second
 
-    def one_way(self) -> list[str]:
+    def one_way(self) -> list[CrashState]:
         """Booted states with an aspect from which no boot has come back after the probe."""
         return list(aspects.one_way(self))
 
-    def comes_back(self, state: str, under_way: Iterable[str]) -> bool:
+    def comes_back(self, state: CrashState, under_way: Iterable[CrashState]) -> bool:
         """Whether a boot of a state is to come back after the probe: it shows an aspect that no
         boot has come back from, nor one of those under way that are to. In the factory's first boot
         each single cut is asked: whether an identity stays is the question there."""
-        cut = parse(state)
-        if len(cut) == 1 and self.recording.in_factory(cut[0].at):
+        if not state.nested and self.recording.in_factory(state.first.at):
             return True
         return aspects.is_new(self, self.like(state), [self.like(each) for each in under_way])
 
@@ -195,10 +196,10 @@ class Exploration:
 
     # What a state is
 
-    def like(self, state: str) -> StateClass:
+    def like(self, state: CrashState) -> StateClass:
         """A class with that state's picture; it is not among all classes."""
         footprint, content = self.classified().footprint, self.left(state)
-        factory = self.recording.in_factory(parse(state)[0].at)
+        factory = self.recording.in_factory(state.first.at)
         picture = footprint.picture_of(content)
         return StateClass(picture, self.disk.filled(content), factory)
 
@@ -206,19 +207,18 @@ class Exploration:
         """The same of a booted state."""
         return self.classified().look(booted)
 
-    def left(self, state: str) -> DiskContent:
+    def left(self, state: CrashState) -> DiskContent:
         """What power cuts leave of the disk."""
-        *before, last = parse(state)
-        return self._written(printed(before)).left(last)
+        return self._written(state.before).left(state.last)
 
     def rule(self, picture: Picture, by: Booted) -> str:
         """How a boot decides a state of that picture; see `Classified`."""
         return self.classified().rule(picture, by)
 
-    def equal(self, state: str, picture: Picture, by: Booted) -> bool:
+    def equal(self, state: CrashState, picture: Picture, by: Booted) -> bool:
         """Whether a state of the recording's own log, of that picture, is the one that was booted,
         by content."""
-        if ">" in state or by.nested or by.carried:
+        if state.nested or by.nested or by.carried:
             return False
         if self.look(by).picture.digest != picture.digest:
             return False
@@ -229,7 +229,7 @@ class Exploration:
 
     def fits(self, proof: Proof) -> bool:
         """Whether a proof is of a state with the cache that is explored."""
-        return all(cut.loss.window == self.window for cut in parse(proof.state))
+        return all(cut.loss.window == self.window for cut in proof.state.cuts)
 
     def add(self, proof: Proof, *, sample: bool) -> Booted:
         """One more boot."""
@@ -281,7 +281,9 @@ class Exploration:
             if not (each.nested or each.sample or each.proof.state in known):
                 self._add_log(each.proof.state)
         # In the order of the proofs on disk, whichever boot has come back first.
-        names = {each.proof.state: each.proof.folder.name for each in self.booted}
+        names: dict[CrashState | None, str] = {
+            each.proof.state: each.proof.folder.name for each in self.booted
+        }
         self._logs[1:] = sorted(self._logs[1:], key=lambda log: names[log.before])
         if len(self.cut_again) == len(known):
             return False
@@ -291,16 +293,16 @@ class Exploration:
     def put_in_order(self) -> None:
         """As if all boots had been read back from disk: what follows from them must not depend on
         which of two workers was faster."""
-        self.booted.sort(key=lambda each: (each.proof.state.count(">"), each.proof.folder.name))
+        self.booted.sort(key=lambda each: (len(each.proof.state.cuts), each.proof.folder.name))
         self._forget()
 
     # Logs
 
-    def _add_log(self, before: str) -> None:
+    def _add_log(self, before: CrashState | None) -> None:
         """The cuts in a boot: the one that followed a state, or those that were recorded."""
         stretches = self.recording.stretches
         if before:
-            factory = self.recording.in_factory(parse(before)[0].at)
+            factory = self.recording.in_factory(before.first.at)
             stretches = (replace(EVERYWHERE, factory=factory),)
         found = Enumeration(
             self._written(before),
@@ -313,7 +315,7 @@ class Exploration:
         self.read_set.add_log(found.writes.sectors)
         self._logs.append(found)
 
-    def _written(self, state: str) -> Writes:
+    def _written(self, state: CrashState | None) -> Writes:
         """The log of the boot that followed a state; of none, the recording's."""
         if state not in self._writes:
             each = next((each for each in self.booted if each.proof.state == state), None)

@@ -27,14 +27,14 @@ from harness.crash.exploration.sample import choose_sample
 from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import file_bytes
 from harness.crash.results import results
-from harness.crash.states.cut import parse
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError, LabError
 from harness.log import progress, step
 
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 SEED = "seed"  # file in the recording's folder
 _RETRIES = 2  # of a boot that failed for the lab's fault
-Boot = Callable[[str, str, int, bool, bool], int]  # see `workers.boot`
+Boot = Callable[[str, CrashState, int, bool, bool], int]  # see `workers.boot`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Plan:
 class _Flying:
     """A boot that has not ended."""
 
-    state: str
+    state: CrashState
     sample: bool
     comes_back: bool
 
@@ -87,7 +87,7 @@ class _Underway:
         """Whether what was looked for has been found."""
         return any(self._is_bad(each.proof) for each in self.exploration.booted)
 
-    def comes_back(self, state: str) -> bool:
+    def comes_back(self, state: CrashState) -> bool:
         """Whether a boot of a state is to come back after the probe."""
         under_way = [each.state for each in self.flying.values() if each.comes_back]
         return self.exploration.comes_back(state, under_way)
@@ -95,7 +95,7 @@ class _Underway:
     def _is_bad(self, proof: Proof) -> bool:
         if self.plan.until_bad is None:
             return False
-        at = parse(proof.state)[0].at
+        at = proof.state.first.at
         verdict, why = summary.verdict_of(self.exploration.recording, at, proof)
         told = re.search(self.plan.until_bad, "\n".join(why), re.MULTILINE)
         return verdict.failed and told is not None
@@ -163,7 +163,7 @@ def _audit(run: _Underway) -> None:
         with step("audit"):
             made = audit.audit(exploration, exploration.deciding(), threads=run.plan.jobs)
         odd |= made.odd
-        exploration.tell_apart(made.odd)
+        exploration.tell_apart(map(parse, made.odd))
         if made.odd:
             made = replace(made, covers=audit.UNFINISHED)
         audit.save(replace(made, odd=odd), exploration.recording.folder)
@@ -174,7 +174,7 @@ def _decide(run: _Underway, missing: Callable[[], list[StateClass]]) -> None:
     """Boot one state of each class that is missing until none is."""
     run.missing = missing
 
-    def wanted() -> Iterator[str]:
+    def wanted() -> Iterator[CrashState]:
         flying = {each.state for each in run.flying.values()}
         for each in sorted(missing(), key=lambda one: not _comes_first(run, _states(one))):
             states = _states(each)
@@ -189,7 +189,7 @@ def _come_back(run: _Underway) -> None:
     from."""
     asked = run.exploration.one_way()
 
-    def wanted() -> Iterator[str]:
+    def wanted() -> Iterator[CrashState]:
         if asked:
             yield asked.pop()
 
@@ -197,19 +197,17 @@ def _come_back(run: _Underway) -> None:
     _boot_all(run, wanted, sample=True)
 
 
-def _states(one: StateClass) -> list[str]:
+def _states(one: StateClass) -> list[CrashState]:
     """Of a class, its largest kind first: once more is read, it may fall apart into its kinds."""
     kinds = sorted(one.kinds, key=lambda kind: -kind.count)
     return [state for kind in kinds for state in kind.states]
 
 
-def _comes_first(run: _Underway, states: Sequence[str]) -> bool:
+def _comes_first(run: _Underway, states: Sequence[CrashState]) -> bool:
     """Whether one of the states is in a phase that comes first."""
     phases = run.plan.first
     recording = run.exploration.recording
-    return bool(phases) and any(
-        recording.phase(parse(state)[0].at - 1) in phases for state in states
-    )
+    return bool(phases) and any(recording.phase(state.first.at - 1) in phases for state in states)
 
 
 def _sample(run: _Underway) -> None:
@@ -217,14 +215,14 @@ def _sample(run: _Underway) -> None:
     chosen = choose_sample(run.exploration)
     run.missing = list
 
-    def wanted() -> Iterator[str]:
+    def wanted() -> Iterator[CrashState]:
         if chosen:
             yield chosen.pop()
 
     _boot_all(run, wanted, sample=True)
 
 
-def _boot_all(run: _Underway, wanted: Callable[[], Iterator[str]], *, sample: bool) -> None:
+def _boot_all(run: _Underway, wanted: Callable[[], Iterator[CrashState]], *, sample: bool) -> None:
     """Keep the workers busy with wanted states until there are none and all have come back."""
     folder = str(run.exploration.recording.folder.resolve())
     while True:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
 
 from harness import files
 from harness.boards.board import Board
@@ -28,7 +28,7 @@ from harness.crash.recording import digests, probe
 from harness.crash.recording.probe import serving
 from harness.crash.recording.recording import CONSOLE, LOG, Recording, keep_consoles
 from harness.crash.recording.schema import STRICT, Count, Seconds, Sha256, file_bytes, parsed
-from harness.crash.states.cut import parse, possible
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError
 from harness.judge.identity import Identity
 from harness.judge.judge import Judge
@@ -47,6 +47,17 @@ _AGAIN = "delete the proof's folder and explore again"
 Runs = Sequence[tuple[Count, Count]]  # (first sector, sectors), sorted
 
 
+def _state(text: Any) -> CrashState:
+    """As proof.json has it: spelled as it is printed, so that each state has one text."""
+    try:
+        state = parse(text) if isinstance(text, str) else None
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    if state is None or str(state) != text:
+        raise ValueError(f"{text!r:.80} is no crash state")
+    return state
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """What became of one crash state. `folder` has the boot's write log up to the judge's verdict,
@@ -54,7 +65,7 @@ class Proof:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     recording: Sha256  # its id
-    state: str
+    state: Annotated[CrashState, PlainValidator(_state)]
     verdict: Verdict
     final: Annotated[str, Field(pattern="^(old|new)?$")]  # "" where nothing known runs
     slot: Annotated[str, Field(pattern="^[AB]?$")]  # that it runs from; "" where nobody could say
@@ -74,7 +85,7 @@ class Proof:
 
     def save(self) -> None:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
-        content = asdict(self)
+        content = asdict(self) | {"state": str(self.state)}
         del content["folder"]
         content["seal"] = _seal(content)
         files.write_whole(self.folder / FILE, json.dumps(content).encode() + b"\n")
@@ -111,9 +122,10 @@ class Proof:
                     yield f"{name}: {first}, {count} is out of order, or not on the disk"
                     break
                 end = first + count
-        if not possible(self.state, recording.end):
-            yield f"state: {self.state[:80]!r} is none of a recording that ends at {recording.end}"
-        elif self.factory != recording.in_factory(parse(self.state)[0].at):
+        if not self.state.is_possible(recording.end):
+            which = f"a recording that ends at {recording.end}"
+            yield f"state: {str(self.state)[:80]!r} is none of {which}"
+        elif self.factory != recording.in_factory(self.state.first.at):
             yield f"factory: {self.factory}, but {self.state} is in {recording.phases[0].name}"
         ends = {Verdict.OLD: {"old"}, Verdict.NEW: {"new"}, Verdict.RECOVERED: {"old", "new"}}
         if self.final not in ends.get(self.verdict, {"old", "new", ""}):
@@ -141,26 +153,26 @@ def proofs(recording: Recording) -> list[Proof]:
     found = [Proof.load(path, recording) for path in folders if (path / FILE).exists()]
     states = {proof.state for proof in found}
     for proof in found:
-        before = proof.state.rpartition(">")[0]
+        before = proof.state.before
         if before and before not in states:
             raise ConfigurationError(
                 f"{proof.folder}: follows a boot of {before}, of which there is no proof",
                 hint="delete the folder, or put the other proof back",
             )
-    return sorted(found, key=lambda proof: proof.state.count(">"))
+    return sorted(found, key=lambda proof: len(proof.state.cuts))
 
 
 def prove(
     recording: Recording,
     board: Board,
-    state_text: str,
+    state: CrashState,
     state_file: Path,
     folder: Path,
     *,
     comes_back: bool = True,
     sample: bool = False,
 ) -> Proof:
-    """Boot a state (`state_file` is its content, `state_text` only its name) and judge it.
+    """Boot a state (`state_file` is its content, `state` only says which) and judge it.
 
     `sample`: another boot has decided it already. `comes_back` False leaves out the reboot after
     the probe, except in the factory's first boot, whose question is whether an identity stays.
@@ -169,9 +181,9 @@ def prove(
     verdict. The board is off afterwards in any case.
     """
     began, log = time.monotonic(), board.can.record
-    factory = recording.in_factory(parse(state_text)[0].at)
+    factory = recording.in_factory(state.first.at)
     folder.mkdir(parents=True, exist_ok=True)
-    with step("prove", state=state_text, board=board.name):
+    with step("prove", state=str(state), board=board.name):
         log.load_state(state_file, clock=recording.clock, seed=recording.seed)
         judge = _judge(recording, board, factory=factory)
         chosen = selected(recording, judge)
@@ -188,7 +200,7 @@ def prove(
             keep_consoles(board, folder / CONSOLE)
     proof = Proof(
         recording=recording.id,
-        state=state_text,
+        state=state,
         verdict=judgement.verdict,
         final=judgement.final,
         slot=judgement.slot,

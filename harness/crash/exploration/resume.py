@@ -1,12 +1,11 @@
 """An exploration as it stands: recording, proofs, audit, and what it has taken of others. It boots
 nothing, and needs no board."""
 
-from collections.abc import Collection
-
 from harness.crash.exploration import audit, carried, questions
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import proofs
 from harness.crash.recording.recording import Recording
+from harness.crash.states.cut import CrashState, parse
 from harness.log import emit
 
 
@@ -18,11 +17,12 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     that followed one of them."""
     exploration = Exploration(recording, seed=seed, window=window)
     carried.carry(exploration)
-    known, left_out = {""}, 0
+    known: set[CrashState | None] = {None}
+    left_out = 0
     for proof in proofs(recording):
         if not exploration.fits(proof):
             continue
-        if proof.asked != questions.digest() or not follows(proof.state, known):
+        if proof.asked != questions.digest() or proof.state.before not in known:
             left_out += 1
             continue
         known.add(proof.state)
@@ -30,10 +30,5 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     if left_out:
         emit("left-out", run=str(recording.folder), boots_of_another_harness=left_out)
     if made := audit.load(recording):
-        exploration.tell_apart(state for state in made.odd if follows(state, known))
+        exploration.tell_apart(state for state in map(parse, made.odd) if state.before in known)
     return exploration
-
-
-def follows(state: str, known: Collection[str]) -> bool:
-    """Whether the state is one of the recording, or of the boot of a known one."""
-    return state.rpartition(">")[0] in known

@@ -9,6 +9,7 @@ from harness.crash.equivalence.footprint import Picture
 from harness.crash.exploration.booted import Booted
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.results.sampling import SAMPLE, least_sample
+from harness.crash.states.cut import CrashState
 
 OF_EACH_RULE = 3  # for each rule that decided something, whatever `sampling` says
 
@@ -19,10 +20,10 @@ class _Candidates:
 
     rule: str
     count: int
-    states: list[str]
+    states: list[CrashState]
 
 
-def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
+def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[CrashState]:
     """What is still to be sampled, `least` states; empty when enough was, or none is left.
 
     A few for each rule; of the others one half among all cut points, where bulk data wins, one half
@@ -37,7 +38,7 @@ def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
     boots = sum(not each.sample for each in exploration.booted)
     wanted = least_sample(boots, least) - len(samples)
     chance = random.Random(exploration.seed)  # noqa: S311 - reproducible, not secret
-    chosen: list[str] = []
+    chosen: list[CrashState] = []
     for rule in sorted({each.rule for each in left}):
         of_rule = [each for each in left if each.rule == rule]
         chosen += _draw(chance, of_rule, max(0, OF_EACH_RULE - had[rule]))
@@ -45,7 +46,7 @@ def choose_sample(exploration: Exploration, least: int = SAMPLE) -> list[str]:
     return [*chosen, *rest]
 
 
-def _draw(chance: random.Random, among: Iterable[_Candidates], number: int) -> Iterator[str]:
+def _draw(chance: random.Random, among: Iterable[_Candidates], number: int) -> Iterator[CrashState]:
     left = [each for each in among if each.states]
     for turn in range(number):
         if not left:
@@ -64,7 +65,7 @@ def _candidates(exploration: Exploration) -> Iterator[_Candidates]:
     for one in exploration.classified().classes:
         by = decided.get(one)
         for kind in one.kinds if by else ():
-            rules: dict[str, list[str]] = {}
+            rules: dict[str, list[CrashState]] = {}
             for state in kind.states:
                 if by and state not in booted:
                     rules.setdefault(_rule(exploration, state, kind.picture, by), []).append(state)
@@ -72,7 +73,7 @@ def _candidates(exploration: Exploration) -> Iterator[_Candidates]:
                 yield _Candidates(rule, kind.count, states)
 
 
-def _rule(exploration: Exploration, state: str, picture: Picture, by: Booted) -> str:
+def _rule(exploration: Exploration, state: CrashState, picture: Picture, by: Booted) -> str:
     """By which rule a boot decides a state of that picture."""
     if exploration.equal(state, picture, by):
         return "equal-content"

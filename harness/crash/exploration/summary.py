@@ -25,7 +25,7 @@ from harness.crash.results import results
 from harness.crash.results.results import Results
 from harness.crash.results.table import ResultTable
 from harness.crash.states.contents import hashes
-from harness.crash.states.cut import parse
+from harness.crash.states.cut import CrashState
 from harness.judge.verdict import Verdict
 from harness.medium.log import CHANGES, RecordKind
 
@@ -150,19 +150,15 @@ def _point(exploration: Exploration, at: int, kinds: Counter[StateKind]) -> resu
         verdicts[verdict] += count
         if not worst or _ORDER.index(verdict) > _ORDER.index(Verdict(worst)):
             worst, loss = str(verdict), results.loss_at(at, _state_at(kind, at))
-    booted = sum(
-        each.proof.state.partition("/")[0] == str(at)
-        for each in exploration.booted
-        if not each.nested
-    )
+    booted = sum(each.proof.state.first.at == at for each in exploration.booted if not each.nested)
     return results.Point(
         at=at, verdicts=dict(verdicts), undecided=undecided, booted=booted, worst=worst, loss=loss
     )
 
 
-def _state_at(kind: StateKind, at: int) -> str:
+def _state_at(kind: StateKind, at: int) -> CrashState:
     """A state of the kind, at that position where one is remembered."""
-    here = [state for state in kind.states if state.partition("/")[0] == str(at)]
+    here = [state for state in kind.states if state.first.at == at]
     return (here or kind.states)[0]
 
 
@@ -199,7 +195,7 @@ def _equal_content(exploration: Exploration, booted: list[Booted]) -> int:
         both = hashes(where, ids[differs]) ^ hashes(where, plain[differs])
         wanted.append(np.bitwise_xor.reduce(both, initial=np.uint64(0)))
     found = int(np.isin(exploration.main.hashes, np.array(wanted, np.uint64)).sum())
-    cuts = {parse(each.proof.state)[0] for each in booted}
+    cuts = {each.proof.state.first for each in booted}
     found += sum(not mixtures.family(cut).compared for cut in cuts)
     return max(found, len(booted))
 
@@ -237,7 +233,7 @@ def _proofs(exploration: Exploration) -> Iterator[results.ProofSummary]:
         proof = each.proof
         yield results.ProofSummary(
             id=_id(each),
-            state=proof.state,
+            state=str(proof.state),
             verdict=proof.verdict,
             final=proof.final,
             boots=proof.boots,
@@ -268,7 +264,7 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
                 by = decided.get(kind.parent)
                 if by is None:
                     continue
-                first = at if not log.before else int(log.before.partition("/")[0])
+                first = log.before.first.at if log.before else at
                 verdict, why = verdict_of(exploration.recording, first, by.proof)
                 if not verdict.failed:
                     continue
@@ -277,7 +273,7 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
                     counts[kind.parent] = replace(known, count=known.count + count)
                 else:
                     counts[kind.parent] = results.Bad(
-                        state=_state_at(kind, at),
+                        state=str(_state_at(kind, at)),
                         verdict=verdict,
                         why=why,
                         proof=_id(by),
@@ -287,11 +283,16 @@ def _bad(exploration: Exploration) -> Iterator[results.Bad]:
         named |= {each.proof for each in counts.values()}
         yield from counts.values()
     for each in exploration.booted:
-        at = parse(each.proof.state)[0].at
+        at = each.proof.state.first.at
         verdict, why = verdict_of(exploration.recording, at, each.proof)
         if verdict.failed and _id(each) not in named:  # it decides nothing: nothing is forgotten
             yield results.Bad(
-                state=each.proof.state, verdict=verdict, why=why, proof=_id(each), at=at, count=0
+                state=str(each.proof.state),
+                verdict=verdict,
+                why=why,
+                proof=_id(each),
+                at=at,
+                count=0,
             )
 
 
@@ -303,7 +304,7 @@ def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
         if expected != got and each not in told:
             told.add(each)
             yield results.Disagreement(
-                state=each.proof.state,
+                state=str(each.proof.state),
                 expected=" ".join(filter(None, expected)),
                 got=" ".join(filter(None, got)),
                 proof=_id(by),

@@ -17,12 +17,13 @@ from harness.boards.lock import BoardHeld
 from harness.crash.exploration.prove import PROOFS, proofs, prove, serving
 from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import Recording
+from harness.crash.states.cut import CrashState
 from harness.errors import ConfigurationError, LabError
 
 _BOARDS = 512  # more than any host has cores
 
 
-def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
+def boot(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
     """Boot a state of the recording in folder `run`; the proof is left in its folder `number`.
     `sample`: it is booted although another boot has decided it; `comes_back`: it is asked to come
     back after the probe, which takes as long as all before it.
@@ -52,19 +53,18 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
     return number
 
 
-def extents_file(recording: Recording, state: str, target: Path) -> None:
+def extents_file(recording: Recording, state: CrashState, target: Path) -> None:
     """Write the state file of a crash state (docs/medium.md).
 
     ConfigurationError when there is no such state, or it follows a boot that was never made.
     """
     try:
-        known = proofs(recording) if ">" in state else []
+        known = proofs(recording) if state.nested else []
         sources(recording, state, known).save(target)
     except StopIteration:
-        before = state.rpartition(">")[0]
         raise ConfigurationError(
-            f"{recording.folder}: no boot of {before} is known, so nothing follows it",
-            hint=f"harness crash replay {recording.folder} --state '{before}' --no-console",
+            f"{recording.folder}: no boot of {state.before} is known, so nothing follows it",
+            hint=f"harness crash replay {recording.folder} --state '{state.before}' --no-console",
         ) from None
 
 

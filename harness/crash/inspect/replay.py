@@ -11,14 +11,14 @@ from harness.boards.lab import board_options, open_board
 from harness.crash.exploration.prove import PROOFS, Proof, prove, serving
 from harness.crash.exploration.workers import extents_file
 from harness.crash.recording.recording import Recording
-from harness.crash.states.cut import parse
+from harness.crash.states.cut import CrashState
 from harness.errors import ConfigurationError
 
 _REPLAYS = "replay-"  # name of a replay's proof, beside the explorer's numbers
 
 
 @contextlib.contextmanager
-def state_file(recording: Recording, state: str) -> Iterator[Path]:
+def state_file(recording: Recording, state: CrashState) -> Iterator[Path]:
     """The content of a state, as a file for the length of a `with` block.
 
     ConfigurationError when the recording has no such state.
@@ -29,7 +29,9 @@ def state_file(recording: Recording, state: str) -> Iterator[Path]:
         yield path
 
 
-def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> None:
+def sit_at(
+    recording: Recording, state: CrashState, *, board: str = "", lab: Path | None = None
+) -> None:
     """Boot a state with the user's terminal on the console; when it is left, the power goes off."""
     with state_file(recording, state) as path, _board(recording, board, lab) as opened:
         opened.can.record.load_state(path, clock=recording.clock, seed=recording.seed)
@@ -38,12 +40,14 @@ def sit_at(recording: Recording, state: str, *, board: str = "", lab: Path | Non
             bench.console(opened.name, lab=lab or recording.lab)
 
 
-def judge(recording: Recording, state: str, *, board: str = "", lab: Path | None = None) -> Proof:
+def judge(
+    recording: Recording, state: CrashState, *, board: str = "", lab: Path | None = None
+) -> Proof:
     """Boot a state and judge it; the proof is kept in the recording, for the explorer, too.
 
     ConfigurationError for a state that nothing can be asked of: half provisioned by the harness.
     """
-    recording.require_cut(parse(state)[0].at)
+    recording.require_cut(state.first.at)
     recording.verify(releases=False)
     proofs = recording.folder / PROOFS
     proofs.mkdir(exist_ok=True)

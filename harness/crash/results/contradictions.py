@@ -122,7 +122,8 @@ def _proofs(found: "Results") -> Iterator[str]:
         yield f"counts.decided.carried: {told}, but carried proofs decide {total:,}"
     for each in found.proofs:
         end = _ANYWHERE if each.carried else found.recording.end
-        if not possible(each.state, end) or each.nested != (">" in each.state):
+        state = possible(each.state, end)
+        if state is None or each.nested != state.nested:
             yield f"proofs.{each.id}: {each.state[:80]!r} is no such state"
     decided = counts.cut_points - counts.undecided + nested.cut_points - nested.undecided
     if (total := sum(each.decides for each in found.proofs)) != decided:

@@ -17,8 +17,9 @@ from harness import files
 from harness.crash.equivalence.families import Family
 from harness.crash.results.results import Bad, Results, Write, load
 from harness.crash.results.strip import replay_command, strip
+from harness.crash.states.cut import parse
 from harness.judge.verdict import Verdict
-from harness.medium.model import Loss, LossKind
+from harness.medium.model import LossKind
 
 FILE = "report.html"
 _SHOWN = 200  # rows of a table; the rest is in results.json
@@ -178,9 +179,8 @@ def size(length: int) -> str:
 
 def _bad_row(results: Results, bad: Bad) -> dict[str, Any]:
     """A row of the table: the state, which write its loss is about, and the last one before."""
-    cut, _, loss = bad.state.partition(">")[0].partition("/")
-    lost = Loss.parse(loss)
-    last = _record(results.writes, int(cut) - 1)
+    cut = parse(bad.state).first
+    lost, last = cut.loss, _record(results.writes, cut.at - 1)
     told = [f"last record before the cut: {_told(last)}"] if last else []
     named = [_record(results.writes, position) for position in lost.positions]
     torn = f", the first {lost.sectors:,} sectors" if lost.sectors else ""

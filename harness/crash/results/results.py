@@ -18,6 +18,7 @@ from harness.crash.recording.recording import Recording
 from harness.crash.recording.schema import Count, Seconds, Sha256, file_bytes, parsed
 from harness.crash.results.contradictions import contradictions
 from harness.crash.results.table import ResultTable
+from harness.crash.states.cut import CrashState
 from harness.errors import ConfigurationError
 from harness.judge.verdict import Verdict
 
@@ -97,10 +98,10 @@ class Point:
         return str(seen[-1]) if seen else "none"
 
 
-def loss_at(at: int, state: str) -> str:
+def loss_at(at: int, state: CrashState) -> str:
     """The `loss` of a Point: a single cut at that position by its loss, any other state whole."""
-    loss = state.removeprefix(f"{at}/")
-    return state if "/" in loss else loss
+    here = state.first.at == at and not state.nested
+    return str(state.first.loss if here else state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 from harness import project
 from harness.crash.results.results import Point, Results, Write
 from harness.crash.results.table import ResultTable, runs, steps
+from harness.crash.states.cut import parse
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
 
@@ -42,8 +43,9 @@ def strip(results: Results, run: Path) -> dict[str, Any]:
 
 def replay_command(run: Path, state: str) -> str:
     """The command that boots a state on the bench; a nested state is named as a whole."""
-    at, _, loss = state.partition("/")
-    cut = ["--state", state] if ">" in state else ["--at", at, "--loss", loss]
+    found = parse(state)
+    at, loss = str(found.first.at), str(found.first.loss)
+    cut = ["--state", state] if found.nested else ["--at", at, "--loss", loss]
     return f"{replay_words(run)} {shlex.join(cut)}"
 
 

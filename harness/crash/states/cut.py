@@ -7,7 +7,7 @@ and log alone: that both agree byte for byte is a test.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,16 +39,50 @@ class Cut:
         return f"{self.at}/{self.loss}"
 
 
-def parse(text: str) -> tuple[Cut, ...]:
+@dataclass(frozen=True, slots=True)
+class CrashState:
+    """What a device is left with: one power cut in the recording, or more, each in the boot that
+    followed the one before. Text only where people and files have it: `parse` reads it."""
+
+    cuts: tuple[Cut, ...]
+
+    def __str__(self) -> str:
+        return ">".join(map(str, self.cuts))
+
+    @property
+    def first(self) -> Cut:
+        """The one in the recording."""
+        return self.cuts[0]
+
+    @property
+    def last(self) -> Cut:
+        """The one after which nothing has been booted."""
+        return self.cuts[-1]
+
+    @property
+    def before(self) -> "CrashState | None":
+        """The state whose boot the last one cut; None where that was the recording."""
+        return CrashState(self.cuts[:-1]) if self.nested else None
+
+    @property
+    def nested(self) -> bool:
+        """Whether it is cut more than once."""
+        return len(self.cuts) > 1
+
+    def is_possible(self, end: int) -> bool:
+        """Whether it is one of a recording whose last position is `end`: of one or two cuts."""
+        return self.first.at <= end + 1 and len(self.cuts) <= 2
+
+
+def cut_again(before: CrashState | None, cut: Cut) -> CrashState:
+    """A cut in the boot that followed a state; of none, in the recording."""
+    return CrashState((*(before.cuts if before else ()), cut))
+
+
+def parse(text: str) -> CrashState:
     """Read `AT/LOSS` or `AT/LOSS>AT/LOSS`; ConfigurationError when it is neither."""
     try:
-        cuts = []
-        for part in text.split(">"):
-            at, _, loss = part.partition("/")
-            if not at.isdecimal():
-                raise ValueError(f"{at!r} is no number of records")
-            cuts.append(Cut(at=int(at), loss=Loss.parse(loss)))
-        return tuple(cuts)
+        return CrashState(tuple(map(_cut, text.split(">"))))
     except ValueError as error:
         raise ConfigurationError(
             f"{text!r} is no crash state: {error}",
@@ -57,19 +91,21 @@ def parse(text: str) -> tuple[Cut, ...]:
         ) from error
 
 
-def printed(cuts: Iterable[Cut]) -> str:
-    """The text form of a state."""
-    return ">".join(map(str, cuts))
+def _cut(text: str) -> Cut:
+    at, _, loss = text.partition("/")
+    if not at.isdecimal():
+        raise ValueError(f"{at!r} is no number of records")
+    return Cut(at=int(at), loss=Loss.parse(loss))
 
 
-def possible(text: str, end: int) -> bool:
-    """Whether it is the text of a state, spelled as `printed` does, of one or two cuts, the first
-    of them in a log whose last position is `end`."""
+def possible(text: str, end: int) -> CrashState | None:
+    """The state of that text, as a file has it: spelled as it is printed, and possible in a log
+    whose last position is `end`; None for any other text."""
     try:
-        cuts = parse(text)
+        state = parse(text)
     except ConfigurationError:
-        return False
-    return printed(cuts) == text and cuts[0].at <= end + 1 and len(cuts) <= 2
+        return None
+    return state if str(state) == text and state.is_possible(end) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,18 @@ from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import choose_sample
 from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import FILE, Recording
+from harness.crash.states.cut import CrashState
 from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import LAYOUT, OLD, Log
 
 
-def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
+def boot(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
-    proofs = prove.proofs(found) if ">" in state else []
+    proofs = prove.proofs(found) if state.nested else []
     image = content(sources(found, state, proofs))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
@@ -38,7 +39,7 @@ def boot(run: str, state: str, number: int, sample: bool, comes_back: bool) -> i
 def leave(
     found: Recording,
     number: int,
-    state: str,
+    state: CrashState,
     verdict: Verdict,
     block: bytes,
     *,
@@ -77,7 +78,7 @@ def explore(folder: Path) -> None:
     summary.write(explored, folder, seconds=1.0, jobs=1)
 
 
-def _wanted(explored: Exploration) -> Iterator[tuple[str, bool]]:
+def _wanted(explored: Exploration) -> Iterator[tuple[CrashState, bool]]:
     new = True
     while new:
         while left := explored.undecided() or explored.second_cuts():

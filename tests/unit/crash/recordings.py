@@ -15,7 +15,7 @@ from harness.crash.exploration import prove, questions
 from harness.crash.exploration.prove import Proof
 from harness.crash.recording import digests, phases
 from harness.crash.recording.recording import LOG, Recording, own_files
-from harness.crash.states.cut import parse
+from harness.crash.states.cut import CrashState, parse
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
 from harness.medium.log import LogWriter, Origin, RecordKind, create_log
@@ -218,7 +218,7 @@ def _digest(path: Path) -> Digest:
 def proof(
     found: Recording,
     number: int,
-    state: str,
+    state: CrashState | str,
     verdict: Verdict,
     *,
     slot: str = "",
@@ -227,6 +227,7 @@ def proof(
     wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
+    booted = parse(str(state))
     folder = found.folder / prove.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
     create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
@@ -235,7 +236,7 @@ def proof(
     log.writer.close()
     made = Proof(
         recording=found.id,
-        state=state,
+        state=booted,
         verdict=verdict,
         final="" if verdict.failed else "new" if verdict is Verdict.RECOVERED else str(verdict),
         slot=slot or {Verdict.OLD: "A", Verdict.NEW: "B"}.get(verdict, ""),
@@ -248,7 +249,7 @@ def proof(
         folder=folder,
         sample=sample,
         came_back=came_back and not verdict.failed,
-        factory=found.in_factory(parse(state)[0].at),
+        factory=found.in_factory(booted.first.at),
         asked=questions.digest(),
         ended=time.time(),
     )

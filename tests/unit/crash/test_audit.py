@@ -18,6 +18,7 @@ from harness.crash.exploration.booted import Booted
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.resume import resumed
 from harness.crash.results import results
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError, LabError
 from harness.judge.verdict import Verdict
 from tests.unit.clients.test_u_boot_environment import environment
@@ -40,14 +41,14 @@ def mounted(image: Path, time: int = 1_767_225_600) -> Iterator[tuple[int, bytes
     yield DATA, bytes(block)
 
 
-def torn_and_whole(exploration: Exploration) -> tuple[str, str]:
+def torn_and_whole(exploration: Exploration) -> tuple[CrashState, CrashState]:
     """States after the first write of the superblock: torn between its halves, and whole."""
     writes = exploration.writes[0].records
     first = next(each.position for each in writes if each.offset == DATA)
-    return f"{first + 1}/torn:{first}:3", f"{first + 1}/all"
+    return parse(f"{first + 1}/torn:{first}:3"), parse(f"{first + 1}/all")
 
 
-def booted(exploration: Exploration, state: str) -> Booted:
+def booted(exploration: Exploration, state: CrashState) -> Booted:
     """A boot of it that has read the selection and the superblock."""
     found = exploration.recording
     made = recordings.proof(found, len(exploration.booted), state, Verdict.OLD)
@@ -73,12 +74,12 @@ def test_what_is_refused_for_the_same_reason_comes_back_from_the_probe_once(tmp_
     exploration = Exploration(recording(tmp_path, twice), seed=1)
     exploration.classified()
     writes = [each.position for each in exploration.writes[0].records if each.offset == DATA]
-    first, second = (f"{at + 1}/torn:{at}:3" for at in writes)
+    first, second = (parse(f"{at + 1}/torn:{at}:3") for at in writes)
     pictures = [exploration.like(state).picture for state in (first, second)]
     assert pictures[0].odd != pictures[1].odd
     assert pictures[0].condition == pictures[1].condition != frozenset()
     assert exploration.comes_back(first, ()) and not exploration.comes_back(second, [first])
-    booted(exploration, f"{writes[0]}/all")
+    booted(exploration, parse(f"{writes[0]}/all"))
     assert exploration.comes_back(first, ())  # another sort
 
 
@@ -94,8 +95,8 @@ def test_the_readers_find_a_torn_superblock_among_whole_ones(tmp_path: Path) -> 
     right = exploration.deciding()[by]
     made = audit.audit(exploration, {by: [*right, wrong]})
     assert made.kinds == len(right) + 1
-    assert list(made.odd) == [torn]
-    assert "e2fsck -p: 8, not 0" in made.odd[torn]
+    assert list(made.odd) == [str(torn)]
+    assert "e2fsck -p: 8, not 0" in made.odd[str(torn)]
 
 
 def test_what_is_decided_alike_is_alike_and_what_was_told_apart_stays_so(tmp_path: Path) -> None:
@@ -131,7 +132,9 @@ def test_what_was_told_apart_must_not_be_lost(tmp_path: Path) -> None:
     torn, whole = torn_and_whole(exploration)
     booted(exploration, whole)
     exploration.tell_apart([torn])
-    made = replace(audit.audit(exploration, exploration.deciding()), odd={torn: "e2fsck -p: 8"})
+    made = replace(
+        audit.audit(exploration, exploration.deciding()), odd={str(torn): "e2fsck -p: 8"}
+    )
     audit.save(made, found.folder)
     assert audit.made(resumed(found, seed=1)) == made
     audit.save(replace(made, odd={}), found.folder)

@@ -15,6 +15,7 @@ from harness.crash.exploration.recount import recount
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording.recording import Recording, own_files
 from harness.crash.results import report, results
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError
 from harness.evidence import crash
 from harness.judge.identity import Identity
@@ -55,7 +56,7 @@ def next_one(
     return recording(folder, extra, careful=True, old=old, new=new)
 
 
-def reading(other: Recording, more: tuple[int, int], *, slots: str = "") -> list[str]:
+def reading(other: Recording, more: tuple[int, int], *, slots: str = "") -> list[CrashState]:
     """Let the boots of states with this in slot B have read `more`, too; their states."""
     told = []
     exploration = resumed(other, seed=1)
@@ -67,15 +68,15 @@ def reading(other: Recording, more: tuple[int, int], *, slots: str = "") -> list
     return told
 
 
-def used(run: Recording) -> set[str]:
+def used(run: Recording) -> set[CrashState]:
     """The states of the other recording whose proofs hold here, but for second cuts."""
     found = resumed(run, seed=1).carried
     return {each.proof.state for each in found if not each.nested}
 
 
-def first_cuts(found: Recording) -> set[str]:
+def first_cuts(found: Recording) -> set[CrashState]:
     """The states that were booted and are neither a sample nor a second cut."""
-    return {each.state for each in prove.proofs(found) if ">" not in each.state and not each.sample}
+    return {each.state for each in prove.proofs(found) if not each.state.nested and not each.sample}
 
 
 def test_a_version_that_differs_where_nobody_looked_keeps_the_proofs(
@@ -264,7 +265,7 @@ def test_the_sample_asks_what_was_carried(other: Recording, tmp_path: Path) -> N
     made = recordings.proof(run, 0, state, Verdict.BRICKED, sample=True)
     exploration.add(made, sample=True)
     (told,) = summary.results_of(exploration, seconds=1.0, jobs=1).disagreements
-    assert (told.state, told.got) == (state, "bricked")
+    assert (told.state, told.got) == (str(state), "bricked")
     assert told.proof == f"{other.id:.12}/{by.proof.folder.name}"
 
 
@@ -326,5 +327,5 @@ def test_the_readers_are_given_what_was_booted_elsewhere(tmp_path: Path) -> None
     assert exploration.undecided() == []
     made = audit.audit(exploration, exploration.deciding())
     assert set(made.odd.values()) == {"e2fsck -fn after it: 0, not 4"}
-    exploration.tell_apart(made.odd)
+    exploration.tell_apart(map(parse, made.odd))
     assert exploration.undecided()

@@ -22,6 +22,7 @@ from harness.crash.exploration import carried
 from harness.crash.exploration.booted import Booted
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
+from harness.crash.states.cut import CrashState
 from harness.judge.verdict import Verdict
 from harness.product import release as releases
 from tests.unit.crash import recordings
@@ -94,7 +95,7 @@ def fresh(two: tuple[Pair, Marks]) -> Pair:
     return two[0]
 
 
-def booted(device: int, exploration: Exploration, state: str) -> Proof:
+def booted(device: int, exploration: Exploration, state: CrashState) -> Proof:
     """What a device does with the content of a state, and what it has read for that. The judge
     knows what fills the slots."""
     content = exploration.left(state)

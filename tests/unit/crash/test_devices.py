@@ -60,7 +60,7 @@ class Disk:
 
     def _made(self, state: str) -> dict[int, bytes]:
         sources = Sources(len(self.base), self.found.base)
-        cut_off(sources, self.found.log, Model.DISK, parse(state)[0])
+        cut_off(sources, self.found.log, Model.DISK, parse(state).first)
         found: dict[int, bytes] = {}
         for first, count in runs(self.written):
             data = content(sources, first, count)
@@ -193,15 +193,15 @@ def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bo
     always = exploration.read_set.reads.copy()
     while left := exploration.undecided():
         state = left[0].kinds[-1].states[-1]
-        run = disk.run(device, state, recover=recover)
+        run = disk.run(device, str(state), recover=recover)
         reads = [(sector, 1) for sector in sorted(run.reads)]
         made = replace(disk.proof, state=state, verdict=run.verdict, reads=reads)
         exploration.add(replace(made, reads_judged=reads), sample=False)
     decided = exploration.decided()
     expected: dict[int, Counter[Verdict]] = {}
-    for state in disk.states:
-        run = disk.run(device, state, recover=recover)
-        expected.setdefault(parse(state)[0].at, Counter())[run.verdict] += 1
+    for name in disk.states:
+        run = disk.run(device, name, recover=recover)
+        expected.setdefault(parse(name).first.at, Counter())[run.verdict] += 1
     got = {
         at: sum(
             (Counter({decided[kind.parent].proof.verdict: n}) for kind, n in kinds.items()),

@@ -67,7 +67,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     made: dict[str, bytes] = {}
     for state in cut_points(log, model, start, window):
         state_sources = Sources(SIZE, base)
-        cut_off(state_sources, path, model, parse(state)[0])
+        cut_off(state_sources, path, model, parse(state).first)
         made[state] = content(state_sources)
 
     # Contents that the slot really has now and then, so that all names occur.
@@ -79,7 +79,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     read_set = ReadSet(contents, SIZE, None)
     writes = Writes(contents, Image(contents, base), path, model, window=window)
     for state, data in made.items():
-        ids = writes.left(parse(state)[0]).numbers(0, SIZE // SECTOR)
+        ids = writes.left(parse(state).first).numbers(0, SIZE // SECTOR)
         assert b"".join(map(contents.data, ids.tolist())) == data
     stretch = Stretch(range(start, len(writes.records)))
     enumeration = Enumeration(writes, [images], [stretch], seed=SEED)
@@ -104,7 +104,7 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     assert enumerated.hashes.size == len(compared)
     expected: dict[int, Counter[tuple[str, bytes]]] = {}
     for state, data in made.items():
-        expected.setdefault(parse(state)[0].at, Counter())[seen(data)] += 1
+        expected.setdefault(parse(state).first.at, Counter())[seen(data)] += 1
     got = {
         at: Counter(
             {
@@ -119,12 +119,12 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
         for kind in one.kinds:
             assert kind.states
             whole = one.slots[0], b"".join(map(contents.data, kind.picture.ids))
-            assert all(seen(made[state]) == whole for state in kind.states)
+            assert all(seen(made[str(state)]) == whole for state in kind.states)
 
 
 def is_compared(state: str) -> bool:
     """Whether the enumeration compares its whole content: of tears only the newest write's."""
-    (cut,) = parse(state)
+    cut = parse(state).first
     loss = cut.loss
     if loss.kind in (LossKind.ALL, LossKind.NONE):
         return True

@@ -16,6 +16,7 @@ from harness.crash.exploration.sample import OF_EACH_RULE, choose_sample
 from harness.crash.exploration.sources import sources
 from harness.crash.recording.recording import Recording
 from harness.crash.results.contradictions import contradictions
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError
 from harness.judge.verdict import Verdict
 from tests.unit.crash import recordings
@@ -25,7 +26,7 @@ from tests.unit.crash.recordings import DATA_SIZE, LAYOUT, recording, update_log
 
 def proof(
     found: Recording,
-    state: str,
+    state: CrashState,
     *,
     verdict: Verdict = Verdict.NEW,
     slot: str = "",
@@ -39,7 +40,7 @@ def proof(
     )
 
 
-def parts(exploration: Exploration, state: str) -> tuple[bytes, ...]:
+def parts(exploration: Exploration, state: CrashState) -> tuple[bytes, ...]:
     """What counts of a state here: the boot selection, and both slots."""
     data = content(sources(exploration.recording, state, prove.proofs(exploration.recording)))
     slots = (LAYOUT[name] for name in ("slot-A", "slot-B"))
@@ -50,8 +51,8 @@ def ended(found: Recording) -> Exploration:
     """Every class booted, every sample drawn; each ends as a cut at its place may."""
     exploration = Exploration(found, seed=1)
 
-    def boot(state: str, *, sample: bool) -> None:
-        final, slot = sorted(summary.allowed_ends(found, int(state.partition("/")[0])))[-1]
+    def boot(state: CrashState, *, sample: bool) -> None:
+        final, slot = sorted(summary.allowed_ends(found, state.first.at))[-1]
         made = proof(found, state, verdict=Verdict(final), slot=slot, sample=sample)
         exploration.add(made, sample=sample)
 
@@ -90,7 +91,7 @@ def test_a_boot_of_the_first_boot_decides_no_other_cut(tmp_path: Path) -> None:
     at = {each.name: each.start for each in found.phases}
     assert list(at)[:3] == ["factory", "provision", "boot-old"]
     exploration = Exploration(found, seed=1)
-    same = f"{at['provision']}/all", f"{at['boot-old'] + 3}/all"
+    same = parse(f"{at['provision']}/all"), parse(f"{at['boot-old'] + 3}/all")
     assert parts(exploration, same[0]) == parts(exploration, same[1])
     for state, modes in zip(same, ({True}, {True, False}), strict=True):
         made = proof(found, state, verdict=Verdict.OLD)
@@ -113,14 +114,15 @@ def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
     at = {each.name: each.start for each in found.phases}
     exploration = Exploration(found, seed=1)
     first, same, other = (
-        f"{at['boot-old'] + 2}/all",
-        f"{at['boot-old'] + 3}/all",
-        f"{found.end}/all",
+        parse(f"{at['boot-old'] + 2}/all"),
+        parse(f"{at['boot-old'] + 3}/all"),
+        parse(f"{found.end}/all"),
     )
     # The same content in the factory's first boot, where less is asked, shows nothing of them.
-    factory = proof(found, f"{at['provision']}/all", verdict=Verdict.OLD)
+    factory = proof(found, parse(f"{at['provision']}/all"), verdict=Verdict.OLD)
     exploration.add(factory, sample=False)
-    wanted = {first: True, same: False, other: True, f"{at['factory'] + 1}/all": True}
+    early = parse(f"{at['factory'] + 1}/all")
+    wanted = {first: True, same: False, other: True, early: True}
     assert all(exploration.comes_back(state, ()) for state in wanted)
     assert not exploration.comes_back(same, [first]) and exploration.comes_back(other, [first])
     exploration.add(proof(found, first, verdict=Verdict.OLD, came_back=False), sample=False)
@@ -133,15 +135,15 @@ def test_each_condition_comes_back_from_the_probe_once(tmp_path: Path) -> None:
 
 def test_a_condition_after_two_cuts_is_what_it_is_after_one(tmp_path: Path) -> None:
     found = recording(tmp_path)
-    exploration, state = Exploration(found, seed=1), f"{found.end}/all"
+    exploration, state = Exploration(found, seed=1), parse(f"{found.end}/all")
 
     def wrote(log: recordings.Log) -> None:
         log.data().flush().write(0, bytes(512)).flush()
 
     made = recordings.proof(found, 0, state, Verdict.NEW, wrote=wrote)
     exploration.add(made, sample=False)
-    assert not exploration.comes_back(f"{state}>1/all", ())
-    assert exploration.comes_back(f"{state}>3/all", ())  # one copy of the selection is torn
+    assert not exploration.comes_back(parse(f"{state}>1/all"), ())
+    assert exploration.comes_back(parse(f"{state}>3/all"), ())  # one copy of the selection is torn
 
 
 def test_what_recovery_writes_counts_as_read(tmp_path: Path) -> None:
@@ -205,7 +207,7 @@ def test_a_sample_that_comes_out_otherwise_is_told_with_both(tmp_path: Path) -> 
     sampled = proof(found, other, verdict=Verdict.BRICKED, sample=True)
     exploration.add(sampled, sample=True)
     (told,) = summary.results_of(exploration, seconds=1.0, jobs=1).disagreements
-    assert (told.state, told.expected, told.got) == (other, "new new B", "bricked")
+    assert (told.state, told.expected, told.got) == (str(other), "new new B", "bricked")
     assert (told.proof, told.sample_proof) == (by.folder.name, sampled.folder.name)
     assert told.reason == "healthy: silence"
 
@@ -250,7 +252,7 @@ def test_a_card_is_read_again_as_if_it_had_a_cache(tmp_path: Path) -> None:
     cached = resumed(found, seed=1, window=4)
     assert not cached.booted and len(resumed(found, seed=1).booted) == 1
     left = cached.undecided()
-    assert all(s.endswith("~4") for one in left for kind in one.kinds for s in kind.states)
+    assert all(str(s).endswith("~4") for one in left for kind in one.kinds for s in kind.states)
     assert cached.main.cut_points > plain.main.cut_points > 0
     cached.add(proof(found, left[0].kinds[0].states[0]), sample=False)
     results = summary.results_of(cached, seconds=1.0, jobs=1)
@@ -297,7 +299,9 @@ def test_a_version_that_must_not_run_there(
 ) -> None:
     found = recording(tmp_path)
     at = next(each.start for each in found.phases if each.name == phase) + 1
-    got, why = summary.verdict_of(found, at, proof(found, f"{at}/all", verdict=final, slot=slot))
+    got, why = summary.verdict_of(
+        found, at, proof(found, parse(f"{at}/all"), verdict=final, slot=slot)
+    )
     assert got is verdict
     assert bool(why) == verdict.failed
 
@@ -308,7 +312,7 @@ def test_a_late_boot_that_ends_badly_is_never_forgotten(tmp_path: Path) -> None:
     exploration = ended(found)
     good = summary.results_of(exploration, seconds=1.0, jobs=1)
     by = max(good.proofs, key=lambda each: each.decides)
-    made = proof(found, by.state, verdict=Verdict.BRICKED)
+    made = proof(found, parse(by.state), verdict=Verdict.BRICKED)
     exploration.add(made, sample=False)
     results = summary.results_of(exploration, seconds=1.0, jobs=1)
     assert results.verdicts == good.verdicts

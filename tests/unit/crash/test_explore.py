@@ -16,7 +16,7 @@ from harness.crash.exploration.explore import Plan, explore
 from harness.crash.exploration.resume import resumed
 from harness.crash.recording.recording import Recording
 from harness.crash.results.results import Results
-from harness.crash.states.cut import parse
+from harness.crash.states.cut import CrashState
 from harness.errors import ConfigurationError, LabError
 from harness.judge.verdict import Verdict
 from tests.unit.crash.explored import boot, leave
@@ -25,16 +25,16 @@ from tests.unit.crash.recordings import BEFORE, recording
 BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
 
 
-def boot_bad(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
+def boot_bad(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
     """Some states are lost."""
-    if not BAD_FROM <= int(state.partition("/")[0]) < BAD_TO:
+    if not BAD_FROM <= state.first.at < BAD_TO:
         return boot(run, state, number, sample, comes_back)
     found = Recording.load(Path(run))
     leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
     return number
 
 
-def boot_and_die(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
+def boot_and_die(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
     """The third boot takes its worker along, once."""
     died = Path(run) / "died"
     if number == 2 and not died.exists():
@@ -43,7 +43,7 @@ def boot_and_die(run: str, state: str, number: int, sample: bool, comes_back: bo
     return boot(run, state, number, sample, comes_back)
 
 
-def boot_fails(run: str, state: str, number: int, sample: bool, comes_back: bool) -> int:
+def boot_fails(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
     """The bench breaks at the second boot and stays so."""
     if number == 1:
         (Path(run) / f"try-{len(list(Path(run).glob('try-*')))}").touch()
@@ -52,7 +52,7 @@ def boot_fails(run: str, state: str, number: int, sample: bool, comes_back: bool
 
 
 def boot_forgets_the_way_back(
-    run: str, state: str, number: int, sample: bool, comes_back: bool
+    run: str, state: CrashState, number: int, sample: bool, comes_back: bool
 ) -> int:
     """Boots of states that nothing has decided never come back; others do as they are asked."""
     return boot(run, state, number, sample, comes_back and sample)
@@ -117,18 +117,18 @@ def test_what_another_harness_has_asked_counts_for_nothing(
     """Nor do boots that followed such a one, nor what readers have told apart in them."""
     found = recording(tmp_path)
     results = explore(found.folder, plan(cluster), boot=boot)
-    one = next(each for each in prove.proofs(found) if ">" in each.state)
-    before = one.state.rpartition(">")[0]
-    apart = {one.state: "a reason", before: "another one"}
+    one = next(each for each in prove.proofs(found) if each.state.nested)
+    before = one.state.before
+    apart = {str(one.state): "a reason", str(before): "another one"}
     assert results.audit
     audit.save(replace(results.audit, odd=apart), found.folder)
     for each in prove.proofs(found):
         if each.state == before:
             replace(each, asked="0" * 64).save()
     again = resumed(found, seed=results.seed)
-    states = {each.proof.state for each in again.booted}
+    states = {str(each.proof.state) for each in again.booted}
     assert states == {
-        each.state for each in results.boots if each.state.rpartition(">")[0] != before
+        each.state for each in results.boots if each.state.rpartition(">")[0] != str(before)
     } - {before}
     assert again.apart == {before} and again.undecided()
 
@@ -140,7 +140,7 @@ def test_second_cuts_that_nobody_has_looked_at_are_missing(
     results = explore(found.folder, plan(cluster), boot=boot)
     assert results.complete
     for each in prove.proofs(found):
-        if ">" in each.state:
+        if each.state.nested:
             shutil.rmtree(each.folder)
     late = explore(found.folder, plan(cluster, budget=0.0), boot=boot)
     assert not late.complete and late.counts.nested.missing > 0
@@ -175,7 +175,7 @@ def test_a_phase_can_come_first(tmp_path: Path, cluster: LocalCluster) -> None:
         found.folder, Plan(scheduler=cluster.scheduler_address, first=("install-2",)), boot=boot
     )
     (first, *_) = resumed(found, seed=1).booted
-    assert found.phase(parse(first.proof.state)[0].at - 1) == "install-2"
+    assert found.phase(first.proof.state.first.at - 1) == "install-2"
     with pytest.raises(ConfigurationError, match=r"no phase instal\b"):
         explore(found.folder, Plan(first=("instal",)), boot=boot)
 

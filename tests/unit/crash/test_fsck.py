@@ -20,7 +20,7 @@ def recorded(tmp_path: Path) -> Recording:
 
 def state_file(recorded: Recording, text: str) -> Path:
     sources = Sources(recorded.base.stat().st_size, recorded.base)
-    for cut in parse(text):
+    for cut in parse(text).cuts:
         cut_off(sources, recorded.log, Model(recorded.model), cut)
     path = recorded.folder / "state.json"
     sources.save(path)

@@ -19,6 +19,7 @@ from harness.crash.exploration.resume import resumed
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.crash.results import results
+from harness.crash.states.cut import parse
 from harness.errors import ConfigurationError, HarnessError
 from harness.medium.log import HEADER, LogError, LogReader
 from tests.unit.bounds import bounded
@@ -139,7 +140,7 @@ def test_log_that_is_said_to_be_the_recorded_one(run: Path, tmp_path: Path) -> N
         change(run / FILE, files=files)
         found = Recording.load(run)
         phases.find(file, found.layout)
-        workers.extents_file(found, "30/all", tmp_path / "state.json")
+        workers.extents_file(found, parse("30/all"), tmp_path / "state.json")
         Exploration(found, seed=1).classified()
 
     try:

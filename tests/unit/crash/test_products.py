@@ -131,7 +131,7 @@ def states(found: Recording, families: tuple[Family, ...]) -> Iterator[str]:
         if record.kind in CHANGES:
             names += [f"torn:{at - 1}:{kept}" for kept in range(1, record.length // SECTOR)]
         for state in (f"{at}/{name}" for name in names):
-            if at > found.start and mixtures.family(parse(state)[0]) in families:
+            if at > found.start and mixtures.family(parse(state).first) in families:
                 yield state
 
 
@@ -148,9 +148,9 @@ def test_a_product_that_one_kind_of_loss_bricks(tmp_path: Path, name: str) -> No
         "the real readers were not asked (no audit)",
     }
     (bad,) = (each for each in results.bad if each.verdict is Verdict.BRICKED)
-    assert mixtures.family(parse(bad.state)[0]) is product.family, bad.state
-    assert bricked(product, sources(found, bad.state, []))
+    assert mixtures.family(parse(bad.state).first) is product.family, bad.state
+    assert bricked(product, sources(found, parse(bad.state), []))
     for state in states(found, BEFORE):  # nothing simpler would have found it
         simple = Sources(found.base.stat().st_size, found.base)
-        cut_off(simple, found.log, Model.DISK, parse(state)[0])
+        cut_off(simple, found.log, Model.DISK, parse(state).first)
         assert not bricked(product, simple), state

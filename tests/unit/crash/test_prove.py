@@ -18,6 +18,7 @@ from harness.crash.exploration.selected import Selected
 from harness.crash.recording.phases import Phase
 from harness.crash.recording.probe import serving
 from harness.crash.recording.recording import Recording
+from harness.crash.states.cut import parse
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
 from harness.judge.sentinel import sums
@@ -148,7 +149,7 @@ def device(recorded: Recording) -> Device:
 
 def proven(recorded: Recording, board: Device, *, comes_back: bool = True) -> Proof:
     folder, state = recorded.folder / "proofs/00001", recorded.folder / "state.json"
-    return prove(recorded, board, "4/none", state, folder, comes_back=comes_back)
+    return prove(recorded, board, parse("4/none"), state, folder, comes_back=comes_back)
 
 
 def test_a_good_state_is_booted_alike_judged_and_probed(recorded: Recording) -> None:

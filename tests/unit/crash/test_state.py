@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash.states.cut import Cut, Sources, cut_off, parse, printed
+from harness.crash.states.cut import Cut, Sources, cut_off, parse
 from harness.errors import ConfigurationError
 from harness.medium.log import RecordKind
 from harness.medium.model import Loss, Model
@@ -25,7 +25,7 @@ MODELS = pytest.mark.parametrize("model", list(Model))
 def computed(base: Path, log: Path, model: Model, state: str) -> bytes:
     """The content of a state, also after a way through a state file."""
     sources = Sources(SIZE, base)
-    (cut,) = parse(state)
+    cut = parse(state).first
     cut_off(sources, log, model, cut)
     file = log.parent.parent / "state-file.json"
     sources.save(file)
@@ -102,5 +102,5 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
 
 def test_printed_form() -> None:
     text = "12/torn:5:3>7/without:2"
-    assert printed(parse(text)) == text
-    assert parse("3/all") == (Cut(at=3, loss=Loss.parse("all")),)
+    assert str(parse(text)) == text
+    assert parse("3/all").cuts == (Cut(at=3, loss=Loss.parse("all")),)

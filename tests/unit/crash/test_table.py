@@ -8,6 +8,7 @@ import pytest
 
 from harness.crash.results.results import Point, loss_at
 from harness.crash.results.table import ResultTable, runs, steps
+from harness.crash.states.cut import parse
 from harness.judge.verdict import Verdict
 
 OLD, NEW = {Verdict.OLD: 3}, {Verdict.NEW: 2, Verdict.OLD: 1}
@@ -39,7 +40,7 @@ def test_the_same_rows_come_back(rows: list[Point]) -> None:
     "state", ["7/all", "7/torn:6:1", "3/all", "7/without:5>4/torn:3:1", "3/all>7/all"]
 )
 def test_a_point_knows_its_worst_state(state: str) -> None:
-    assert Point(at=7, verdicts=OLD, loss=loss_at(7, state)).state == state
+    assert Point(at=7, verdicts=OLD, loss=loss_at(7, parse(state))).state == state
 
 
 def test_half_a_million_rows_are_a_few_numbers() -> None:

@@ -52,7 +52,7 @@ def nothing(log: Path) -> Path:
 def state_of(log: Path, base: Path, state: str, target: Path) -> Path:
     """The data partition of a state."""
     sources = Sources(base.stat().st_size, base)
-    cut_off(sources, log, Model.DISK, parse(state)[0])
+    cut_off(sources, log, Model.DISK, parse(state).first)
     extents = target.with_suffix(".json")
     sources.save(extents)
     with StateReader(extents) as view:
