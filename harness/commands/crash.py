@@ -268,7 +268,7 @@ def _recorded_state(
 
 def _tell_proof(recording: "Recording", proof: "Proof", *, as_json: bool) -> None:
     """The verdict of one boot; DeviceError when it is a failure."""
-    from harness.crash.exploration.summary import verdict_of
+    from harness.crash.exploration.ends import verdict_of
     from harness.errors import DeviceError
 
     verdict, why = verdict_of(recording, proof.state.first.at, proof)

@@ -1,9 +1,14 @@
 """Contents of the sectors that a log writes, and what differs between two of them where it matters.
 
-A view is one content of all those sectors; a change is what becomes of it when some of them are
-replaced. Two crash states are of one kind when they agree in the tracked sectors and in what fills
-the slots; so a change is reduced to that: its tracked sectors, and how many sectors of each slot
-become right or wrong by it. Nothing else of it is ever looked at.
+A `LogContent` is one content of all those sectors; a `Change` is what becomes of it when some of
+them are replaced. Claimed: two crash states are of one kind exactly if they agree in the tracked
+sectors and in what fills the slots, so a change counts only by that: its tracked sectors, and how
+many sectors of each slot become right or wrong by it, for each version. Nothing else of it is ever
+looked at.
+
+Numbers of wrong sectors are enough, because a version fills a slot exactly if none is wrong, and
+because changes that do not overlap add up. Those that do overlap must never be added: who puts two
+together that touch one sector lays them over each other first (`Mixtures`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,16 @@
 """Crash states put together: which of them must end alike, and by which rule.
 
 A *kind* has the same content in every tracked sector, the journal's included, and the same in the
-slots. A *class* is made of the kinds that are the same after the recovery of the journal.
+slots: whatever a boot so far has read, it reads the same of all states of a kind. A *class* is made
+of the kinds that are the same once the journal is recovered, which somebody does before anything of
+the file system is used. So one boot decides a whole class, as long as it reads no sector that was
+not tracked; if it does, there are more tracked ones from then on, and all classes are made anew.
+
+Two kinds are one class only if what their readers refuse is the same, too (`Picture.odd`), the same
+version fills each slot (the judge reads all of it), and both are of the factory's first boot, or
+neither (less is asked there). A class that is too large would give states a verdict that is not
+theirs. Of each kind a few states are remembered, drawn with the same chance for each cut point: the
+audit gives them to the real readers, and the sample boots them, to notice that.
 """
 
 import random

@@ -1,9 +1,22 @@
 """Every crash state of one write log, in order, each put into its kind.
 
 For each log position: nothing in doubt kept, all kept, each write in doubt lost alone, each kept
-alone, torn, two at a time, and some drawn mixtures (docs/crash.md). Nothing is computed for each
-state that can be had from its neighbour: a write is worked out once for as long as no other write
-in doubt overlaps it, and a state is a position and the difference that few writes make to it.
+alone, torn, two at a time, and some drawn mixtures (docs/crash.md has the table). A position is one
+after which the power may go; a write is in doubt from its request until a flush has been answered.
+
+There are millions of states and a disk each, so none is made that can be had from its neighbour:
+
+- The contents at a position with everything kept differ from those at the one before by one write;
+  those with everything lost change only at a flush. Both are kept as arrays and changed in place.
+- What one write alone does to either of them stays the same for as long as no other write in doubt
+  touches a sector of it. So it is worked out once, and forgotten when something comes to lie over
+  it, or under it (`_forget_under`). A difference that is kept for too long would put states into
+  kinds that are not theirs.
+- The hash of a whole state is the XOR of a hash for each sector: a difference changes it by its
+  own.
+
+`tests/unit/crash/test_enumeration.py` names every state of small random logs one by one, makes its
+whole content by other means, and wants the same numbers and kinds.
 """
 
 from array import array

@@ -1,9 +1,20 @@
 """What a power cut can make of the writes in doubt at one log position: each mixture that is tried.
 
 There are two sides to start from: all kept, and all lost. From each one write is taken alone, whole
-or in part, and each two; beyond that a few mixtures are drawn (docs/crash.md has the table). Most
-writes change nothing that matters, so mixtures are counted by what they come to: only those of
-writes that matter are made, the others are numbers.
+or in part, and each two; beyond that a few mixtures are drawn (docs/crash.md has the table).
+
+With a hundred writes in doubt there are ten thousand mixtures at a position, and most writes change
+nothing that matters. So mixtures are counted by what they come to: only those of writes that matter
+are made, the others are numbers, and each can still be named (`name` gives the n-th of them). That
+is exact, and no estimate, as long as two things hold:
+
+- a write that is idle (it changes no tracked sector, and no slot) makes no other kind, alone or
+  together with any other one that does not overlap it;
+- two writes that overlap, of which one matters, are never counted that way: what lies on top is not
+  the sum of both. They are laid over each other in the order of the log (`_laid`).
+
+If a mixture were counted into the wrong kind it would get that kind's verdict without a boot.
+`tests/unit/crash/test_enumeration.py` compares with each mixture made in full.
 """
 
 from collections import Counter

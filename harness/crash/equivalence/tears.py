@@ -3,6 +3,10 @@
 A medium can stop at any sector. The newest write is torn at each; of all others in doubt, at all
 positions where they are, that would be more states than a machine can put into kinds when a boot
 has read half a slot. So a long one is torn only where its reader would see the difference.
+
+This is no claim that two tears end alike, but a choice of which ones are tried: results count them
+apart (`Family.BORDER`). It is a good one as far as a reader takes a structure whole or not at all:
+between two borders a tear leaves the same structures whole, the same one damaged.
 """
 
 from collections.abc import Mapping

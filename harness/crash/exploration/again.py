@@ -14,7 +14,8 @@ from pathlib import Path
 
 from harness.boards.board import Board
 from harness.crash.recording.recording import PROBE, Recording
-from harness.crash.states.cut import Cut, Sources, cut_off
+from harness.crash.states.cut import Cut
+from harness.crash.states.sources import Sources, cut_off
 from harness.errors import ConfigurationError, LabError
 from harness.judge.identity import Identity
 from harness.log import step

@@ -18,7 +18,7 @@ from uuid import uuid4
 from dask.distributed import Client, Future, wait
 
 from harness.crash.equivalence.classes import StateClass
-from harness.crash.exploration import audit, carried, summary, workers
+from harness.crash.exploration import audit, carried, ends, summary, workers
 from harness.crash.exploration.cluster import connected
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import PROOFS, Proof
@@ -96,7 +96,7 @@ class _Underway:
         if self.plan.until_bad is None:
             return False
         at = proof.state.first.at
-        verdict, why = summary.verdict_of(self.exploration.recording, at, proof)
+        verdict, why = ends.verdict_of(self.exploration.recording, at, proof)
         told = re.search(self.plan.until_bad, "\n".join(why), re.MULTILINE)
         return verdict.failed and told is not None
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from harness.crash.exploration.prove import Proof
 from harness.crash.recording.recording import LOG, Recording
-from harness.crash.states.cut import CrashState, Sources, cut_off
+from harness.crash.states.cut import CrashState
+from harness.crash.states.sources import Sources, cut_off
 from harness.medium.model import Model
 
 

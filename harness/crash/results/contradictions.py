@@ -132,7 +132,7 @@ def _proofs(found: "Results") -> Iterator[str]:
 
 def _backing(found: "Results") -> Iterator[str]:
     """No verdict without a boot that ended in it; a failing one may also be what a good end is
-    worth in the wrong place (`summary.verdict_of`): then a bad state says so."""
+    worth in the wrong place (`ends.verdict_of`): then a bad state says so."""
     proofs = {each.id: each for each in found.proofs}
     ends = {each.verdict for each in found.proofs if each.decides}
     bad = Counter[Verdict]()

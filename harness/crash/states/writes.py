@@ -9,8 +9,9 @@ import numpy as np
 from harness.crash.recording.log import opened
 from harness.crash.states.chunks import ChunkStore
 from harness.crash.states.contents import SECTOR, Contents, Ids
-from harness.crash.states.cut import Cut, Doubt, WritesInDoubt, surviving
+from harness.crash.states.cut import Cut
 from harness.crash.states.disk_content import DiskContent, Overlay, Sectors
+from harness.crash.states.in_doubt import Doubt, WritesInDoubt, surviving
 from harness.errors import ConfigurationError
 from harness.medium.log import CHANGES, LogReader, LogRecord, RecordKind
 from harness.medium.model import Model

@@ -25,8 +25,10 @@ from harness.boards.capability import Capability
 from harness.crash.exploration.explore import Plan, explore
 from harness.crash.record import record
 from harness.crash.results.results import Bad
-from harness.crash.states.cut import Cut, Doubt, Sources, WritesInDoubt, cut_off
+from harness.crash.states.cut import Cut
+from harness.crash.states.in_doubt import Doubt, WritesInDoubt
 from harness.crash.states.reader import StateReader
+from harness.crash.states.sources import Sources, cut_off
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.boards.qemu.nbd import recorder
 from harness.boards.qemu.nbd.recorder import Recorder
 from harness.crash.equivalence import mixtures
-from harness.crash.states.cut import Sources
+from harness.crash.states.sources import Sources
 from harness.medium.log import CHANGES, LogReader, LogRecord, RecordKind
 from harness.medium.model import Model
 

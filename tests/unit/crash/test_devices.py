@@ -20,7 +20,8 @@ from harness.crash.equivalence.copies import CheckedCopy
 from harness.crash.equivalence.read_set import ReadSet
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.recording.recording import Recording
-from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.cut import parse
+from harness.crash.states.sources import Sources, cut_off
 from harness.judge.verdict import Verdict
 from harness.medium.log import Origin, RecordKind, create_log
 from harness.medium.model import Model

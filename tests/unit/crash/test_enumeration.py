@@ -14,8 +14,9 @@ from harness.crash.equivalence.read_set import ReadSet
 from harness.crash.equivalence.slots import SlotImages
 from harness.crash.recording.phases import Stretch
 from harness.crash.states.contents import Contents
-from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.cut import parse
 from harness.crash.states.disk_content import Image
+from harness.crash.states.sources import Sources, cut_off
 from harness.crash.states.writes import Writes
 from harness.errors import ConfigurationError
 from harness.medium.log import LogRecord, RecordKind

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.crash.disk import ext4
-from harness.crash.exploration import prove, summary
+from harness.crash.exploration import ends, prove, summary
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.resume import resumed
@@ -52,7 +52,7 @@ def ended(found: Recording) -> Exploration:
     exploration = Exploration(found, seed=1)
 
     def boot(state: CrashState, *, sample: bool) -> None:
-        final, slot = sorted(summary.allowed_ends(found, state.first.at))[-1]
+        final, slot = sorted(ends.allowed_ends(found, state.first.at))[-1]
         made = proof(found, state, verdict=Verdict(final), slot=slot, sample=sample)
         exploration.add(made, sample=sample)
 
@@ -299,7 +299,7 @@ def test_a_version_that_must_not_run_there(
 ) -> None:
     found = recording(tmp_path)
     at = next(each.start for each in found.phases if each.name == phase) + 1
-    got, why = summary.verdict_of(
+    got, why = ends.verdict_of(
         found, at, proof(found, parse(f"{at}/all"), verdict=final, slot=slot)
     )
     assert got is verdict

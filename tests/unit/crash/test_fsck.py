@@ -6,8 +6,9 @@ import pytest
 
 from harness.crash.inspect.fsck import Findings, inspect
 from harness.crash.recording.recording import Recording
-from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.cut import parse
 from harness.crash.states.reader import StateReader
+from harness.crash.states.sources import Sources, cut_off
 from harness.errors import ConfigurationError
 from harness.medium.model import Model
 from tests.unit.crash.recordings import LAYOUT, NEW, OLD, recording

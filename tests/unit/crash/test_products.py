@@ -14,7 +14,9 @@ from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.sources import sources
 from harness.crash.recording import phases
 from harness.crash.recording.recording import Recording, own_files
-from harness.crash.states.cut import Sources, WritesInDoubt, cut_off, parse
+from harness.crash.states.cut import parse
+from harness.crash.states.in_doubt import WritesInDoubt
+from harness.crash.states.sources import Sources, cut_off
 from harness.judge.verdict import Verdict
 from harness.medium.log import CHANGES, LogReader, Origin, create_log
 from harness.medium.loss import choose

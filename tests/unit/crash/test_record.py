@@ -12,7 +12,7 @@ from harness.boards.board import CommandResult
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.record import Session, record
 from harness.crash.recording.recording import Recording
-from harness.crash.states.cut import Sources
+from harness.crash.states.sources import Sources
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.judge.identity import Identity
 from harness.judge.sentinel import sums

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.crash.states.cut import Cut, Sources, cut_off, parse
+from harness.crash.states.cut import Cut, parse
+from harness.crash.states.sources import Sources, cut_off
 from harness.errors import ConfigurationError
 from harness.medium.log import RecordKind
 from harness.medium.model import Loss, Model

@@ -16,8 +16,9 @@ import pytest
 
 from harness.crash.disk.metadata import superblock_accepted
 from harness.crash.states.contents import SECTOR
-from harness.crash.states.cut import Sources, cut_off, parse
+from harness.crash.states.cut import parse
 from harness.crash.states.reader import StateReader
+from harness.crash.states.sources import Sources, cut_off
 from harness.medium.log import LogReader, RecordKind
 from harness.medium.model import Model
 from harness.process import run
