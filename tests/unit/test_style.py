@@ -109,6 +109,36 @@ def test_no_class_name_occurs_twice() -> None:
     assert {name: places for name, places in where.items() if len(places) > 1} == {}
 
 
+def made_later(path: Path) -> Iterator[str]:
+    """Attributes of objects that are first made, or deleted, when these have long been there."""
+    for each in ast.walk(ast.parse(path.read_text(), path)):
+        if not isinstance(each, ast.ClassDef):
+            continue
+        made = {node.target.id for node in each.body if _declares(node)}  # type: ignore[attr-defined]
+        later = []
+        for method in (node for node in each.body if isinstance(node, ast.FunctionDef)):
+            for node in ast.walk(method):
+                if not isinstance(node, ast.Attribute) or ast.unparse(node.value) != "self":
+                    continue
+                if method.name == "__init__" and isinstance(node.ctx, ast.Store):
+                    made.add(node.attr)
+                elif isinstance(node.ctx, ast.Store | ast.Del):
+                    later.append((node, isinstance(node.ctx, ast.Del)))
+        for node, deleted in later:
+            if deleted or node.attr not in made:
+                yield f"{path.name}:{node.lineno}: {each.name}.{node.attr}"
+
+
+def _declares(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+
+
+def test_what_the_explorer_makes_is_whole_from_the_beginning() -> None:
+    """No object of `crash` has a time before it may be used, nor one after."""
+    crash = (ROOT / "harness" / "crash").rglob("*.py")
+    assert [line for path in crash for line in made_later(path)] == []
+
+
 def importers(package: str) -> set[str]:
     return {
         str(path.relative_to(ROOT))

@@ -122,7 +122,7 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class HealthCheck:
     """When a version is well: units that are active, within `deadline` seconds."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
@@ -156,7 +156,7 @@ class RecipeFile:
     kernel: Kernel
     disk: Disk
     login: Login
-    health: Health
+    health: HealthCheck
     overlay: ExistingFolders  # later ones win
     boot: ExistingFolders
     initramfs: ExistingFolders

@@ -61,7 +61,7 @@ def test_half_a_million_rows_are_a_few_numbers() -> None:
         ({"worst": {"values": ["old"], "runs": [0, 2, 1, 1]}}, "column worst: a run of no value"),
         (
             {"worst": {"values": [7], "runs": [0, 3]}},
-            "column worst: must be text",
+            "column worst: Input should be a valid string",
         ),
         ({"verdicts": {"values": [{"fine": 1}], "runs": [0, 3]}}, "column verdicts: "),
         ({"more": []}, "wants the columns at, verdicts, undecided, booted, worst, loss"),
