@@ -23,6 +23,14 @@ class CommandResult:
     returncode: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """IPv4 addresses of this host: the lab file's (`options.listen`, `options.host_address`)."""
+
+    listen: str  # where servers for the board listen
+    host: str  # under which the board reaches what listens there
+
+
 class Board(Protocol):
     """One physical or QEMU device on a bench."""
 
@@ -85,8 +93,9 @@ class Board(Protocol):
         """What the host gave the running boot of a board that it plays: what did not happen in time
         on one that was `starved` is no failure of the device."""
 
-    def host_address(self) -> str:
-        """The address under which the board reaches servers on this host's loopback."""
+    @property
+    def addresses(self) -> Addresses:
+        """Where servers are that it shall reach."""
 
     def close(self) -> None:
         """Power off and give everything back: processes, sockets, lock."""

@@ -8,10 +8,11 @@ import json
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from harness import files, schema
@@ -21,6 +22,7 @@ from harness.errors import ConfigurationError
 _HINT = "labs/qemu.yaml needs no hardware"
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a place: it becomes a folder and an argument
 _FOREIGN = ConfigDict(strict=True, extra="ignore")  # labgrid has more keys
+_Address = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 _Parts = dict[str, Any] | list[Any] | None
 QEMU = "HarnessQemuDriver"  # of boards that QEMU plays
 
@@ -43,6 +45,8 @@ class BoardOptions(TypedDict, total=False):
     ssh_prepare: str
     ssh_patience: Annotated[int | float, Field(ge=0, le=3600)]  # seconds
     network_reset: str
+    listen: _Address  # of this host, where servers for the board listen
+    host_address: _Address  # under which the board reaches them
     lacks: list[Part]  # that the board has not
 
 

@@ -257,7 +257,7 @@ class Session:
 
     def _url(self, name: str = "") -> str:
         """The update server, or a file on it, as the board reaches it."""
-        return f"http://{self.board.host_address()}:{self.server.port}/{name}".rstrip("/")
+        return f"http://{self.board.addresses.host}:{self.server.port}/{name}".rstrip("/")
 
     def _verify(self, old: Release, folder: Path) -> None:
         """Base and log must make the very content that the board leaves behind."""
@@ -315,15 +315,20 @@ class Session:
 
 @contextlib.contextmanager
 def _opened(lab: Path, board: str, again: Again | None) -> Iterator[Session]:
-    port = again.port if again else _free_port()
-    with open_board(lab, board) as opened, UpdateServer(port) as server:
-        yield Session(board=opened, lab=lab, server=server, again=again)
+    with open_board(lab, board) as opened:
+        listen = opened.addresses.listen
+        port = again.port if again else _free_port(listen)
+        with UpdateServer(port, listen=listen) as server:
+            yield Session(board=opened, lab=lab, server=server, again=again)
 
 
-def _free_port() -> int:
+def _free_port(listen: str) -> int:
     """A port that nobody has now, and that no connection will be given later."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
+            tried.bind((listen, port))
             return port
-    raise LabError(f"no free port for the update server in {_PORTS[0]}-{_PORTS[-1]}")
+    raise LabError(
+        f"no free port for the update server in {_PORTS[0]}-{_PORTS[-1]} of {listen}",
+        hint="options.listen in the lab file must be an address of this host",
+    )

@@ -104,13 +104,13 @@ class Bench:
     @property
     def server_url(self) -> str:
         """The update server as the board reaches it: through the proxy."""
-        return self.proxy.url(host=self.board.host_address())
+        return self.proxy.url(host=self.board.addresses.host)
 
     def offer(self, release: Release, artifact: Path | None = None) -> str:
         """Serve the release's update artifact (or another file in its name); returns the URL."""
         name = f"{release.slot.sha256[:12]}-{(artifact or release.artifact).name}"
         self.server.add(name, artifact or release.artifact)
-        return self.proxy.url(name, host=self.board.host_address())
+        return self.proxy.url(name, host=self.board.addresses.host)
 
     def install(self, release: Release) -> InstallResult:
         """Install the release's update artifact to the end; does not reboot."""

@@ -293,7 +293,9 @@ def bench(
         open_board(pytestconfig.getoption("--lab"), name) as board,
         UpdateServer() as server,
         Proxy(
-            server.address, link=board.can.link if Capability.LINK in board.can else None
+            server.address,
+            listen=board.addresses.listen,
+            link=board.can.link if Capability.LINK in board.can else None,
         ) as proxy,
     ):
         client = client_of(releases.new.product, board)

@@ -4,15 +4,34 @@ Scenarios are plain blocking code; while one waits for the board, its servers go
 """
 
 import asyncio
+import errno
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from harness.errors import LabError
+
 T = TypeVar("T")
 
 _TIMEOUT = 30.0  # seconds; nothing asked of the loop by `call` waits for a board
+
+
+LOOPBACK = "127.0.0.1"  # where nobody but this host, and the boards that it plays, can reach them
+
+
+def cannot_listen(who: str, where: tuple[str, int], error: OSError) -> LabError:
+    """What to say when somebody else has the port, or this host has no such address."""
+    host, port = where
+    elsewhere = error.errno == errno.EADDRNOTAVAIL
+    return LabError(
+        f"{who}: port {port} of {host}: {os.strerror(error.errno or 0)}",
+        hint="options.listen in the lab file must be an address of this host"
+        if elsewhere
+        else "end the program that listens there",
+    )
 
 
 class LoopThread:

@@ -14,7 +14,7 @@ from types import TracebackType
 from harness.boards.capability import Link
 from harness.errors import DeviceError, HarnessError
 from harness.faults.network import NetworkFault, require_order
-from harness.updates.loop import LoopServer
+from harness.updates.loop import LOOPBACK, LoopServer, cannot_listen
 from harness.updates.server import HEALTH
 from harness.updates.transfer import Connection, Request
 from harness.updates.wire import Wire
@@ -34,18 +34,21 @@ class Strike:
 class Proxy(LoopServer):
     """Passes everything between the board and `upstream` for the length of a `with` block.
 
-    `link` is called in a thread of the proxy.
+    `listen` is the address that it listens on; `link` is called in a thread of the proxy.
 
     Faults strike GET requests for anything but /health, one after the other: when one has struck
     as often as it says, the next one is there, and after the last everything passes again.
     """
 
-    def __init__(self, upstream: tuple[str, int], *, link: Link | None = None) -> None:
+    def __init__(
+        self, upstream: tuple[str, int], *, listen: str = LOOPBACK, link: Link | None = None
+    ) -> None:
         super().__init__("proxy")
         self.requests: list[Request] = []
         self.strikes: list[Strike] = []
         self.port = 0
         self._upstream = upstream
+        self._listen = listen
         self._link = link
         self._numbers = itertools.count(1)
         self._fault: NetworkFault | None = None
@@ -72,8 +75,8 @@ class Proxy(LoopServer):
         if self._failure and not error:
             raise self._failure
 
-    def url(self, name: str = "", *, host: str = "127.0.0.1") -> str:
-        """The URL of a file through the proxy; `host` is `Board.host_address()` for a board."""
+    def url(self, name: str = "", *, host: str = LOOPBACK) -> str:
+        """The URL of a file through the proxy; `host` is `Board.addresses.host` for a board."""
         return f"http://{host}:{self.port}/{name}".rstrip("/")
 
     def arm(self, *faults: NetworkFault) -> None:
@@ -168,7 +171,10 @@ class Proxy(LoopServer):
             self._failure = HarnessError(f"the proxy broke: {error!r}")
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            self._server = await asyncio.start_server(self._serve, self._listen, 0)
+        except OSError as error:
+            raise cannot_listen("proxy", (self._listen, 0), error) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

@@ -14,9 +14,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
-from harness.errors import ConfigurationError, LabError
+from harness.errors import ConfigurationError
 from harness.faults.manners import Manner, ServerFault
-from harness.updates.loop import LoopServer
+from harness.updates.loop import LOOPBACK, LoopServer, cannot_listen
 
 _ELSEWHERE = "elsewhere/"
 _STRANGE = "<html>Welcome!</html>\n"
@@ -38,7 +38,8 @@ class Served:
 
 
 class UpdateServer(LoopServer):
-    """Serves files on a port of 127.0.0.1 for the length of a `with` block.
+    """Serves files on a port of this host for the length of a `with` block. `listen` is the address
+    that it listens on (of a lab: `Board.addresses`).
 
     `port` 0 is any free one. A port that is named may be shared (SO_REUSEPORT, socket(7)): several
     processes serve it at once, and each request is answered by any of them, so all must offer the
@@ -46,7 +47,9 @@ class UpdateServer(LoopServer):
     request to this process in the order of the answers.
     """
 
-    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, port: int = 0, *, listen: str = LOOPBACK, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__("update-server")
         self.log: list[Served] = []
         self._ill = 0.0  # answers about its health that are still to be wrong
@@ -55,13 +58,14 @@ class UpdateServer(LoopServer):
         self._tls = tls
         self._halfway: Callable[[], None] | None = None
         self.port = port
+        self._listen = listen
         self._files: dict[str, Path] = {}
         self._runner: web.AppRunner | None = None
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to connect to."""
-        return "127.0.0.1", self.port
+        return self._listen, self.port
 
     def add(self, name: str, path: Path) -> str:
         """Serve `path` as `name`, in place of what had that name; returns its URL."""
@@ -90,8 +94,9 @@ class UpdateServer(LoopServer):
         """End the next download in its middle, after `then` was called."""
         self._halfway = then
 
-    def url(self, name: str = "", *, host: str = "127.0.0.1") -> str:
-        """The URL of the file called `name` on the server itself, not through a proxy."""
+    def url(self, name: str = "", *, host: str = LOOPBACK) -> str:
+        """The URL of the file called `name` on the server itself, not through a proxy; `host` is
+        `Board.addresses.host` for a board."""
         scheme = "https" if self._tls else "http"
         return f"{scheme}://{host}:{self.port}/{name}".rstrip("/")
 
@@ -102,16 +107,13 @@ class UpdateServer(LoopServer):
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(
-            self._runner, "127.0.0.1", self.port, reuse_port=self.port != 0, ssl_context=self._tls
+            self._runner, self._listen, self.port, reuse_port=self.port != 0, ssl_context=self._tls
         )
         try:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise LabError(
-                f"update server: port {self.port} of 127.0.0.1: {error.strerror}",
-                hint="end the program that listens there",
-            ) from error
+            raise cannot_listen("update server", self.address, error) from error
         self.port = self._runner.addresses[0][1]
 
     async def _stop(self) -> None:

@@ -12,7 +12,7 @@ import pexpect
 from labgrid.strategy.common import StrategyError
 
 from harness import files, paths, schema
-from harness.boards.board import CommandResult
+from harness.boards.board import Addresses, CommandResult
 from harness.boards.capability import Capabilities, Parts, SavedState
 from harness.boards.lab_file import BoardOptions
 from harness.boards.qemu.device import QemuDevice
@@ -24,7 +24,8 @@ from harness.errors import ConfigurationError, DeviceError, HarnessError, LabErr
 from harness.log import step
 from harness.medium.model import Loss, PowerCut, Trigger
 
-_HOST = "10.0.2.2"  # this host's loopback, as QEMU's user network shows it to the board
+# This host's loopback, and how QEMU's user network shows it to the board.
+_LISTEN, _HOST = "127.0.0.1", "10.0.2.2"
 _LOGIN = 30.0  # seconds on the console of a board that runs
 _ASK_ITSELF = "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3'"
 _NETWORK_RESET = 90.0  # seconds
@@ -55,6 +56,9 @@ class QemuBoard:
             answers_itself=self._answers_itself if options.get("network_reset") else None,
         )
         self._network_reset = options.get("network_reset", "")
+        self._addresses = Addresses(
+            listen=options.get("listen", _LISTEN), host=options.get("host_address", _HOST)
+        )
         medium = self._device.medium
         self._parts = Parts(
             medium_read=medium,
@@ -223,9 +227,10 @@ class QemuBoard:
         """What the host gave the running boot."""
         return self._device.share()
 
-    def host_address(self) -> str:
-        """Where the board finds servers on this host's loopback."""
-        return _HOST
+    @property
+    def addresses(self) -> Addresses:
+        """This host's loopback, unless the lab file says otherwise."""
+        return self._addresses
 
     def close(self) -> None:
         """Power off and give everything back. Idempotent."""

@@ -40,7 +40,7 @@ def boot(run: str, state: CrashState, number: int, sample: bool, comes_back: boo
     with tempfile.TemporaryDirectory() as scratch:
         state_file = Path(scratch) / "state.json"
         extents_file(recording, state, state_file)
-        with _any_board(recording) as board, serving(recording):
+        with _any_board(recording) as board, serving(recording, board):
             prove(
                 recording,
                 board,

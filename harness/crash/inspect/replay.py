@@ -35,7 +35,7 @@ def sit_at(
     """Boot a state with the user's terminal on the console; when it is left, the power goes off."""
     with state_file(recording, state) as path, _board(recording, board, lab) as opened:
         opened.can.record.load_state(path, clock=recording.clock, seed=recording.seed)
-        with serving(recording):
+        with serving(recording, opened):
             opened.power_on()
             bench.console(opened.name, lab=lab or recording.lab)
 
@@ -54,7 +54,7 @@ def judge(
     with (
         state_file(recording, state) as path,
         _board(recording, board, lab) as opened,
-        serving(recording),
+        serving(recording, opened),
     ):
         folder = Path(tempfile.mkdtemp(prefix=_REPLAYS, dir=proofs))
         return prove(recording, opened, state, path, folder)

@@ -51,12 +51,13 @@ def make(old: Release, folder: Path) -> Digest:
 
 
 @contextlib.contextmanager
-def serving(recording: Recording) -> Iterator[UpdateServer]:
-    """The update server of the recorded board, with the probe; several processes may do so at once.
+def serving(recording: Recording, board: Board) -> Iterator[UpdateServer]:
+    """The update server of the recorded board, with the probe, for one like it; several processes
+    may do so at once.
 
     LabError when another program has the port.
     """
-    with UpdateServer(recording.server_port) as server:
+    with UpdateServer(recording.server_port, listen=board.addresses.listen) as server:
         server.add(recording.probe.name, recording.probe)
         yield server
 
@@ -112,5 +113,5 @@ def _url(recording: Recording, board: Board, judge: Judge) -> str:
     """From the server that the device was given: that it still knows it is part of the question.
     One that was given none yet is told."""
     known = f"$(cat {SERVER_FILE})"
-    told = f"http://{board.host_address()}:{recording.server_port}"
+    told = f"http://{board.addresses.host}:{recording.server_port}"
     return f"{known if judge.provisioned else told}/{recording.probe.name}"

@@ -82,7 +82,7 @@ class Recording:
     start: int
     end: int
     phases: tuple[Phase, ...]
-    server_port: int  # on this host's loopback: the update server that the board knows
+    server_port: int  # of the update server that the board knows
     clock: datetime  # UTC; what a board's clock shows when one of the states is booted
     seed: int  # of the randomness that QEMU gives to such a board
     outcomes: tuple[RecordedOutcome, ...]

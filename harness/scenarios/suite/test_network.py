@@ -91,7 +91,7 @@ def interrupted_updates(bench: Bench, scenario: Scenario, old: Release, new: Rel
             name = f"{number}-{new.artifact.name}"
             bench.server.add(name, new.artifact)
             bench.proxy.arm(fault)
-            url = bench.proxy.url(name, host=bench.board.host_address())
+            url = bench.proxy.url(name, host=bench.board.addresses.host)
             result = bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
             bench.must(not result.ok and bench.proxy.struck, result.output[-1000:])
         bench.proxy.disarm()

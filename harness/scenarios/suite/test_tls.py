@@ -35,10 +35,10 @@ def over_tls(
 ) -> None:
     """One update from that server. When it is refused, the server gets a valid certificate, and is
     asked again: that shows what was refused."""
-    judge, host = bench.judge(old, new), bench.board.host_address()
+    judge, host = bench.judge(old, new), bench.board.addresses.host
     issuer, context = issuer_for(old, host), server_context()
     issuer.show(context, certificate)
-    with scenario, UpdateServer(tls=context) as server:
+    with scenario, UpdateServer(listen=bench.board.addresses.listen, tls=context) as server:
         bench.running(old)
         server.add(new.artifact.name, new.artifact)
         if certificate is Certificate.ROTATED:

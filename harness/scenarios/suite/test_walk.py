@@ -94,7 +94,7 @@ class Walk:
             # Of another name each time: what the device has already, it does not download.
             name = f"{len(proxy.requests)}-{release.artifact.name}"
             self.bench.server.add(name, release.artifact)
-            url = proxy.url(name, host=self.bench.board.host_address())
+            url = proxy.url(name, host=self.bench.board.addresses.host)
             proxy.arm(NetworkFault.parse(fault, size=release.artifact.stat().st_size))
         try:
             return self.bench.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)

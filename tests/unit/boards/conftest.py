@@ -30,6 +30,14 @@ targets:
         {qemu_bin: qemu-system-i386, machine: "pc,usb=on", memory: 16M, nic: "usb-net,port=1"}
       ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
       GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
+  far:
+    options: {machine: sector, listen: 192.0.2.7, host_address: 192.0.2.1}
+    resources:
+      HarnessMedium: {model: disk}
+    drivers:
+      HarnessQemuDriver: {qemu_bin: qemu-system-i386, machine: pc, memory: 16M}
+      ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
+      GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
   rack:
     resources: {}
     drivers: {}

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from harness.boards.board import CommandResult
+from harness.boards.board import Addresses, CommandResult
 from harness.boards.capability import Capabilities, Capability, Parts, SavedState
 from harness.boards.share import Share
 from harness.medium.model import Failing, Loss, PowerCut, Trigger
@@ -82,8 +82,9 @@ class FakeBoard:
     def share(self) -> Share:
         return Share()
 
-    def host_address(self) -> str:
-        return "10.0.2.2"
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(listen="127.0.0.1", host="10.0.2.2")
 
     def close(self) -> None:
         self.is_on = False

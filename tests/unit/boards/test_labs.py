@@ -7,6 +7,7 @@ from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from labgrid.strategy.common import StrategyError
 
 from harness.boards import lab_file
+from harness.boards.board import Addresses
 from harness.boards.lab import board_options, load_lab, open_board
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import ConfigurationError
@@ -51,6 +52,8 @@ BAD_LABS = {
     "no targets": ("imports: []", "targets: "),
     "a target that is text": ("targets: {one: x}", "targets.one: "),
     "an unknown option": ("targets: {one: {options: {machine: m, slwo: true}}}", "options.slwo: "),
+    "an address that is none": ("targets: {one: {options: {machine: m, listen: localhost}}}",
+                                "options.listen: "),
     "an option of another kind": ("targets: {one: {options: {machine: 1}}}", "options.machine: "),
     "a place that leaves its folder": ("targets: {../../one: {}}", "'../../one' is no name"),
     "a key twice": ("targets: {one: {}, one: {}}", "occurs twice"),
@@ -122,3 +125,11 @@ def test_a_broken_strategy_stays_broken(lab: Path) -> None:
                 strategy.transition(state)
     finally:
         target.deactivate(strategy.qemu)
+
+
+def test_where_servers_are_is_the_lab_files_to_say(lab: Path) -> None:
+    """What it does not say is QEMU's own way: this host's loopback."""
+    with open_board(lab, "one") as board:
+        assert board.addresses == Addresses(listen="127.0.0.1", host="10.0.2.2")
+    with open_board(lab, "far") as board:
+        assert board.addresses == Addresses(listen="192.0.2.7", host="192.0.2.1")

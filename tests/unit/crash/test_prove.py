@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.board import CommandResult
+from harness.boards.board import Addresses, CommandResult
 from harness.builders.debian.bootloaders.grub import environment_block
 from harness.crash.exploration.prove import FILE, Proof, prove
 from harness.crash.exploration.selected import Selected
@@ -311,7 +311,7 @@ def free_port() -> int:
 def test_several_provers_serve_one_port(recorded: Recording) -> None:
     recorded = replace(recorded, server_port=free_port())
     recorded.probe.write_bytes(b"probe")
-    with serving(recorded) as first, serving(recorded) as second:
+    with serving(recorded, FakeBoard()) as first, serving(recorded, FakeBoard()) as second:
         assert first.port == second.port == recorded.server_port
         for _ in range(8):
             address = f"{first.url()}/{recorded.probe.name}"
@@ -320,12 +320,25 @@ def test_several_provers_serve_one_port(recorded: Recording) -> None:
         assert first.log or second.log
 
 
+def test_the_probe_is_served_where_the_lab_says(recorded: Recording) -> None:
+    class Far(FakeBoard):
+        addresses = Addresses(listen="127.0.0.2", host="192.0.2.1")
+
+    recorded = replace(recorded, server_port=free_port())
+    recorded.probe.write_bytes(b"probe")
+    with serving(recorded, Far()) as server:
+        assert server.address == ("127.0.0.2", recorded.server_port)
+
+
 def test_a_port_that_another_program_has_is_the_labs_fault(recorded: Recording) -> None:
     recorded.probe.write_bytes(b"probe")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         recorded = replace(recorded, server_port=other.getsockname()[1])
-        with pytest.raises(LabError, match=str(recorded.server_port)), serving(recorded):
+        with (
+            pytest.raises(LabError, match=str(recorded.server_port)),
+            serving(recorded, FakeBoard()),
+        ):
             pass
     assert not [t for t in threading.enumerate() if t.name == "update-server"]

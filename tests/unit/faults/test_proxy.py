@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DeviceError
+from harness.errors import DeviceError, LabError
 from harness.faults.network import NetworkFault
 from harness.process import Completed, run
 from harness.updates.proxy import Proxy
@@ -64,6 +64,18 @@ def sent(proxy: Proxy, total: int) -> list[int]:
     while sum(each.sent for each in proxy.requests) < total and time.monotonic() < end:
         time.sleep(0.01)
     return [each.sent for each in proxy.requests]
+
+
+def test_it_listens_where_the_lab_says(server: UpdateServer, tmp_path: Path) -> None:
+    with Proxy(server.address, listen="127.0.0.2") as elsewhere:
+        assert curl(elsewhere.url(NAME, host="127.0.0.2"), tmp_path / "got").returncode == 0
+        assert curl(elsewhere.url(NAME), tmp_path / "other").returncode == 7  # refused
+    with (
+        pytest.raises(LabError, match=r"proxy: port 0 of 203\.0\.113\.1: ") as caught,
+        Proxy(server.address, listen="203.0.113.1"),
+    ):
+        pass
+    assert "options.listen" in caught.value.hint
 
 
 def test_without_a_fault_nothing_strikes(proxy: Proxy, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import LabError
 from harness.faults.manners import Manner, ServerFault
 from harness.updates.server import HEALTHY, UpdateServer
 
@@ -44,6 +46,22 @@ def test_as_usual(server: UpdateServer) -> None:
     assert (whole.status, whole.body, bool(whole.headers["ETag"])) == (200, CONTENT, True)
     assert (rest.status, rest.body) == (206, CONTENT[1000:])
     assert ask(server, "health").body.decode() == HEALTHY
+
+
+def test_it_listens_where_the_lab_says(tmp_path: Path) -> None:
+    """And nowhere else: the same port of another address is free."""
+    with UpdateServer(listen="127.0.0.2") as server:
+        assert server.address == ("127.0.0.2", server.port)
+        assert ask(server, "health").body.decode() == HEALTHY
+        with socket.create_server(("127.0.0.1", server.port)):
+            pass
+    # An address that is kept for documentation (RFC 5737).
+    with (
+        pytest.raises(LabError, match=r"port 0 of 203\.0\.113\.1: ") as caught,
+        UpdateServer(listen="203.0.113.1"),
+    ):
+        pass
+    assert "options.listen" in caught.value.hint
 
 
 def test_a_range_that_is_ignored(server: UpdateServer) -> None:
