@@ -56,6 +56,8 @@ _DOWN = r"reboot: (Power down|System halted|Power off not available)"  # Linux, 
 _PORTS = range(20000, 32768)  # below the ports that kernels hand out (ip_local_port_range)
 _NOTHING_KEPT = Loss(kind=LossKind.NONE)
 _HOUR = timedelta(hours=1)
+# Seconds: Linux writes back what is 30 s old, and looks every 5 (admin-guide/sysctl/vm.rst).
+_WRITEBACK = 40.0
 
 
 def record(
@@ -185,16 +187,28 @@ class Session:
         with step("boot-new", version=judge.new.version):
             boots = self._reboot(client)
             self._judge("update", judge, boots)
+        if judge.new.product.selection:
+            self._linger()
         self._log.mark(phases.HEALTHY)
+
+    def _linger(self) -> None:
+        """What was acknowledged may still be on its way: a file system writes back late."""
+        with contextlib.suppress(DeviceError):  # nothing comes: that is what is waited for
+            self.board.wait_boots(self.board.boots + 1, timeout=_WRITEBACK)
 
     def _roll_back(self, client: Client, judge: Judge, bad: Release | None) -> None:
         """Install a version into the slot of the old one, too, so that now the new version's own
         client writes a slot that changes; its trial fails: the version is bad, or (the new one
         again) there is no network."""
         tried = bad or judge.new
+        if judge.old.product.device and not bad:
+            return  # nobody knows what makes such a product leave a good version
         self._install(client, tried)
         with step("rollback", version=tried.version):
             boots = self._reboot(client)
+            if judge.old.product.device:
+                self._judge("rollback", judge, boots)
+                return
             self.board.can.link(up=bad is not None)
             try:
                 said = ROLLED_BACK if judge.repeats else HEALTH_LINE

@@ -9,11 +9,12 @@ from harness.clients.client import Client, DeviceStatus
 from harness.judge.identity import Identity
 from harness.judge.sentinel import sums
 from harness.judge.services import Services
-from harness.judge.verdict import Invariant
+from harness.judge.verdict import Invariant, NotChecked
 from harness.updates.server import HEALTHY
 
 REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
 _SERVER = 'curl -sS --fail -m 20 "$(cat /data/config/update-server)/health"'
+_UNTOLD = "the device does not keep the URL of an update server"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Inquiry:
 
     status: DeviceStatus
     invariants: tuple[Invariant, ...]
+    not_checked: tuple[NotChecked, ...] = ()
 
     @classmethod
     def make(
@@ -41,7 +43,9 @@ class Inquiry:
         status = client.status(timeout=REACH_SECONDS)
         same = identity.look(board, status, timeout=REACH_SECONDS)
         healthy = Invariant.of("healthy", status.health == "ok", status.health)
-        return cls(status=status, invariants=(same, healthy, *answers))
+        untold = asks_server and not client.keeps_server
+        left = (NotChecked(name="update-server-reachable", why=_UNTOLD),) if untold else ()
+        return cls(status=status, invariants=(same, healthy, *answers), not_checked=left)
 
 
 def _no_failed_units(board: Board) -> Invariant:

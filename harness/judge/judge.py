@@ -100,7 +100,7 @@ class Judge:
             final=running,
             boots=boots,
             slot=str(status.slot),
-            not_checked=not_checked,
+            not_checked=(*asked.not_checked, *not_checked),
         )
 
     def _inspect(

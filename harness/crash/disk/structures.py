@@ -48,7 +48,8 @@ class Structures:
             name: region for name, region in layout.items() if name != "boot-selection"
         }
         self._bootloader = bootloader
-        self._gpt, self._fat = _boot_format(image, self._regions["boot"][0])
+        first = self._regions.get("boot") or layout["boot-selection"]
+        self._gpt, self._fat = _boot_format(image, first[0])
         self._data = Ext4(ext4.find(image, self._regions["data"]))
         self._before = (0, 0)  # where the run of writes that the last one belongs to began, ended
 
@@ -76,8 +77,11 @@ class Structures:
             return f"slot {region.removeprefix('slot-')} bulk data"
         if region.startswith("boot-selection-"):
             copy = int(region.removeprefix("boot-selection-"))
-            grub = self._bootloader == "grub"
-            return f"grubenv copy {copy}" if grub else f"environment copy {copy - 1}"
+            if self._bootloader == "grub":
+                return f"grubenv copy {copy}"
+            if self._bootloader == "u-boot":
+                return f"environment copy {copy - 1}"
+            return "FAT" if self._fat else "boot files"  # a file in a file system
         if region.startswith("keep-"):
             return "repair mark" if region == "keep-mark" else f"kept copy {region[-1]}"
         if region == "boot":

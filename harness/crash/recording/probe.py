@@ -23,9 +23,11 @@ from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
 from harness.errors import DeviceError
 from harness.judge.judge import Judge
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.trouble import require_lab
 from harness.judge.verdict import Invariant, Judgement, Verdict
 from harness.log import step
+from harness.medium.files import copy_file
 from harness.product.release import Digest, Release
 from harness.updates.server import UpdateServer
 
@@ -37,14 +39,19 @@ _SHORT = 60.0
 
 
 def make(old: Release, folder: Path) -> Digest:
-    """The probe for devices of the old version, in `folder`; what it makes of a slot.
-    ConfigurationError when its builder can make none, BuildError when a tool fails."""
-    by = builder.require(old, Ability.ARTIFACT)
+    """The probe for devices of the old version, in `folder`; what it makes of a slot. Of a product
+    whose builder can make none it is the old version's own update: another one than the update that
+    is recorded, and longer. BuildError when a tool fails."""
+    probe = folder / f"{PROBE}{Path(old.artifact_name).suffix}"
+    if builder.lacking(old, Ability.ARTIFACT):
+        copy_file(old.artifact, probe)
+        return old.slot
+    by = builder.of(old)
     slot = folder / "probe.slot"
     noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
     slot.write_bytes(noise)
     try:
-        by.artifact(old, slot, folder / f"{PROBE}{Path(old.artifact_name).suffix}", version=PROBE)
+        by.artifact(old, slot, probe, version=PROBE)
     finally:
         slot.unlink()
     return Digest(sha256=sha256(noise).hexdigest(), size=len(noise))
@@ -94,11 +101,8 @@ def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
 
 def _problem(recording: Recording, board: Board, judge: Judge) -> str:
     before = judge.medium.selection()
-    # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
-    command = f'gateway-update install "{_url(recording, board, judge)}" 2>&1'
-    result = board.run(command, timeout=_SECONDS)
-    if result.returncode != 0:
-        return f"exit code {result.returncode}: {result.stdout[-1000:]}"
+    if problem := _install(recording, board, judge):
+        return problem
     after = judge.medium.selection()
     if before is None or after is None or after.primary is not before.primary.other:
         return f"installed, but the boot selection went from {before} to {after}"
@@ -109,9 +113,21 @@ def _problem(recording: Recording, board: Board, judge: Judge) -> str:
     return ""
 
 
+def _install(recording: Recording, board: Board, judge: Judge) -> str:
+    """Install it; why not, or nothing."""
+    url = _url(recording, board, judge)
+    if recording.old.product.device:
+        installed = judge.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
+        return "" if installed.ok else f"{installed.message}: {installed.output[-1000:]}"
+    # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
+    result = board.run(f'gateway-update install "{url}" 2>&1', timeout=_SECONDS)
+    return f"exit code {result.returncode}: {result.stdout[-1000:]}" if result.returncode else ""
+
+
 def _url(recording: Recording, board: Board, judge: Judge) -> str:
     """From the server that the device was given: that it still knows it is part of the question.
     One that was given none yet is told."""
     known = f"$(cat {SERVER_FILE})"
     told = f"http://{board.addresses.host}:{recording.server_port}"
-    return f"{known if judge.provisioned else told}/{recording.probe.name}"
+    is_known = judge.provisioned and judge.client.keeps_server
+    return f"{known if is_known else told}/{recording.probe.name}"
