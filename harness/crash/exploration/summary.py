@@ -13,6 +13,7 @@ from harness import files
 from harness.crash.disk.structures import Structures
 from harness.crash.equivalence import mixtures
 from harness.crash.equivalence.classes import StateClass, StateKind
+from harness.crash.equivalence.enumeration import Enumerated
 from harness.crash.equivalence.families import Family
 from harness.crash.exploration import audit
 from harness.crash.exploration.booted import Booted
@@ -222,44 +223,47 @@ def _id(each: Booted) -> str:
 def _bad(exploration: Exploration) -> Iterator[results.Bad]:
     """One line for each class of states that ends badly, nested ones included, and for each boot
     that did and decides none."""
-    decided, named = exploration.decided(), set[int | str]()
+    named = set[int | str]()
     for log in exploration.logs:
-        counts: dict[StateClass, results.Bad] = {}
-        for at, kinds in sorted(log.points.items()):
-            for kind, count in kinds.items():
-                by = decided.get(kind.parent)
-                if by is None:
-                    continue
-                first = log.before.first.at if log.before else at
-                verdict, why = verdict_of(exploration.recording, first, by.proof)
-                if not verdict.failed:
-                    continue
-                known = counts.get(kind.parent)
-                if known:
-                    counts[kind.parent] = replace(known, count=known.count + count)
-                else:
-                    counts[kind.parent] = results.Bad(
-                        state=str(_state_at(kind, at)),
-                        verdict=verdict,
-                        why=why,
-                        proof=_id(by),
-                        at=first,
-                        count=count,
-                    )
-        named |= {each.proof for each in counts.values()}
-        yield from counts.values()
+        found = _bad_classes(exploration, log)
+        named |= {each.proof for each in found}
+        yield from found
     for each in exploration.booted:
-        at = each.proof.state.first.at
-        verdict, why = verdict_of(exploration.recording, at, each.proof)
+        state = each.proof.state
+        verdict, why = verdict_of(exploration.recording, state.first.at, each.proof)
         if verdict.failed and _id(each) not in named:  # it decides nothing: nothing is forgotten
             yield results.Bad(
-                state=str(each.proof.state),
+                state=str(state),
                 verdict=verdict,
                 why=why,
                 proof=_id(each),
-                at=at,
+                at=state.first.at,
                 count=0,
             )
+
+
+def _bad_classes(exploration: Exploration, log: Enumerated) -> list[results.Bad]:
+    """Those of one log, in order, with how many cut points come to each."""
+    decided, found = exploration.decided(), dict[StateClass, results.Bad]()
+    for at, kinds in sorted(log.points.items()):
+        first = log.before.first.at if log.before else at
+        for kind, count in kinds.items():
+            by, known = decided.get(kind.parent), found.get(kind.parent)
+            if by is None:
+                continue
+            verdict, why = verdict_of(exploration.recording, first, by.proof)
+            if verdict.failed and known:
+                found[kind.parent] = replace(known, count=known.count + count)
+            elif verdict.failed:
+                found[kind.parent] = results.Bad(
+                    state=str(_state_at(kind, at)),
+                    verdict=verdict,
+                    why=why,
+                    proof=_id(by),
+                    at=first,
+                    count=count,
+                )
+    return list(found.values())
 
 
 def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
