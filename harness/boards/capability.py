@@ -124,6 +124,10 @@ class RecordWrites(Protocol):
     """All that a board writes is logged, and a state that is computed from that can be booted."""
 
     @property
+    def accelerator(self) -> str:
+        """What executes its instructions (`tcg`, `kvm`): boots are alike under the same only."""
+
+    @property
     def write_log(self) -> Path:
         """The medium's write log since flashing; read it with `LogReader`, also while it grows."""
 

@@ -6,6 +6,7 @@ with keys that both of us need is told here, once, with the file and the key.
 
 import json
 import re
+import shlex
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -17,6 +18,7 @@ from typing_extensions import TypedDict
 
 from harness import files, schema
 from harness.boards.capability import Capability
+from harness.boards.qemu.accelerator import Accelerator, choose
 from harness.errors import ConfigurationError
 
 _HINT = "labs/qemu.yaml needs no hardware"
@@ -93,6 +95,21 @@ class LabFile:
                 hint=f"it has: {', '.join(sorted(self.targets))}",
             )
         return self.targets[board]
+
+    def accelerator(self, lab: Path, board: str) -> str:
+        """What executes a board's instructions: tcg or kvm; empty for one that QEMU does not play.
+        ConfigurationError for what is none, LabError for a KVM that does not run here."""
+        drivers = self.target(lab, board.partition("@")[0]).drivers
+        if not isinstance(drivers, dict) or QEMU not in drivers:
+            return ""
+        told = drivers[QEMU] or {}
+        asked, program = str(told.get("accel", Accelerator.TCG)), str(told.get("qemu_bin", ""))
+        if asked not in list(Accelerator):
+            key = f"targets.{board}.drivers.{QEMU}.accel"
+            known = ", ".join(Accelerator)
+            raise ConfigurationError(f"{files.shown(lab)}: {key}: {asked!r} is none of {known}")
+        words = shlex.split(str(told.get("extra_args", "")))
+        return choose(Accelerator(asked), self.tools.get(program, program), words)
 
     @property
     def options(self) -> dict[str, BoardOptions]:

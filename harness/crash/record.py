@@ -316,6 +316,7 @@ class Session:
             outcomes=tuple(self.outcomes),
             probe_slot=probe_slot,
             identity=self.identity,
+            accelerator=self._log.accelerator,
         )
         recording.save()
         return recording

@@ -61,6 +61,7 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         board=recording.board,
         lab=project.told(recording.lab),
         tools=tool_versions(recording.lab),
+        accelerators={recording.board: recording.accelerator},
     )
     run.add(record_of(found, folder, _oldest_boot(found)))
     files.write_whole(run.folder / REPORT_FILE, report.page(found, folder).encode())

@@ -23,7 +23,8 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
-SCHEMA = 3  # of what follows: 2 has controls, and what was left out; 3 what was not checked
+# Of what follows: 2 has controls, and what was left out; 3 what was not checked, and accelerators.
+SCHEMA = 3
 _DETAIL = "harness_evidence"
 
 
@@ -38,6 +39,9 @@ class RunHeader:
     board: str
     lab: str
     tools: dict[str, JsonValue] = field(default_factory=dict)  # name -> version, see tools.py
+    accelerators: dict[str, str] = field(
+        default_factory=dict
+    )  # board that QEMU plays -> tcg or kvm
     left_out: dict[str, str] = field(default_factory=dict)  # scenario -> what was lacking for it
 
     @property

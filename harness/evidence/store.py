@@ -143,6 +143,7 @@ class EvidenceStore:
         lab: str,
         tools: dict[str, JsonValue],
         left_out: dict[str, str] | None = None,
+        accelerators: dict[str, str] | None = None,
     ) -> Run:
         """Start a run about `subject`: makes its folder, console folder and header."""
         stamp = datetime.now(UTC).strftime(STAMP)
@@ -155,6 +156,7 @@ class EvidenceStore:
             lab=lab,
             tools=tools,
             left_out=left_out or {},
+            accelerators=accelerators or {},
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
         files.make_folder(run.folder)

@@ -136,6 +136,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
     signer = signing.load_signer()  # before hours of scenarios that nobody could sign for
     new, old = load(selection.release), load(selection.from_release)
     _check_boards(selection, (new, old))
+    accelerators = _accelerators(selection)
     left_out = _check(selection, new)
     releases = HashedReleases(selection.release, selection.from_release)
     subject, before = releases.subjects
@@ -146,6 +147,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         lab=project.told(selection.lab),
         tools=tool_versions(selection.lab),
         left_out=left_out,
+        accelerators=accelerators,
     )
     recorder = RecordKeeper(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
@@ -247,6 +249,13 @@ def _check_boards(selection: Selection, releases: tuple[Release, ...]) -> None:
     ]
     if problems:
         raise ConfigurationError.of("harness test", problems)
+
+
+def _accelerators(selection: Selection) -> dict[str, str]:
+    """What executes the instructions of each board that QEMU plays."""
+    lab = lab_file.load(selection.lab)
+    found = {board: lab.accelerator(selection.lab, board) for board in selection.boards}
+    return {board: each for board, each in found.items() if each}
 
 
 def _filters(selection: Selection) -> list[str]:

@@ -93,6 +93,11 @@ class QemuBoard:
         return self._device.is_on
 
     @property
+    def accelerator(self) -> str:
+        """What executes its instructions."""
+        return str(self._driver.accelerator)
+
+    @property
     def write_log(self) -> Path:
         """The medium's write log since flashing."""
         return self._device.medium.write_log

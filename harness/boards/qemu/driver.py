@@ -21,6 +21,7 @@ from labgrid.protocol import ConsoleProtocol, PowerProtocol
 from labgrid.resource.common import Resource
 from labgrid.util.expect import PtxExpect
 
+from harness.boards.qemu.accelerator import Accelerator, choose
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.vm import Hardware
 from harness.deadline import Deadline
@@ -48,7 +49,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that it
     goes to), firmware (`raspi4`: `pi_firmware`), uarts (serial ports; the console is
     the first), nic (QEMU device with properties, empty for none), nic_when (`ADDRESS:MASK`: when
-    a USB adapter is plugged in, `usb_adapter`), extra_args.
+    a USB adapter is plugged in, `usb_adapter`), accel (`accelerator`), extra_args.
     """
 
     bindings = {"storage": HarnessMedium}  # noqa: RUF012  (labgrid's way)
@@ -65,6 +66,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     nic_when: str = attr.ib(
         default="", validator=attr.validators.matches_re(r"(0x[0-9a-f]+:0x[0-9a-f]+)?")
     )
+    accel: str = attr.ib(default="tcg", validator=attr.validators.in_(list(Accelerator)))
     extra_args: str = attr.ib(default="", validator=_text)
 
     def __attrs_post_init__(self) -> None:
@@ -72,8 +74,12 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         self.txdelay = None
         self.txchunk = None
         self._prompt_boot = 0  # the boot in which somebody has last looked for a prompt
+        program = str(self.target.env.config.get_tool(self.qemu_bin))
+        words = tuple(shlex.split(self.extra_args))
+        self.accelerator = choose(Accelerator(self.accel), program, words)
         hardware = Hardware(
-            program=str(self.target.env.config.get_tool(self.qemu_bin)),
+            program=program,
+            accelerator=self.accelerator,
             machine=self.machine,
             cpu=self.cpu,
             memory=self.memory,
@@ -83,7 +89,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             uarts=self.uarts,
             nic=self.nic,
             nic_when=self.nic_when,
-            extra_args=tuple(shlex.split(self.extra_args)),
+            extra_args=words,
         )
         self.device = QemuDevice(
             self.target.name, hardware, model=self.storage.model, cache=self.storage.cache

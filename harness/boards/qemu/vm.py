@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.qemu import usb_adapter
+from harness.boards.qemu.accelerator import Accelerator
 from harness.boards.qemu.qmp import Event, Monitor
 from harness.boards.share import Clock, Share, given
 from harness.deadline import Deadline
@@ -34,6 +35,7 @@ class Hardware:
 
     program: str
     machine: str
+    accelerator: Accelerator = Accelerator.TCG
     cpu: str = ""
     memory: str = "256M"
     interface: str = "ide"  # of the medium: QEMU's if=; none: `storage` says where it goes
@@ -168,6 +170,8 @@ class Vm:
     def _command(self) -> list[str]:
         hw = self._hardware
         argv = [hw.program, "-nodefaults", "-display", "none", "-machine", hw.machine]
+        if "-accel" not in hw.extra_args:  # they may refine it; QEMU takes the first
+            argv += ["-accel", str(hw.accelerator)]
         argv += ["-cpu", hw.cpu] if hw.cpu else []
         argv += ["-m", hw.memory, "-action", "reboot=shutdown,shutdown=pause,panic=none"]
         log, fifo = (str(path.resolve()).replace(",", ",,") for path in (self._log, self._fifo))

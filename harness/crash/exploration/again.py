@@ -63,6 +63,7 @@ class Again:
         """Make the board the device as it was when its update started; it is off."""
         recording = self._recording
         with step("again", board=board.name, run=str(recording.folder)):
+            recording.require_accelerator(board.can.record.accelerator, board.name)
             board.power_off()
             left = Sources(recording.sectors * 512, recording.base)
             cut = Cut(at=recording.start, loss=_EVERYTHING)

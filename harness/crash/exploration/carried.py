@@ -134,6 +134,7 @@ def _differences(one: Recording, other: Recording) -> Iterator[str]:
     these two recordings differ."""
     pairs = {
         "machine": (one.machine, other.machine),
+        "accelerator": (one.accelerator, other.accelerator),
         "board": (one.board.partition("@")[0], other.board.partition("@")[0]),
         "description of it in the lab file": (one.bench, other.bench),
         "model of the medium": (one.model, other.model),

@@ -27,7 +27,16 @@ from harness.crash.exploration.selected import Selected, selected
 from harness.crash.recording import digests, probe
 from harness.crash.recording.probe import serving
 from harness.crash.recording.recording import CONSOLE, LOG, Recording, keep_consoles
-from harness.crash.recording.schema import STRICT, Count, Seconds, Sha256, file_bytes, parsed
+from harness.crash.recording.schema import (
+    STRICT,
+    TCG,
+    Accelerated,
+    Count,
+    Seconds,
+    Sha256,
+    file_bytes,
+    parsed,
+)
 from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError
 from harness.judge.identity import Identity
@@ -80,6 +89,7 @@ class Proof:
     sample: bool = False  # booted although another boot had decided it
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
     selected: Selected | None = None  # by the state, before it was booted
+    accelerator: Accelerated = TCG  # what executed the boot's instructions
     asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
     ended: Seconds = 0.0  # since the epoch; 0: nobody knows
 
@@ -127,6 +137,8 @@ class Proof:
             yield f"state: {str(self.state)[:80]!r} is none of {which}"
         elif self.factory != recording.in_factory(self.state.first.at):
             yield f"factory: {self.factory}, but {self.state} is in {recording.phases[0].name}"
+        if self.accelerator != recording.accelerator:
+            yield f"accelerator: {self.accelerator}, the recording is of {recording.accelerator}"
         ends = {Verdict.OLD: {"old"}, Verdict.NEW: {"new"}, Verdict.RECOVERED: {"old", "new"}}
         if self.final not in ends.get(self.verdict, {"old", "new", ""}):
             yield f"final: {self.final!r} is no end that is {self.verdict}"
@@ -181,6 +193,7 @@ def prove(
     verdict. The board is off afterwards in any case.
     """
     began, log = time.monotonic(), board.can.record
+    recording.require_accelerator(log.accelerator, board.name)
     factory = recording.in_factory(state.first.at)
     folder.mkdir(parents=True, exist_ok=True)
     with step("prove", state=str(state), board=board.name):
@@ -216,6 +229,7 @@ def prove(
         came_back=probe.BACK in {each.name for each in judgement.invariants},
         selected=chosen,
         asked=questions.digest(),
+        accelerator=log.accelerator,
         ended=time.time(),
     )
     proof.save()

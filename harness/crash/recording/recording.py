@@ -34,7 +34,15 @@ from harness.crash.recording import digests
 from harness.crash.recording import phases as phase_finder
 from harness.crash.recording.log import opened
 from harness.crash.recording.phases import FACTORY, Phase, Stretch, broken_phases
-from harness.crash.recording.schema import STRICT, AwareDatetime, Count, file_bytes, parsed
+from harness.crash.recording.schema import (
+    STRICT,
+    TCG,
+    Accelerated,
+    AwareDatetime,
+    Count,
+    file_bytes,
+    parsed,
+)
 from harness.errors import ConfigurationError, HarnessError
 from harness.judge.identity import Identity
 from harness.judge.verdict import Invariant, Verdict
@@ -88,6 +96,7 @@ class Recording:
     outcomes: tuple[RecordedOutcome, ...]
     probe_slot: Digest  # what the probe makes of the slot that it is installed in
     identity: Identity  # of the device, when it had been provisioned
+    accelerator: str = TCG  # what executed its instructions; before it was told, always that one
 
     @property
     def stretches(self) -> tuple[Stretch, ...]:
@@ -105,6 +114,15 @@ class Recording:
                 f"{self.lab}: targets.{self.board.partition('@')[0]}: not the board any more that"
                 f" {self.folder} was recorded on",
                 hint="put it back as it was, or record again",
+            )
+
+    def require_accelerator(self, found: str, what: str) -> None:
+        """ConfigurationError when `what` has another one: boots are only alike under the same."""
+        if found != self.accelerator:
+            raise ConfigurationError(
+                f"{what}: its boots are under {found}, those of {self.folder} under"
+                f" {self.accelerator}",
+                hint="accel in the lab file says which; what is not the same is never mixed",
             )
 
     def require_cut(self, at: int) -> None:
@@ -192,6 +210,7 @@ class Recording:
             "seed": self.seed,
             "probe_slot": asdict(self.probe_slot),
             "identity": asdict(self.identity),
+            **({} if self.accelerator == TCG else {"accelerator": self.accelerator}),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
         }
 
@@ -292,6 +311,7 @@ class _RecordingFile:
     outcomes: tuple[RecordedOutcome, ...]
     probe_slot: Digest
     identity: Identity
+    accelerator: Accelerated = TCG
 
     def recording(self, folder: Path, problems: list[str]) -> Recording | None:
         """With its releases; None when one of them cannot be read."""

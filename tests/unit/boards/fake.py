@@ -26,6 +26,7 @@ class FakeBoard:
     boots: int = 0
     is_on: bool = False
     live: bool = True
+    accelerator: str = "tcg"
     lacks: frozenset[Capability] = frozenset()
 
     @property

@@ -302,6 +302,27 @@ def test_a_proof_comes_back_as_it_was_saved(recorded: Recording) -> None:
         Proof.load(Path(moved), recorded)
 
 
+def test_what_another_accelerator_executed_is_never_mixed(recorded: Recording) -> None:
+    """Not booted, and not believed; of an older recording, which does not say, it was tcg."""
+    assert "accelerator" not in json.loads((recorded.folder / "recording.json").read_text())
+    board = device(recorded)
+    board.accelerator = "kvm"
+    with pytest.raises(
+        ConfigurationError, match=r"small-1: its boots are under kvm, those of .* tcg"
+    ):
+        proven(recorded, board)
+    assert board.loaded is None
+    proof = proven(recorded, device(recorded))
+    assert proof.accelerator == "tcg"
+    replace(proof, accelerator="kvm").save()
+    with pytest.raises(ConfigurationError, match="accelerator: kvm, the recording is of tcg"):
+        Proof.load(proof.folder, recorded)
+    other = replace(recorded, accelerator="kvm")
+    other.save()
+    assert Recording.load(recorded.folder).accelerator == "kvm"
+    assert other.id != recorded.id
+
+
 def free_port() -> int:
     with socket.socket() as tried:
         tried.bind(("127.0.0.1", 0))

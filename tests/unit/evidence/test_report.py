@@ -49,7 +49,8 @@ def test_the_page_tells_everything_and_needs_nothing(
         record("power-cut[write:50%/some:7]", Verdict.INCONSISTENT, invariants=(broken,)),
         record("network[reset]", None, console_logs=("console/gone.log",), timeline=()),
     ]
-    stored = finished_run(store, subject, records, signer)
+    kvm = {"gateway-qemu": "kvm"}
+    stored = finished_run(store, subject, records, signer, accelerators=kvm)
     file = write_report(stored.evidence, stored.folder)
     page = Page(file.read_text())
     assert page.open == []
@@ -65,6 +66,7 @@ def test_the_page_tells_everything_and_needs_nothing(
         "Not fit for promotion",
         "slot-content no <medium-read>",
         "(1 not checked)",
+        "board gateway-qemu (QEMU, kvm), lab labs/qemu.yaml",
     ):
         assert text in page.text
 
