@@ -129,7 +129,7 @@ def test_what_another_harness_has_asked_counts_for_nothing(
     states = {str(each.proof.state) for each in again.booted}
     assert states == {
         each.state for each in results.boots if each.state.rpartition(">")[0] != str(before)
-    } - {before}
+    } - {str(before)}
     assert again.apart == {before} and again.undecided()
 
 
