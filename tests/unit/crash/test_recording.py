@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from harness.boards.lab_file import described
+from harness.crash.exploration.resume import resumed
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.medium.log import Origin, create_log
 from harness.product.layout import MIB
-from tests.unit.crash.recordings import LAYOUT, Log, recording
+from harness.product.profile import ContentCheck, Slots
+from tests.unit.crash.recordings import LAYOUT, OLD, Log, recording, release
 
 
 def test_another_bench_is_another_recording(tmp_path: Path) -> None:
@@ -129,3 +131,15 @@ def test_what_has_changed_is_refused(
     with pytest.raises(ConfigurationError) as caught:
         Recording.load(run)
     assert told in caught.value.details
+
+
+def test_slots_that_are_judged_as_trees_are_not_explored(tmp_path: Path) -> None:
+    """What their judge reads is more than is compared between states."""
+    old = release(tmp_path / "old", "1.0.0", OLD)
+    slots = Slots(content=ContentCheck.TREE)
+    old = replace(old, product=replace(old.product, slots=slots))
+    old.write()
+    made = recording(tmp_path, old=old)
+    with pytest.raises(ConfigurationError, match="mounted for writing") as told:
+        resumed(made, seed=1)
+    assert "crash replay" in told.value.hint
