@@ -75,18 +75,18 @@ class Structures:
             return self._data.name(offset - self._regions["data"][0], length, payload, bulk=bulk)
         if region.startswith("slot-"):
             return f"slot {region.removeprefix('slot-')} bulk data"
-        if region.startswith("boot-selection-"):
-            copy = int(region.removeprefix("boot-selection-"))
-            if self._bootloader == "grub":
-                return f"grubenv copy {copy}"
-            if self._bootloader == "u-boot":
-                return f"environment copy {copy - 1}"
-            return "FAT" if self._fat else "boot files"  # a file in a file system
         if region.startswith("keep-"):
             return "repair mark" if region == "keep-mark" else f"kept copy {region[-1]}"
-        if region == "boot":
-            return "FAT" if self._fat else "boot files"
+        if region.startswith("boot"):
+            return self._of_boot(region)
         return self._unclaimed(offset)
+
+    def _of_boot(self, region: str) -> str:
+        """A copy of the boot selection, or a file system, which may have it in a file."""
+        copy = int(region[-1]) if region.startswith("boot-selection-") else 0
+        raw = {"grub": f"grubenv copy {copy}", "u-boot": f"environment copy {copy - 1}"}
+        files = "FAT" if self._fat else "boot files"
+        return raw.get(self._bootloader, files) if copy else files
 
     def _unclaimed(self, offset: int) -> str:
         """Space that no region of the layout has: in front of the first one, or between two."""
