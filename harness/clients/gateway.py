@@ -1,17 +1,16 @@
 """A device that is asked through its own programs, whichever update client is behind them.
 
-The commands are those of docs/architecture.md ("On the device"), over `Board.run`. An installation
-runs as a systemd unit of its own, so that it neither dies with an SSH connection nor needs one; its
-output and its exit code are files in /run, which no reboot survives.
+The commands are those of docs/architecture.md ("On the device"). An installation runs as a systemd
+unit of its own.
 """
 
 import json
 import re
 import shlex
 
-from harness.boards.board import Board, CommandResult
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import DeviceStatus, InstallResult
+from harness.clients.shell import BUSY, RUN, SHORT, DeviceShell, kept
 from harness.deadline import Deadline
 from harness.errors import DeviceError
 
@@ -20,27 +19,10 @@ SERVER_FILE = "/data/config/update-server"
 HEALTH_LINE = r"gateway-health: slot [AB]: (ok|degraded|rolled back)[^\r\n]*"
 _SLICE = 5.0  # seconds between two looks whether the board has reset itself
 _UNIT = "harness-install"
-_RUN = f"/run/{_UNIT}"  # .pid, .log, and at the end .code
-_SHORT = 60.0  # seconds for a command that only reads or starts something
-
-# `mv`, so that who sees the code sees all of it and of the log.
-_INSTALL = (
-    f"echo $$ >{_RUN}.pid; "
-    f'gateway-update install "$1" >{_RUN}.log 2>&1; '
-    f"echo $? >{_RUN}.code.new; mv {_RUN}.code.new {_RUN}.code"
-)
-# One that runs keeps its log: systemd would refuse the second one all the same.
-_BUSY = '{{ echo "an installation is running" >&2; exit 1; }}'
+_INSTALL = kept('gateway-update install "$1"')
 _START = (
-    f"! systemctl --quiet is-active {_UNIT} || {_BUSY}; rm -f {_RUN}.*; "
-    f"systemd-run --quiet --collect --unit={_UNIT} sh -c {{script}} sh {{url}}"
-)
-# Gives the unit ten seconds to appear. Ends with the installation, also with one that was killed:
-# then there is no code, and `cat` fails.
-_WAIT = (
-    f"n=0; until [ -e {_RUN}.log ] || [ $n -ge 20 ]; do sleep 0.5; n=$((n + 1)); done; "
-    f"while [ ! -e {_RUN}.code ] && read -r pid <{_RUN}.pid && kill -0 $pid; do sleep 0.5; done; "
-    f"cat {_RUN}.code {_RUN}.log"
+    f"! systemctl --quiet is-active {_UNIT} || {BUSY}; rm -f {RUN}.*; "
+    f"systemd-run --quiet --collect --unit={_UNIT} sh -c "
 )
 _STATUS = (
     '. /etc/gateway-release; printf "%s\\n" "$VARIANT" '
@@ -51,15 +33,12 @@ _STATUS = (
 _SOON = "systemd-run --quiet --collect --on-active=0.5 --timer-property=AccuracySec=50ms systemctl "
 
 
-class GatewayClient:
+class GatewayClient(DeviceShell):
     """A `Client` but for what differs: how an update client says why it refused, what it writes."""
 
     idle_changes = 0
     data_folder = "/data/sentinel"
     keeps_server = True
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
 
     def await_health(self, timeout: float, *, boot: int = 0) -> str:
         """Wait for the line on the console, in slices so that a reboot loop is seen as such; see
@@ -74,8 +53,8 @@ class GatewayClient:
 
     def provision(self, server_url: str) -> None:
         """Write the update server's URL; see `Client`."""
-        self._do("mkdir -p /data/config", _SHORT)
-        self._board.put(f"{server_url}\n".encode(), SERVER_FILE, timeout=_SHORT)
+        self._do("mkdir -p /data/config", SHORT)
+        self._board.put(f"{server_url}\n".encode(), SERVER_FILE, timeout=SHORT)
 
     def install(self, url: str, timeout: float) -> InstallResult:
         """Install to the end; see `Client`."""
@@ -86,18 +65,12 @@ class GatewayClient:
         """Begin to install; see `Client`."""
         # The manager expands `$` in a unit's command line; `$$` is one `$` (systemd.service(5)).
         script = shlex.quote(_INSTALL.replace("$", "$$"))
-        command = _START.format(script=script, url=shlex.quote(url))
-        self._do(command, _SHORT)
+        self._do(f"{_START}{script} sh {shlex.quote(url)}", SHORT)
 
     def wait_install(self, timeout: float) -> InstallResult:
         """Wait for the end; see `Client`."""
-        output = self._do(_WAIT, timeout).stdout
-        code, _, log = output.partition("\n")
-        if not code.isdecimal():
-            raise self._nonsense("the exit code of its installation", output)
-        return InstallResult(
-            ok=code == "0", output=log, returncode=int(code), message=self._message(log)
-        )
+        code, log = self._installed(timeout)
+        return InstallResult(ok=code == 0, output=log, returncode=code, message=self._message(log))
 
     def status(self, timeout: float) -> DeviceStatus:
         """Ask what runs; see `Client`."""
@@ -140,16 +113,3 @@ class GatewayClient:
     def _message(self, output: str) -> str:
         lines = self._errors(output) or output.strip().splitlines() or [""]
         return lines[-1].strip()
-
-    def _do(self, command: str, timeout: float) -> CommandResult:
-        """Run a command that must succeed."""
-        result = self._board.run(command, timeout=timeout)
-        if result.returncode != 0:
-            raise DeviceError(
-                f"{self._board.name}: command failed with exit code {result.returncode}",
-                details=f"$ {command}\n{result.stdout}{result.stderr}"[-2000:],
-            )
-        return result
-
-    def _nonsense(self, what: str, output: str) -> DeviceError:
-        return DeviceError(f"{self._board.name} does not say {what}", details=output[-2000:])

@@ -1,8 +1,7 @@
 """A device that is driven from outside, by the commands of a profile: no program of ours is on it.
 
 What is asked of it is in `harness.product.profile`; docs/device-contract.md tells it to people. An
-installation runs in a session of its own, so that it neither dies with an SSH connection nor needs
-one; its output and exit code are files in /run, which no reboot survives.
+installation runs in a session of its own.
 """
 
 import contextlib
@@ -10,53 +9,41 @@ import json
 import re
 import shlex
 
-from harness.boards.board import Board, CommandResult
+from harness.boards.board import Board
 from harness.clients.boot_selection import BootSelection, Slot
 from harness.clients.client import DeviceStatus, InstallResult
+from harness.clients.shell import BUSY, RUN, SHORT, DeviceShell, kept
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.product.profile import DeviceCommands
 
-_RUN = "/run/harness-install"  # .pid, .log, and at the end .code
-_SHORT = 60.0  # seconds for a command that only reads or starts something
 _LOOK = 2.0  # seconds between two looks at a device that is coming up
 _ASK = 30.0  # seconds for one look
 
-_INSTALL = (
-    "echo $$ >{run}.pid; sh -c {command} >{run}.log 2>&1; "
-    "echo $? >{run}.code.new; mv {run}.code.new {run}.code"
-)
-_BUSY = '{{ echo "an installation is running" >&2; exit 1; }}'
-_START = (
-    f"! kill -0 $(cat {_RUN}.pid 2>/dev/null) 2>/dev/null || {_BUSY}; rm -f {_RUN}.*; "
-    "setsid sh -c {script} >/dev/null 2>&1 </dev/null &"
-)
-_WAIT = (
-    f"n=0; until [ -e {_RUN}.log ] || [ $n -ge 20 ]; do sleep 0.5; n=$((n + 1)); done; "
-    f"while [ ! -e {_RUN}.code ] && read -r pid <{_RUN}.pid && kill -0 $pid; do sleep 0.5; done; "
-    f"cat {_RUN}.code {_RUN}.log"
-)
+_START = f"! kill -0 $(cat {RUN}.pid 2>/dev/null) 2>/dev/null || {BUSY}; rm -f {RUN}.*; "
+_APART = "setsid sh -c {} >/dev/null 2>&1 </dev/null &"
 # The slot that runs, in the words of a known client: `rauc status` names the bootname.
 SLOT = {
     "rauc": "rauc status --output-format=json",
 }
 
 
-class OutsideClient:
+class OutsideClient(DeviceShell):
     """A `Client` made of a profile. The boot selection it does not tell: nobody's words for it are
     the medium's, and the medium is read."""
 
     idle_changes = 0
 
     def __init__(self, board: Board, device: DeviceCommands, *, client: str) -> None:
-        self._board, self._device, self._client = board, device, client
+        super().__init__(board)
+        self._device, self._client = device, client
 
     def provision(self, server_url: str) -> None:
         """Tell the device its update server, where it wants to know; see `Client`."""
-        self._do(f"mkdir -p {shlex.quote(self._device.data)}", _SHORT)
+        self._do(f"mkdir -p {shlex.quote(self._device.data)}", SHORT)
         if self._device.provision:
             told = self._device.provision.replace("{server}", shlex.quote(server_url))
-            self._do(told, _SHORT)
+            self._do(told, SHORT)
 
     def install(self, url: str, timeout: float) -> InstallResult:
         """Install to the end; see `Client`."""
@@ -66,22 +53,17 @@ class OutsideClient:
     def start_install(self, url: str) -> None:
         """Begin to install; see `Client`."""
         command = self._device.install.replace("{url}", shlex.quote(url))
-        script = _INSTALL.format(run=_RUN, command=shlex.quote(command))
-        self._do(_START.format(script=shlex.quote(script)), _SHORT)
+        script = kept(f"sh -c {shlex.quote(command)}")
+        self._do(_START + _APART.format(shlex.quote(script)), SHORT)
 
     def wait_install(self, timeout: float) -> InstallResult:
         """Wait for the end: acknowledged is what ends with 0 and says the profile's words."""
-        output = self._do(_WAIT, timeout).stdout
-        code, _, log = output.partition("\n")
-        if not code.isdecimal():
-            raise self._nonsense("the exit code of its installation", output)
+        code, log = self._installed(timeout)
         words = self._device.installed
         said = not words or re.search(words, log, re.MULTILINE) is not None
         lines = log.strip().splitlines() or [""]
-        message = lines[-1].strip() if code != "0" or said else f"does not say {words!r}"
-        return InstallResult(
-            ok=code == "0" and said, output=log, returncode=int(code), message=message
-        )
+        message = lines[-1].strip() if code or said else f"does not say {words!r}"
+        return InstallResult(ok=not code and said, output=log, returncode=code, message=message)
 
     def status(self, timeout: float) -> DeviceStatus:
         """Ask what runs; see `Client`."""
@@ -145,8 +127,7 @@ class OutsideClient:
 
     def _soon(self, command: str, timeout: float) -> None:
         """The answer must get back before the network goes down."""
-        later = shlex.quote(f"sleep 0.5; {command}")
-        self._do(f"setsid sh -c {later} >/dev/null 2>&1 </dev/null &", timeout)
+        self._do(_APART.format(shlex.quote(f"sleep 0.5; {command}")), timeout)
 
     def _slot(self, limit: Deadline) -> Slot:
         command = self._device.slot or SLOT.get(self._client, "")
@@ -163,16 +144,3 @@ class OutsideClient:
         if len(lines) != 1:
             raise self._nonsense(f"one line for `{command}`", "\n".join(lines))
         return lines[0].strip()
-
-    def _do(self, command: str, timeout: float) -> CommandResult:
-        """Run a command that must succeed."""
-        result = self._board.run(command, timeout=timeout)
-        if result.returncode != 0:
-            raise DeviceError(
-                f"{self._board.name}: command failed with exit code {result.returncode}",
-                details=f"$ {command}\n{result.stdout}{result.stderr}"[-2000:],
-            )
-        return result
-
-    def _nonsense(self, what: str, output: str) -> DeviceError:
-        return DeviceError(f"{self._board.name} does not say {what}", details=output[-2000:])
