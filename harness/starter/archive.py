@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 FILE = "product.tar"  # beside this module, in a wheel
 FOLDERS = ("images", "labs")
+_MADE = {"__pycache__", "out"}  # what is made there, and is no part of it
 
 
 def pack(checkout: Path, target: BinaryIO) -> None:
@@ -16,7 +17,7 @@ def pack(checkout: Path, target: BinaryIO) -> None:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if "__pycache__" in Path(member.name).parts:
+    if _MADE & set(Path(member.name).parts):
         return None
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
