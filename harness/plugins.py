@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import get_protocol_members
 
 from harness.errors import ConfigurationError
+from harness.plain import one_line
 
 CLIENTS = "harness.clients"  # name of an update client -> class, made of a board
 BUILDERS = "harness.builders"  # name of a builder -> harness.builders.builder.Builder
@@ -58,7 +59,7 @@ def _found(group: str) -> dict[str, tuple[EntryPoint, ...]]:
         points = entry_points(group=group)
     except Exception as error:  # of any package that is installed
         raise ConfigurationError(
-            f"entry points of {group} cannot be read: {type(error).__name__}: {error}",
+            one_line(f"entry points of {group} cannot be read: {type(error).__name__}: {error}"),
             hint="a package in this Python is damaged: install it again",
         ) from error
     return {name: tuple(each for each in points if each.name == name) for name in points.names}
@@ -69,7 +70,8 @@ def _loaded(point: EntryPoint) -> Any:
     try:
         return point.load()
     except (Exception, SystemExit) as error:  # somebody else's code
-        raise _unusable(point, f"cannot be loaded: {type(error).__name__}: {error}") from error
+        told = one_line(f"{type(error).__name__}: {error}")
+        raise _unusable(point, f"cannot be loaded: {told}") from error
 
 
 def _unusable(point: EntryPoint, why: str) -> ConfigurationError:

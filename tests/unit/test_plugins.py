@@ -50,11 +50,11 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
 
 
 def test_ours_are_declared_like_anybodys() -> None:
-    assert plugins.names(plugins.BUILDERS) == ("debian",)
+    assert plugins.names(plugins.BUILDERS) == ("debian", "finished")
     assert plugins.names(plugins.CLIENTS) == ("mender", "rauc")
     assert plugins.names(plugins.ARTIFACTS) == ("mender", "rauc")
     assert plugins.names(plugins.BOOTLOADERS) == ("grub", "u-boot")
-    assert plugins.names(plugins.SELECTIONS) == ("grub", "u-boot")
+    assert plugins.names(plugins.SELECTIONS) == ("grub", "grub-order", "u-boot")
 
 
 def test_a_product_adds_its_own(tmp_path: Path) -> None:
@@ -108,6 +108,13 @@ def test_a_part_that_ends_everything_is_told(tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text("raise SystemExit(0)\n")
     declared = "[harness.bootloaders]\nlilo = ends\n"
     assert "cannot be loaded: SystemExit" in tried(tmp_path, "bootloader('lilo')", declared)
+
+
+def test_what_a_part_says_in_many_lines_is_told_in_one(tmp_path: Path) -> None:
+    (tmp_path / "talks.py").write_text("raise ValueError('one\\ntwo\\nthree')\n")
+    told = tried(tmp_path, "bootloader('lilo')", "[harness.bootloaders]\nlilo = talks\n")
+    assert "ValueError: one" in told
+    assert len(told.splitlines()) == 1
 
 
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:

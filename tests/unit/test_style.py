@@ -36,7 +36,7 @@ LAYERS = [
 ROOMS = ["exploration", "results", "equivalence", "disk", "states", "recording"]
 ABOVE_THE_ROOMS = {"record", "inspect"}
 BOTTOM = len(LAYERS)
-SPEAKS_TO_THE_USER = {"cli", "commands", "demo", "progress"}
+SPEAKS_TO_THE_USER = {"__main__", "cli", "commands", "demo", "progress"}
 PROCESS_STARTER = ROOT / "harness" / "process.py"
 
 
