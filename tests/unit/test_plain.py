@@ -182,7 +182,7 @@ def test_the_command_line_ends_plainly(kind: str) -> None:
     """Also a bug, whose traceback quotes anybody. In a process of its own: it sets signals."""
     code = (
         "import sys, harness.cli as cli\nfrom harness.errors import HarnessError\n"
-        f"def broken(): raise {kind}({URL + EVIL!r})\n"
+        f"def broken(obj): raise {kind}({URL + EVIL!r})\n"
         "cli.app = broken\ncli.main()"
     )
     done = subprocess.run(

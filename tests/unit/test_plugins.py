@@ -33,7 +33,8 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
     (tmp_path / "acme.py").write_text(
         "import harness.builders.debian.bootloaders.grub as grub\n"
         "class Client:\n    def __init__(self, board): self.name = f'acme on {board}'\n"
-        "    other_slot = idle_changes = provision = install = None\n"
+        "    idle_changes = provision = install = await_health = data_folder = None\n"
+        "    keeps_server = False\n"
         "    start_install = wait_install = status = boot_selection = reboot = switch_off = 0\n"
         "class Builder:\n    RECIPE = {}\n    build = lacks = variants = again = artifact = None\n"
         "    strange_artifact = payload = server_ca = None\n"

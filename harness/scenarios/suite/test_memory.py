@@ -7,8 +7,6 @@ identity, once there is memory again, and update. A kernel that killed nobody wa
 import time
 from dataclasses import replace
 
-import pytest
-
 from harness.boards.board import Board
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
@@ -21,8 +19,6 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-
-pytestmark = pytest.mark.own_programs
 
 
 def install_out_of_memory(

@@ -258,7 +258,7 @@ def test_unflashed_board_says_so(lab: Path) -> None:
 def test_wrong_lab_files(lab: Path, tmp_path: Path) -> None:
     for file, name, message in [
         (tmp_path / "none.yaml", "one", "No such file"),
-        (lab, "three", "no board 'three'\nhint: it has: one, rack, two"),
+        (lab, "three", "no board 'three'\nhint: it has: far, one, rack, two"),
         (lab, "rack", "no HarnessQemuDriver"),
     ]:
         with pytest.raises(ConfigurationError, match=message), open_board(file, name):

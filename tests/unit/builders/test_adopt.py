@@ -50,6 +50,11 @@ class Product:
     def write_profile(self, **changes: object) -> None:
         self.profile.write_text(yaml.safe_dump({**PROFILE, **changes}))
 
+    @property
+    def bad_version(self) -> dict[str, object]:
+        """A variant, as a profile names it: adopted into `bad`."""
+        return {"kernel-panic": {"release": str(self.folder / "bad"), "console": "panic"}}
+
     def write_disk(self, slot: bytes, *, second: str = "2M") -> None:
         source = self.folder / "in"
         source.mkdir(exist_ok=True)
@@ -188,7 +193,7 @@ class TestBadVersions:
     """A variant is another adopted release, which the profile names."""
 
     def test_one_that_is_there(self, product: Product) -> None:
-        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        product.write_profile(variants=product.bad_version)
         good = product.adopt()
         assert builder.lacking(good, Ability.AGAIN)  # not adopted yet
         bad = product.adopt("bad", version="1.2.0", variants=["kernel-panic"])
@@ -198,7 +203,7 @@ class TestBadVersions:
         assert made.folder == bad.folder
 
     def test_one_of_another_product(self, product: Product) -> None:
-        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        product.write_profile(variants=product.bad_version)
         good = product.adopt()
         product.write_profile(compatible="other")
         product.adopt("bad", variants=["kernel-panic"])
@@ -206,7 +211,7 @@ class TestBadVersions:
             builder.of(good).again(good, version="x", variants=["kernel-panic"])
 
     def test_one_that_is_no_variant(self, product: Product) -> None:
-        product.write_profile(variants={"kernel-panic": str(product.folder / "bad")})
+        product.write_profile(variants=product.bad_version)
         good = product.adopt()
         product.adopt("bad")
         with pytest.raises(ConfigurationError, match="was adopted as no variant"):
