@@ -4,12 +4,15 @@ file that a release gives.
 They read the sectors behind the back of the software under test: nothing here asks the device.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from harness import plugins
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
 from harness.errors import ConfigurationError
+from harness.product.layout import selection_copies
 from harness.product.product import Product
+from harness.product.release import Release
 
 
 class SelectionFormat(Protocol):
@@ -53,6 +56,13 @@ def format_of(product: Product) -> SelectionFormat:
         )
     found: SelectionFormat = made(product.selection)
     return found
+
+
+def read_copies(flashed: Release, read: Callable[[int, int], bytes]) -> Copies:
+    """The copies on a medium that was flashed with that release; None for a torn one. `read` gives
+    bytes of the medium, by offset and length."""
+    form, attempts = format_of(flashed.product), flashed.product.promises.attempts
+    return tuple(form.parse(read(*region), attempts) for region in selection_copies(flashed.layout))
 
 
 def selection_format(bootloader: str) -> SelectionFormat:

@@ -21,7 +21,6 @@ from harness.boards.lab_file import described
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.clients.client import Client
-from harness.clients.gateway import HEALTH_LINE
 from harness.clients.registry import client_of
 from harness.crash.exploration.again import Again
 from harness.crash.recording import phases, probe
@@ -211,9 +210,13 @@ class Session:
                 return
             self.board.can.link(up=bad is not None)
             try:
-                said = ROLLED_BACK if judge.repeats else HEALTH_LINE
                 # A trial without a network is given all the time that a trial has.
-                line = self.board.expect(said, timeout=BOOT_SECONDS + judge.limits.boot_seconds)
+                limit = BOOT_SECONDS + judge.limits.boot_seconds
+                line = (
+                    self.board.expect(ROLLED_BACK, timeout=limit)
+                    if judge.repeats
+                    else client.await_health(limit)
+                )
             finally:
                 self.board.can.link(up=True)
             if "rolled back" not in line:

@@ -9,13 +9,13 @@ from typing import ClassVar
 from harness.boards.board import Board
 from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
 from harness.clients.client import DeviceStatus
-from harness.clients.selection_format import SelectionFormat, format_of
+from harness.clients.selection_format import SelectionFormat, format_of, read_copies
 from harness.judge import oracle
 from harness.judge.verdict import Invariant, NotChecked
 from harness.product.profile import ContentCheck
 from harness.product.release import Release
 
-_COPIES = ("boot-selection-1", "boot-selection-2")
+_CONTENTS = ("slot-content", "selectable-slots-known")
 _NO_ORACLE = "the product names no oracle for its slots"
 
 
@@ -25,8 +25,7 @@ class Inspection:
     said by the release that it was flashed with."""
 
     NAMES: ClassVar[tuple[str, ...]] = (
-        "slot-content",
-        "selectable-slots-known",
+        *_CONTENTS,
         "boot-selection",
         "boot-selection-agrees",
         "boot-selection-redundant",
@@ -45,12 +44,7 @@ class Inspection:
 
     def copies(self) -> Copies:
         """The copies of the boot selection that the layout names; None for a torn one."""
-        medium, attempts = self.board.can.medium_read, self.flashed.product.promises.attempts
-        return tuple(
-            self.format.parse(medium.read(*region), attempts)
-            for name, region in sorted(self.flashed.layout.items())
-            if name in _COPIES
-        )
+        return read_copies(self.flashed, self.board.can.medium_read.read)
 
     def selection(self) -> BootSelection | None:
         """The boot selection as the bootloader will read it."""
@@ -71,7 +65,7 @@ class Inspection:
         found = [*_selected(selection, status), self._attempts(selection, status)]
         left = []
         if self.flashed.product.slots.content is ContentCheck.NONE:
-            left += [NotChecked(name=each, why=_NO_ORACLE) for each in self.NAMES[:2]]
+            left += [NotChecked(name=each, why=_NO_ORACLE) for each in _CONTENTS]
         else:
             found += self._contents(selection, status, running)
         if len(copies) > 1:

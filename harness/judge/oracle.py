@@ -3,16 +3,24 @@
 import hashlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from harness.boards.capability import MediumRead
 from harness.log import emit
+from harness.medium.files import write_sparse
 from harness.product import trees
 from harness.product.layout import Region
 from harness.product.profile import ContentCheck
 from harness.product.release import Release
+
+_PIECE = 4 << 20  # bytes
+_LOOKS = 3  # a running system writes while its slot is read, piece by piece
+_PAUSE = 3.0  # seconds between them
+_SHOWN = 20  # paths
+_KEPT = 8  # trees: the slot that does not run stays as it is
+_trees: dict[str, trees.Tree | None] = {}  # SHA-256 of a slot -> what is in it
 
 
 def exact(medium: MediumRead, region: Region, release: Release) -> bool:
@@ -21,30 +29,24 @@ def exact(medium: MediumRead, region: Region, release: Release) -> bool:
     return medium.sha256(region.offset, release.slot.size) == release.slot.sha256
 
 
-_PIECE = 4 << 20  # bytes
-_LOOKS = 3  # a running system writes while its slot is read, piece by piece
-_PAUSE = 3.0  # seconds between them
-_SHOWN = 20  # paths
-
-
 def which(medium: MediumRead, region: Region, releases: Mapping[str, Release]) -> str:
     """The name of the release that a slot holds, by its own oracle; empty for none of them."""
     for name, release in releases.items():
         if exact(medium, region, release):
             return name
-    trees_ = {
+    written = {
         name: release
         for name, release in releases.items()
         if release.product.slots.content is ContentCheck.TREE
     }
-    for look in range(_LOOKS if trees_ else 0):
+    for look in range(_LOOKS if written else 0):
         if look:
             time.sleep(_PAUSE)
         found = _tree_of(medium, region)
-        for name, release in trees_.items():
+        for name, release in written.items():
             if not _differences(found, release):
                 return name
-    for release in trees_.values():
+    for release in written.values():
         different = _differences(found, release)
         shown, count = different[:_SHOWN], len(different)
         emit("slot-differs", version=release.version, paths=shown, count=count)
@@ -67,26 +69,21 @@ def _installed(image: Path) -> trees.Tree | None:
 
 
 def _tree_of(medium: MediumRead, region: Region) -> trees.Tree | None:
-    """The tree of a slot on the medium."""
-    with tempfile.NamedTemporaryFile(prefix="slot-") as copy:
+    """The tree of a slot on the medium; one of the same content is not read out again."""
+    digest = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
         for offset in range(region.offset, sum(region), _PIECE):
             piece = medium.read(offset, min(_PIECE, sum(region) - offset))
-            if any(piece):
-                copy.write(piece)
-            else:
-                copy.seek(len(piece), 1)
-        copy.truncate(region.length)
+            digest.update(piece)
+            yield piece
+
+    with tempfile.NamedTemporaryFile(prefix="slot-") as copy:
+        write_sparse(copy.file, pieces())
         copy.flush()
-        return _known(Path(copy.name))
-
-
-_trees: dict[str, trees.Tree | None] = {}
-
-
-def _known(image: Path) -> trees.Tree | None:
-    """The tree of an image; one of the same content is not read again."""
-    with image.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest not in _trees:
-        _trees[digest] = trees.read(image)
-    return _trees[digest]
+        key = digest.hexdigest()
+        if key not in _trees:
+            if len(_trees) >= _KEPT:
+                _trees.clear()
+            _trees[key] = trees.repair(Path(copy.name))
+        return _trees[key]

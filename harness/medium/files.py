@@ -6,8 +6,9 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 SECTOR = 512
 _CHUNK = 1 << 20
@@ -56,6 +57,17 @@ def copy_file(source: Path, target: Path) -> None:
         os.ftruncate(writer.fileno(), length)
         for at, count in _data(reader.fileno(), 0, length):
             _copy_bytes(reader.fileno(), at, writer.fileno(), at, count)
+
+
+def write_sparse(target: IO[bytes], pieces: Iterable[bytes]) -> None:
+    """Write pieces one after the other to the end of a new file; those of zeros become holes."""
+    size = 0
+    for piece in pieces:
+        if piece.count(0) != len(piece):
+            target.seek(size)
+            target.write(piece)
+        size += len(piece)
+    target.truncate(size)
 
 
 def _copy_bytes(source: int, start: int, target: int, to: int, length: int) -> None:

@@ -1,5 +1,6 @@
 """Where things lie on a disk, in bytes from its start; each bootloader has its own plan."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,12 @@ class Piece(NamedTuple):
     region: Region
     kind: str = ""
     bootable: bool = False
+
+
+def selection_copies(layout: Mapping[str, Region]) -> list[Region]:
+    """Where the copies of the boot selection lie, copy 1 first: two in raw sectors, or one file
+    system that has it in a file."""
+    return [layout[name] for name in sorted(layout) if name.startswith("boot-selection-")]
 
 
 def slots_and_data(start: int, *, slot_size: int, data_size: int) -> dict[str, Region]:

@@ -4,7 +4,7 @@ product.yaml:
 
     machine: rauc-grub             # of a board in the lab file
     compatible: rauc-grub          # what its artifacts are for
-    client: rauc                   # whose words the device speaks: rauc, commands
+    client: rauc                   # what the artifacts are, and whose words the device speaks
     device:
       version: cat /etc/product-version
       slot: ...                    # prints A or B; has an answer of its own for a known client

@@ -15,14 +15,15 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import cast
 
 from harness import process
 from harness.errors import LabError
+from harness.medium.files import copy_file
 
 _SECONDS = 300.0
-_PIECE = 1 << 20  # bytes
 _REPAIRED = (0, 1)  # exit codes of e2fsck(8): clean; errors corrected, as a boot does
 _CLEAN = (0,)
 
@@ -41,16 +42,22 @@ Tree = Mapping[str, Entry]  # path -> what is there
 
 
 def read(image: Path) -> Tree | None:
-    """The tree of an ext4 file system in a file, after its journal was replayed on a copy; None
-    when it is not sound: what a boot's `e2fsck -p` gives up, or leaves errors behind."""
+    """The tree of an ext4 file system in a file, which is left as it is; see `repair`."""
     with tempfile.TemporaryDirectory(prefix="tree-") as name:
         copy = Path(name) / "image"
-        process.run(["cp", "--sparse=always", image, copy], timeout=_SECONDS)
-        for how, accepted in (("-p", _REPAIRED), ("-fn", _CLEAN)):
-            done = process.run(["e2fsck", how, copy], timeout=_SECONDS, check=False)
-            if done.returncode not in accepted:
-                return None
-        return dict(_read_out(copy, Path(name)))
+        copy_file(image, copy)
+        return repair(copy)
+
+
+def repair(image: Path) -> Tree | None:
+    """The tree of an ext4 file system in a file, whose journal is replayed there; None when it is
+    not sound: what a boot's `e2fsck -p` gives up, or leaves errors behind."""
+    for how, accepted in (("-p", _REPAIRED), ("-fn", _CLEAN)):
+        done = process.run(["e2fsck", how, image], timeout=_SECONDS, check=False)
+        if done.returncode not in accepted:
+            return None
+    with tempfile.TemporaryDirectory(prefix="tree-") as name:
+        return dict(_read_out(image, Path(name)))
 
 
 def _read_out(image: Path, folder: Path) -> Iterator[tuple[str, Entry]]:
@@ -73,16 +80,13 @@ def _read_out(image: Path, folder: Path) -> Iterator[tuple[str, Entry]]:
                     "folder" if member.isdir() else "link" if member.issym() else "file",
                     member.mode,
                     (member.uid, member.gid),
-                    _sha256(stream) if stream else member.linkname,
+                    _sha256(cast(BufferedReader, stream)) if stream else member.linkname,
                 ),
             )
 
 
-def _sha256(stream: IO[bytes]) -> str:
-    found = hashlib.sha256()
-    while piece := stream.read(_PIECE):
-        found.update(piece)
-    return found.hexdigest()
+def _sha256(stream: BufferedReader) -> str:  # which tarfile's type does not say
+    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def differences(found: Tree, wanted: Tree, *, allowed: Sequence[str]) -> list[str]:

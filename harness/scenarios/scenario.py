@@ -98,9 +98,8 @@ class Scenario:
         """The end of this scenario, for others with the same crash state."""
         if self._judgement is None:
             raise ValueError(f"{self.id} has no judgement yet")
-        return Judged(
-            scenario=self.id, judgement=self._judgement, invariants=tuple(self._invariants)
-        )
+        judgement = replace(self._judgement, not_checked=tuple(self._not_checked))
+        return Judged(scenario=self.id, judgement=judgement, invariants=tuple(self._invariants))
 
     def adopt(self, judged: Judged, expected: Iterable[Verdict]) -> str:
         """Take over what an equal crash state came to; returns the scenario that booted it."""
@@ -131,7 +130,7 @@ class Scenario:
             return
         if judgement.final == "new":
             if why := products.no_way_on(judge.new, judge.old):
-                log.emit("not-checked", invariant="second-update", why=why)
+                self._not_checked.append(NotChecked(name="second-update", why=why))
                 return
             onward = products.onward(judge.new, judge.old)
             judge = self.bench.judge(judge.new, onward, flashed=judge.flashed)

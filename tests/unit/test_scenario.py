@@ -16,6 +16,7 @@ from harness.judge.judge import Judge
 from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.product.promises import Promises
 from harness.product.release import Release
+from harness.scenarios import products
 from harness.scenarios import scenario as scenarios
 from harness.scenarios.bench import Bench, Judged
 from harness.scenarios.scenario import Scenario
@@ -264,6 +265,22 @@ def test_what_the_judge_could_not_check_is_recorded(scenario: Scenario, kept: li
     with again:
         again.conclude(GOOD, expected={Verdict.NEW})
     assert again.record and again.record.not_checked == ()
+
+
+def test_a_product_without_a_way_on_is_not_asked_for_it(
+    scenario: Scenario, bench: FakeBench, kept: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one that ended in the same crash state."""
+    monkeypatch.setattr(products, "no_way_on", lambda running, before: "nobody can build one")
+    with scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), GOOD)
+    untold = NotChecked(name="second-update", why="nobody can build one")
+    assert (kept[0].not_checked, bench.updates) == ((untold,), [])
+    other = scenario.afresh()
+    with other:
+        other.adopt(scenario.judged(), {Verdict.NEW})
+    assert other.record and other.record.not_checked == (untold,)
 
 
 def test_an_end_that_is_taken_over_is_the_same_end(scenario: Scenario, kept: list[Record]) -> None:

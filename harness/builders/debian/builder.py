@@ -9,12 +9,12 @@ from pathlib import Path
 
 from harness.builders.builder import Ability, Authority
 from harness.builders.debian import built, pki, recipe, tools
-from harness.builders.debian.artifacts import maker
+from harness.builders.debian.artifacts import maker, payload
 from harness.builders.debian.build import build
 from harness.builders.debian.recipe import Recipe
 from harness.builders.debian.recipe import RecipeFile as RECIPE
 from harness.errors import ConfigurationError
-from harness.product.release import Digest, Release, digest
+from harness.product.release import Release, digest
 
 __all__ = [
     "RECIPE",
@@ -84,11 +84,6 @@ def strange_artifact(release: Release, output: Path) -> Path:
         )
     finally:
         slot.unlink()
-
-
-def payload(release: Release) -> Digest:
-    """The slot image that the update artifact installs."""
-    return maker(release.product.client).payload(release.artifact, limit=release.slot.size)
 
 
 def server_ca(release: Release) -> Authority:

@@ -4,7 +4,6 @@ What is read of an image: its partition table, and slot A, which must begin with
 the artifact installs. So slots are known by content, whoever built them.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from harness.builders.debian.tools import copy
 from harness.builders.finished.built import Adopted
 from harness.errors import ConfigurationError
 from harness.log import step
+from harness.medium.files import write_sparse
 from harness.product import partitions, profile
 from harness.product import release as releases
 from harness.product.layout import Region
@@ -131,19 +131,11 @@ def _layout(found: Profile, table: Mapping[int, Partition], product: Path) -> di
 def _take_slot(image: Path, offset: int, payload: Digest, slot: Path, artifact: Path) -> None:
     """Write the bytes that slot A begins with; ConfigurationError unless the artifact installs
     just these."""
-    digest = hashlib.sha256()
     with files.opened(image) as source, slot.open("wb") as target:
         source.seek(offset)
-        left = payload.size
-        while left and (piece := source.read(min(_PIECE, left))):
-            digest.update(piece)
-            left -= len(piece)
-            if any(piece):
-                target.write(piece)
-            else:
-                target.seek(len(piece), 1)
-        target.truncate(payload.size)
-    if left or digest.hexdigest() != payload.sha256:
+        sizes = (min(_PIECE, payload.size - at) for at in range(0, payload.size, _PIECE))
+        write_sparse(target, map(source.read, sizes))
+    if releases.digest(slot) != payload:
         raise ConfigurationError(
             f"{files.shown(image)}: slot A does not hold what {artifact.name} installs",
             hint="image and artifact must be of one build; slot A is what a factory flashes",

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from harness import files
 from harness.builders.builder import Ability, Authority
-from harness.builders.debian.artifacts import maker
+from harness.builders.debian.artifacts import payload
 from harness.builders.finished import built
 from harness.errors import ConfigurationError
 from harness.product import release as releases
 from harness.product.profile import Profile as RECIPE
-from harness.product.release import FILE, Digest, Release
+from harness.product.release import FILE, Release
 
 __all__ = [
     "RECIPE",
@@ -90,11 +90,6 @@ def artifact(release: Release, content: Path, output: Path, *, version: str) -> 
 def strange_artifact(release: Release, output: Path) -> Path:
     """Refuses."""
     raise ConfigurationError(f"{release.machine}: {_OTHERS}")
-
-
-def payload(release: Release) -> Digest:
-    """What the artifact installs."""
-    return maker(release.product.client).payload(release.artifact, limit=release.slot.size)
 
 
 def server_ca(release: Release) -> Authority:

@@ -16,6 +16,7 @@ from harness.crash.exploration.prove import Proof, Runs
 from harness.crash.recording.recording import Recording
 from harness.crash.states.contents import SECTOR, Contents, Ids
 from harness.crash.states.disk_content import DiskContent, Image, Sectors
+from harness.product.layout import selection_copies
 from harness.product.release import Release
 
 
@@ -36,11 +37,11 @@ class RecordedDisk:
         self._format = format_of(recording.old.product)
         self._copies = [
             (region.offset // SECTOR, region.length // SECTOR)
-            for region in (recording.layout[f"boot-selection-{copy}"] for copy in (1, 2))
+            for region in selection_copies(recording.layout)
         ]
 
     def read_set(self) -> ReadSet:
-        """What counts before any boot: the judge reads both copies of the boot selection."""
+        """What counts before any boot: the judge reads all copies of the boot selection."""
         checked = [
             CheckedCopy(first=first, count=count, whole=self._whole)
             for first, count in self._copies
@@ -57,7 +58,7 @@ class RecordedDisk:
         return tuple(images.filled(content) for images in self.slots.values())
 
     def copies(self, content: DiskContent) -> list[bytes]:
-        """The bytes of both copies of the boot selection."""
+        """The bytes of all copies of the boot selection."""
         return [self._bytes(content.numbers(first, count)) for first, count in self._copies]
 
     def selection(self, picture: Picture, tracked: Sectors) -> str:
@@ -69,7 +70,7 @@ class RecordedDisk:
             here = (tracked >= first) & (tracked < first + count)
             ids[tracked[here] - first] = picture.ids[here]
             said.append(self._format.parse(self._bytes(ids), attempts))
-        counting = self._format.counting((said[0], said[1]))
+        counting = self._format.counting(tuple(said))
         which = counting and said.index(counting)
         return repr([which, *(each and replace(each, generation=0) for each in said)])
 

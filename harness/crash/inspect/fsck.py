@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.clients.boot_selection import BootSelection, Copies, Slot
-from harness.clients.selection_format import format_of
+from harness.clients.selection_format import format_of, read_copies
 from harness.crash.recording.recording import Recording
 from harness.crash.states.reader import StateReader
 from harness.errors import ConfigurationError, LabError
@@ -113,15 +113,8 @@ def inspect(recording: Recording, state_file: Path, *, output: Path | None = Non
 
 
 def _selection(recording: Recording, view: StateReader) -> tuple[BootSelection | None, Copies]:
-    form, attempts = (
-        format_of(recording.old.product),
-        recording.old.product.promises.attempts,
-    )
-    first, second = (
-        form.parse(view.read(*recording.layout[f"boot-selection-{number}"]), attempts)
-        for number in (1, 2)
-    )
-    return form.counting((first, second)), (first, second)
+    copies = read_copies(recording.old, view.read)
+    return format_of(recording.old.product).counting(copies), copies
 
 
 def _slot(recording: Recording, view: StateReader, slot: Slot) -> SlotFindings:

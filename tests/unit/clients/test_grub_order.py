@@ -1,12 +1,19 @@
 """One GRUB environment file as RAUC's manual has it, read by GRUB's own code."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from harness.clients import grub_order
 from harness.clients.boot_selection import Slot
+from harness.clients.selection_format import read_copies
 from harness.process import run
+from harness.product.layout import Region
+from harness.product.product import Product
+from harness.product.profile import ContentCheck, SelectionFile, Slots
+from harness.product.release import Release
 
 FRESH = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"}
 
@@ -75,3 +82,23 @@ def test_none_left(tmp_path: Path) -> None:
 
 def test_no_slot_is_no_selection() -> None:
     assert grub_order.parse({"ORDER": "C"}, otherwise=Slot.A) is None
+
+
+@pytest.mark.parametrize("content", list(ContentCheck))
+def test_the_one_copy_of_a_product(tmp_path: Path, content: ContentCheck) -> None:
+    """It is read from wherever its layout says, whatever its slots are."""
+    disk = bytes(4096) + partition(tmp_path, "fat", ORDER="B A", B_OK="1").read_bytes()
+    region = Region(4096, len(disk) - 4096)
+    release = SimpleNamespace(
+        layout={"slot-A": Region(0, 1), "boot-selection": region, "boot-selection-1": region},
+        product=Product(
+            client="rauc",
+            bootloader="grub-order",
+            compatible="c",
+            slots=Slots(content=content),
+            selection=SelectionFile(reader="grub-order", file="/grubenv"),
+        ),
+    )
+    [found] = read_copies(cast(Release, release), lambda at, length: disk[at : at + length])
+    assert found is not None
+    assert found.primary is Slot.B

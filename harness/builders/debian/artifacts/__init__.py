@@ -6,7 +6,7 @@ from typing import Protocol
 from harness import plugins
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
-from harness.product.release import Digest
+from harness.product.release import Digest, Release
 
 
 class Maker(Protocol):
@@ -25,6 +25,12 @@ class Maker(Protocol):
     def payload(self, artifact: Path, *, limit: int) -> Digest:
         """The slot image that an artifact installs; ConfigurationError when there is none, or one
         of more than `limit` bytes."""
+
+
+def payload(release: Release) -> Digest:
+    """The slot image that a release's update artifact installs; errors as of `Maker.payload`."""
+    found = maker(release.product.client)
+    return found.payload(release.artifact, limit=release.slot.size)
 
 
 def maker(client: str) -> Maker:
