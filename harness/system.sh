@@ -29,11 +29,11 @@ apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# CI also tries SSH against a real sshd, and the crash report in a real browser. Elsewhere those tests
-# are skipped where there is none: the one would start a server on somebody's own machine, the other
-# is large.
+# CI also tries SSH against a real sshd, the virtual bench (sshd and rsync), and the crash report in a
+# real browser. Elsewhere those tests are skipped where there is none: the ones would start a server
+# on somebody's own machine, the other is large.
 wanted_packages() {
-    { sed 's/#.*//' "$packages"; [ -z "${CI:-}" ] || echo openssh-server chromium; } | xargs
+    { sed 's/#.*//' "$packages"; [ -z "${CI:-}" ] || echo openssh-server rsync chromium; } | xargs
 }
 
 missing_packages() {

@@ -18,7 +18,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"starter"},
+    {"starter", "simulate"},
     {"demo"},
     {"scenarios"},
     {"promotion"},

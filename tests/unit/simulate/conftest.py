@@ -1,0 +1,60 @@
+"""A virtual bench of our own, whose board's guest is one sector (`tests.unit.boards.guest`)."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.boards import guest
+from tests.unit.boards.conftest import LAB
+from tests.unit.simulate.virtual import Simulated, simulated
+
+NETWORK = "127.0.77"
+PLACE = "sector-1"
+RACK = """
+imports: [harness.boards.strategy]
+options: {coordinator_address: "127.0.77.1:20408"}
+targets:
+  sector-1:
+    options: {machine: sector}
+    resources:
+      RemotePlace: {name: sector-1}
+    drivers:
+      NetworkPowerDriver: {}
+      SerialDriver: {}
+      USBSDMuxDriver: {}
+      USBStorageDriver: {}
+      ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
+      GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
+simulate:
+  network: 127.0.77
+  relay: {latency: 0.02, jitter: 0.01}
+  first_loop: 177
+  boards:
+    sector-1: {plays: one, lab: played.yaml, machine: sector, card: 8M, card_serial: VCARD-77}
+"""
+
+needs_bench = pytest.mark.skipif(
+    (os.geteuid() != 0 or not shutil.which("rsync") or not Path("/usr/sbin/sshd").exists())
+    and not os.environ.get("CI"),
+    reason="the virtual bench needs root, openssh-server and rsync",
+)
+
+
+@pytest.fixture(scope="module")
+def rack_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rack")
+    (folder / "played.yaml").write_text(LAB)
+    (folder / "disk.img").write_bytes(guest.image())
+    file = folder / "rack.yaml"
+    file.write_text(RACK)
+    return file
+
+
+@pytest.fixture(scope="module")
+def bench(rack_lab: Path) -> Iterator[Simulated]:
+    """Up, its board off, its card empty."""
+    with simulated(rack_lab) as running:
+        yield running
