@@ -31,6 +31,13 @@ def is_same(version: str, other: str) -> bool:
     return _compared(version, "eq", other)
 
 
+def _order(version: str, other: str) -> int:
+    return is_newer(version, other) - is_newer(other, version)
+
+
+key = functools.cmp_to_key(_order)  # to sort by
+
+
 @functools.lru_cache(maxsize=4096)
 def _compared(version: str, relation: str, other: str) -> bool:
     for each in (version, other):

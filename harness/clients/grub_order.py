@@ -1,26 +1,24 @@
 """One GRUB environment file with ORDER, x_OK and x_TRY: how RAUC's manual integrates GRUB.
 
-It is read by GRUB itself (`grub-fstest`, its file systems run on a file), so what is found is what
-a boot will find: GRUB replays no journal, and follows a FAT chain as it is. A slot is bootable that
+It is read by GRUB itself (`boot_files`), so what is found is what a boot will find: GRUB replays no
+journal, and follows a FAT chain as it is. A slot is bootable that
 is OK and was not tried since (RAUC manual, "GRUB"; RAUC's src/bootloaders/grub.c).
 """
 
 import re
-import tempfile
 from pathlib import Path
 
-from harness import process
+from harness.clients import boot_files, selection_words
 from harness.clients.boot_selection import (
     ATTEMPTS,
     BootSelection,
-    Copies,
     Slot,
     SlotChoice,
     SlotState,
 )
-from harness.product.profile import SelectionFile
+from harness.clients.one_copy import OneCopy
+from harness.product.profile import SelectionSource
 
-_SECONDS = 60.0
 _HEADER = b"# GRUB Environment Block\n"
 _KEYS = ("ORDER", "A_OK", "A_TRY", "B_OK", "B_TRY")
 
@@ -28,11 +26,14 @@ _KEYS = ("ORDER", "A_OK", "A_TRY", "B_OK", "B_TRY")
 def variables(partition: Path, file: str) -> dict[str, str] | None:
     """What GRUB finds in `file` of a file system in a file of its own; None when it finds no
     environment there."""
-    argv: list[str | Path] = ["grub-fstest", partition, "cat", f"(loop0){file}"]
-    done = process.run(argv, timeout=_SECONDS, check=False, env={"LC_ALL": "C"})
-    if done.returncode != 0 or not done.stdout.encode().startswith(_HEADER):
+    return _variables(boot_files.content(partition, file))
+
+
+def _variables(found: bytes | None) -> dict[str, str] | None:
+    if not found or not found.startswith(_HEADER):
         return None
-    pairs = re.findall(r"^([A-Za-z_]\w*)=(.*)$", done.stdout.rstrip("#"), re.MULTILINE)
+    text = found.decode("utf-8", errors="replace").rstrip("#")
+    pairs = re.findall(r"^([A-Za-z_]\w*)=(.*)$", text, re.MULTILINE)
     return {name: re.sub(r"\\(.)", r"\1", value) for name, value in pairs}
 
 
@@ -56,37 +57,20 @@ def parse(found: dict[str, str], *, otherwise: Slot) -> BootSelection | None:
     return BootSelection(order=(order[0], order[1]), slots=slots, generation=0, otherwise=otherwise)
 
 
-class GrubOrder:
+class GrubOrder(OneCopy):
     """A `SelectionFormat` of that one file; a copy is the whole partition that it lies in."""
 
     CHANGE = 1024  # bytes: GRUB's block is two sectors, rewritten in place (`save_env`)
-    FILL = "true"  # a block is always full
-    HALF = 512
-    CHECKSUM = False
 
-    def __init__(self, file: SelectionFile) -> None:
-        self._file = file
+    def __init__(self, source: SelectionSource) -> None:
+        selection_words.checked(source, {})
+        self._file, self._otherwise = selection_words.file_of(source), Slot(source.otherwise)
 
     def variables(self, copy: bytes) -> dict[str, str] | None:
         """What GRUB finds there."""
-        with tempfile.NamedTemporaryFile(prefix="grubenv-") as partition:
-            partition.write(copy)
-            partition.flush()
-            return variables(Path(partition.name), self._file.file)
+        return _variables(boot_files.read(copy, self._file))
 
     def parse(self, copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
         """The boot selection there; the design knows one attempt, whatever is promised."""
         found = self.variables(copy)
-        return parse(found, otherwise=Slot(self._file.otherwise)) if found else None
-
-    def counting(self, copies: Copies) -> BootSelection | None:
-        """There is one."""
-        return copies[0]
-
-    def redundant(self, copies: Copies) -> bool:
-        """It must not be lost."""
-        return False
-
-    def halfway(self, copies: Copies, slot: Slot, before: str, after: str) -> bool:
-        """A file is rewritten in an order of the file system's: nothing in it tells."""
-        return True
+        return parse(found, otherwise=self._otherwise) if found else None

@@ -12,6 +12,7 @@ from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
 from harness.errors import ConfigurationError
 from harness.product.layout import selection_copies
 from harness.product.product import Product
+from harness.product.profile import SelectionSource
 from harness.product.release import Release
 
 
@@ -46,15 +47,21 @@ def format_of(product: Product) -> SelectionFormat:
     ConfigurationError for a bootloader or a reader that nobody knows."""
     if not product.selection:
         return selection_format(product.bootloader)
+    return reader_of(product.selection)
+
+
+def reader_of(source: SelectionSource) -> SelectionFormat:
+    """What reads the boot selection of a product that others built. Raises ConfigurationError: for
+    a reader that nobody knows, and for what it is told wrong, or not at all."""
     made = plugins.load(
-        plugins.SELECTIONS, product.selection.reader, kind=SelectionFormat, key="boot_selection"
+        plugins.SELECTIONS, source.reader, kind=SelectionFormat, key="boot_selection.reader"
     )
     if not callable(made):
         raise ConfigurationError(
-            f"boot_selection: '{product.selection.reader}' is no file of a file system",
-            hint="docs/adopt.md names what is",
+            f"boot_selection.reader: '{source.reader}' reads no product that others built",
+            hint="docs/adopt.md names what does",
         )
-    found: SelectionFormat = made(product.selection)
+    found: SelectionFormat = made(source)
     return found
 
 

@@ -62,7 +62,7 @@ def parse(copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
     )
 
 
-def counting(copies: Copies) -> BootSelection | None:
+def newer(copies: Copies) -> BootSelection | None:
     """The copy that U-Boot will use: the newer one of those that are whole."""
     first, second = copies
     if first is None or second is None:
@@ -72,12 +72,15 @@ def counting(copies: Copies) -> BootSelection | None:
     return second if second.generation > first.generation else first
 
 
-def redundant(copies: Copies) -> bool:
+def one_after_the_other(copies: Copies) -> bool:
     """Whether either copy may be lost: both are whole, and one is the other's predecessor."""
     first, second = copies
     if first is None or second is None:
         return False
     return (first.generation - second.generation) % _SERIALS in (1, _SERIALS - 1)
+
+
+counting, redundant = newer, one_after_the_other  # as a `SelectionFormat` has them
 
 
 def halfway(copies: Copies, slot: Slot, before: str, after: str) -> bool:

@@ -95,7 +95,10 @@ def adopt(
     -o out/1.0.0[/]
     """
     from harness.builders.finished.adopt import adopt as adopt_release
+    from harness.clients.selection_format import reader_of
+    from harness.product import profile
 
+    reader_of(profile.load(product).boot_selection)  # what it is not told is told before the work
     release = adopt_release(
         image,
         artifact,

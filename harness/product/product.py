@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 
 from harness import schema
 from harness.fields import Like, Line, Name
-from harness.product.profile import DeviceCommands, SelectionFile, Slots
+from harness.product.profile import DeviceCommands, SelectionSource, Slots
 from harness.product.promises import Promises
 
 
@@ -25,7 +25,7 @@ class Product:
     slots: Slots = field(default_factory=Slots)  # how it is told what an installed slot holds
     # Of a device without our programs; nothing: it has them (docs/device-contract.md).
     device: DeviceCommands | None = None
-    selection: SelectionFile | None = None
+    selection: SelectionSource | None = None
     # Bad version -> what its console shows when it ran (a regular expression), where it is not what
     # our own images say.
     signs: dict[Name, str] = field(default_factory=dict)

@@ -19,8 +19,9 @@ product.yaml:
       slot-A: {partition: 2}
       slot-B: {partition: 3}
       data: {partition: 4}
-      boot-selection: {partition: 1}
-    boot_selection: {reader: grub-order, file: /grubenv, otherwise: A}
+      boot-selection: {partition: 1}   # or {bytes: [OFFSET, LENGTH]}; with `table: true` from the
+                                       # disk's first sector to the partition's end
+    boot_selection: {reader: grub-order, file: /grubenv, otherwise: A, words: {}}
     slots: {content: tree, changes: [etc/machine-id]}
     variants:                      # bad versions, adopted likewise, and what shows that one ran
       kernel-panic: {release: out/1.2.0, console: Kernel panic}
@@ -40,6 +41,7 @@ from pydantic import ConfigDict, Field
 from harness import files, schema
 from harness.errors import ConfigurationError
 from harness.fields import Line, Name
+from harness.product.layout import SECTOR
 from harness.product.promises import Promises
 from harness.schema import STRICT
 
@@ -77,20 +79,36 @@ class DeviceCommands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A partition, by its number in the table of the disk image or by its GPT label."""
+    """A partition, by its number in the table of the disk image or by its GPT label, or bytes of
+    the disk that lie in no partition: offset and length."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    partition: Annotated[int, Field(ge=1, le=128)] | Annotated[str, Field(min_length=1)]
+    partition: Annotated[int, Field(ge=1, le=128)] | Annotated[str, Field(min_length=1)] | None = (
+        None
+    )
+    bytes: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(gt=0)]] | None = None
+    table: bool = False  # all from the disk's first sector on: what the partition table says counts
+
+    @property
+    def problem(self) -> str:
+        """Why it is no place; empty when it is one."""
+        if (self.partition is None) == (self.bytes is None):
+            return "needs one of partition and bytes"
+        if self.bytes and (self.table or any(each % SECTOR for each in self.bytes)):
+            return f"bytes are whole sectors of {SECTOR}, and have no table"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionFile:
-    """A boot selection that is a file of a file system: `reader` says in whose words."""
+class SelectionSource:
+    """Where the boot selection of such a product is, and in whose words: `reader` is an entry point
+    of harness.selections, `words` are what that reader must be told."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     reader: Name
-    file: DevicePath
+    file: Annotated[str, Field(pattern=r"^(/[^\x00\r\n]*)?$", max_length=4096)] = ""
     otherwise: Literal["A", "B"] = "A"  # what is booted when no slot may be
+    words: dict[Name, Annotated[str, Field(max_length=400)]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +131,7 @@ class BadVersion:
 
 
 REGIONS = ("slot-A", "slot-B", "data", "boot-selection")
+SECOND = "boot-selection-2"  # where there are two copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +144,7 @@ class Profile:
     client: Name
     device: DeviceCommands
     disk: dict[str, Place]
-    boot_selection: SelectionFile
+    boot_selection: SelectionSource
     slots: Slots = field(default_factory=Slots)
     variants: dict[Name, BadVersion] = field(default_factory=dict)
     promises: Promises = field(default_factory=Promises)
@@ -136,8 +155,14 @@ def load(file: Path) -> Profile:
     hint = "docs/adopt.md explains every key"
     found = schema.from_yaml(Profile, files.text(file), what=file, hint=hint)
     problems = [f"disk.{name}: missing" for name in REGIONS if name not in found.disk]
-    known = ", ".join(REGIONS)
-    problems += [f"disk.{name}: not one of {known}" for name in found.disk if name not in REGIONS]
+    known = (*REGIONS, SECOND)
+    for name, place in found.disk.items():
+        if name not in known:
+            problems.append(f"disk.{name}: not one of {', '.join(known)}")
+        elif place.problem:
+            problems.append(f"disk.{name}: {place.problem}")
+        elif place.table and name != "boot-selection":
+            problems.append(f"disk.{name}: only the boot selection is looked for in the table")
     if problems:
         raise ConfigurationError.of(files.shown(file), problems, hint=hint)
     return found

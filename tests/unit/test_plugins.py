@@ -53,9 +53,13 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
 def test_ours_are_declared_like_anybodys() -> None:
     assert plugins.names(plugins.BUILDERS) == ("debian", "finished")
     assert plugins.names(plugins.CLIENTS) == ("mender", "rauc")
-    assert plugins.names(plugins.ARTIFACTS) == ("mender", "rauc")
+    assert plugins.names(plugins.ARTIFACTS) == (
+        *("mender", "rauc", "swupdate", "systemd-sysupdate"),
+    )
     assert plugins.names(plugins.BOOTLOADERS) == ("grub", "u-boot")
-    assert plugins.names(plugins.SELECTIONS) == ("grub", "grub-order", "u-boot")
+    assert plugins.names(plugins.SELECTIONS) == (
+        *("file", "gpt-labels", "grub", "grub-order", "sd-boot", "u-boot", "u-boot-environment"),
+    )
 
 
 def test_a_product_adds_its_own(tmp_path: Path) -> None:

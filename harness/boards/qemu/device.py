@@ -20,6 +20,7 @@ from harness.boards.qemu import pi_firmware
 from harness.boards.qemu.console import Console
 from harness.boards.qemu.fixed_boot import FixedBoots
 from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.pflash import FlashChips
 from harness.boards.qemu.power import PowerPeriod
 from harness.boards.qemu.vm import Hardware, Vm
 from harness.boards.share import Share
@@ -40,6 +41,7 @@ class QemuDevice:
         self.medium = Medium(self.folder / "medium", model=model, cache=cache)
         self.console = Console(self.folder / "console")
         self._hardware = hardware
+        self._chips = FlashChips(self.folder, *hardware.pflash)
         self._lock = BoardLock(self.folder, name)
         self._power: PowerPeriod | None = None
         self._frozen = False
@@ -101,6 +103,7 @@ class QemuDevice:
         """Write an image to the medium, power being off; boots and logs begin anew."""
         self.off()
         self.medium.load(image)
+        self._chips.reset()
         self._fixed = self._clock = None
         self.console.clear()
 
@@ -108,6 +111,7 @@ class QemuDevice:
         """As `flash`, of a crash state; its boots begin with that clock and seed."""
         self.off()
         self.medium.load_state(state_file)
+        self._chips.reset()
         self._fixed = FixedBoots(clock, seed)
         self.console.clear()
 
@@ -194,6 +198,7 @@ class QemuDevice:
         if vm and self._hardware.can_be_saved:
             vm.save_state(folder / "machine")
         self.medium.save(folder / "medium")
+        self._chips.save(folder)
         self.console.save(folder / "console")
         if vm:
             vm.cont()
@@ -203,6 +208,7 @@ class QemuDevice:
         """Go on from a saved instant; what happened since is gone, its console logs too."""
         self._end_power()
         self.medium.restore(folder / "medium")
+        self._chips.restore(folder)
         self._fixed = self._clock = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
@@ -251,7 +257,7 @@ class QemuDevice:
         return vm
 
     def _new_vm(self, log: Path) -> Vm:
-        arguments = self._fixed.arguments if self._fixed else []
+        arguments = [*(self._fixed.arguments if self._fixed else []), *self._chips.arguments()]
         if self._clock:
             arguments += ["-rtc", f"base={self._clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":

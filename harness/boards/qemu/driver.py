@@ -40,6 +40,14 @@ class HarnessMedium(Resource):  # type: ignore[misc]
     cache: int = attr.ib(default=0, validator=attr.validators.ge(0))
 
 
+def _chips(_driver: object, attribute: "attr.Attribute[object]", value: object) -> None:
+    """What `pflash` may say."""
+    if not isinstance(value, dict) or not value.keys() <= {"code", "variables"}:
+        raise ValueError(f"{attribute.name}: names code and variables, nothing else")
+    if value and not (value.get("code") and all(isinstance(each, str) for each in value.values())):
+        raise ValueError(f"{attribute.name}: names the file of the code, and may that of variables")
+
+
 @target_factory.reg_driver
 @attr.s(eq=False)
 class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtocol):  # type: ignore[misc]
@@ -47,7 +55,8 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
 
     Args: qemu_bin (a key of the lab's `tools` or a program), machine, cpu, memory, interface (of
     the medium: QEMU's `if=`; `none` with storage_device, the QEMU device with properties that it
-    goes to), firmware (`raspi4`: `pi_firmware`), uarts (serial ports; the console is
+    goes to), firmware (`raspi4`: `pi_firmware`), pflash (`code`
+    and `variables`, files that flash chips begin with: UEFI), uarts (serial ports; the console is
     the first), nic (QEMU device with properties, empty for none), nic_when (`ADDRESS:MASK`: when
     a USB adapter is plugged in, `usb_adapter`), accel (`accelerator`), extra_args.
     """
@@ -61,6 +70,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
     interface: str = attr.ib(default="ide", validator=_text)
     storage_device: str = attr.ib(default="", validator=_text)
     firmware: str = attr.ib(default="", validator=attr.validators.in_(["", "raspi4"]))
+    pflash: dict[str, str] = attr.ib(factory=dict, validator=_chips)
     uarts: int = attr.ib(default=1, validator=attr.validators.instance_of(int))
     nic: str = attr.ib(default="", validator=_text)
     nic_when: str = attr.ib(
@@ -86,6 +96,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             interface=self.interface,
             storage=self.storage_device,
             firmware=self.firmware,
+            pflash=(self.pflash.get("code", ""), self.pflash.get("variables", "")),
             uarts=self.uarts,
             nic=self.nic,
             nic_when=self.nic_when,

@@ -41,6 +41,7 @@ class Hardware:
     interface: str = "ide"  # of the medium: QEMU's if=; none: `storage` says where it goes
     storage: str = ""  # QEMU device for the medium, with properties
     firmware: str = ""  # what runs before the first program: `raspi4` or nothing
+    pflash: tuple[str, str] = ("", "")  # code and variables in flash chips: `pflash`
     uarts: int = 1  # serial ports; the console is the first
     nic: str = ""  # QEMU device, with properties; empty: no network
     nic_when: str = ""  # of a USB adapter: see `harness.boards.qemu.usb_adapter`

@@ -4,13 +4,14 @@ What is read of an image: its partition table, and slot A, which must begin with
 the artifact installs. So slots are known by content, whoever built them.
 """
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import files, project, schema
-from harness.builders.debian.artifacts import maker
+from harness.builders.debian.artifacts import opener
 from harness.builders.debian.tools import copy
 from harness.builders.finished.built import Adopted
 from harness.errors import ConfigurationError
@@ -21,7 +22,7 @@ from harness.product import release as releases
 from harness.product.layout import Region
 from harness.product.partitions import Partition
 from harness.product.product import Product
-from harness.product.profile import Profile
+from harness.product.profile import SECOND, Profile
 from harness.product.release import Digest, Release
 
 _PIECE = 1 << 20  # bytes
@@ -51,7 +52,7 @@ def adopt(
     table = partitions.read(image)
     layout = _layout(found, table, product)
     with step("read artifact", artifact=str(artifact)):
-        payload = maker(found.client).payload(artifact, limit=layout["slot-A"].length)
+        payload = opener(found.client).payload(artifact, limit=layout["slot-A"].length)
     about = Adopted(
         profile=project.told(product),
         profile_sha256=releases.digest(product).sha256,
@@ -105,27 +106,44 @@ def _layout(found: Profile, table: Mapping[int, Partition], product: Path) -> di
     layout: dict[str, Region] = {}
     problems = []
     for name, place in found.disk.items():
+        if place.bytes:
+            layout[name] = Region(*place.bytes)
+            continue
         fits = [
             each.region
             for each in table.values()
             if place.partition in (each.number, each.name or None)
         ]
         if len(fits) == 1:
-            layout[name] = fits[0]
+            start = 0 if place.table else fits[0].offset
+            layout[name] = Region(start, sum(fits[0]) - start)
             continue
         there = ", ".join(f"{each.number} {each.name}".strip() for each in table.values())
         problems.append(
             f"disk.{name}: {len(fits) or 'no'} partitions are called {place.partition!r}:"
             f" the image has {there}"
         )
-    if not problems and len(set(layout.values())) < len(layout):
-        problems.append("disk: two of them are the same partition")
+    if not problems:
+        problems = _overlaps(layout)
     if not problems and layout["slot-A"].length != layout["slot-B"].length:
         problems.append("disk: slot-A and slot-B are not equally large")
     if problems:
         raise ConfigurationError.of(files.shown(product), problems)
-    layout["boot-selection-1"] = layout["boot-selection"]
+    layout["boot-selection-1"] = first = layout["boot-selection"]
+    if second := layout.get(SECOND):  # the region spans both
+        start = min(first.offset, second.offset)
+        layout["boot-selection"] = Region(start, max(sum(first), sum(second)) - start)
     return layout
+
+
+def _overlaps(layout: Mapping[str, Region]) -> list[str]:
+    """Nothing may be in two of them."""
+    ordered = sorted(layout.items(), key=lambda each: each[1])
+    return [
+        f"disk: {one} and {other} overlap"
+        for (one, region), (other, next_one) in itertools.pairwise(ordered)
+        if sum(region) > next_one.offset
+    ]
 
 
 def _take_slot(image: Path, offset: int, payload: Digest, slot: Path, artifact: Path) -> None:

@@ -140,7 +140,7 @@ def test_an_image_and_an_artifact_of_different_builds(product: Product) -> None:
     [
         ({"slot-A": {"partition": 7}}, r"disk\.slot-A: no partitions are called 7.*1, 2, 3, 4"),
         ({"slot-A": {"partition": "rootfs-a"}}, "no partitions are called 'rootfs-a'"),
-        ({"slot-B": {"partition": 2}}, "two of them are the same"),
+        ({"slot-B": {"partition": 2}}, "overlap"),
         ({"slot-B": {"partition": 4}, "data": {"partition": 3}}, "not equally large"),
         ({"keep": {"partition": 4}}, r"disk\.keep: not one of"),
         ({"data": {"partition": 0}}, "greater than or equal to 1"),
@@ -216,3 +216,48 @@ class TestBadVersions:
         product.adopt("bad")
         with pytest.raises(ConfigurationError, match="was adopted as no variant"):
             builder.of(good).again(good, version="x", variants=["kernel-panic"])
+
+
+class TestWhereTheBootSelectionIs:
+    """In a partition, in bytes that lie in none, with the partition table, in two copies."""
+
+    def layout(self, product: Product, **disk: object) -> dict[str, tuple[int, int]]:
+        product.write_profile(disk={**PROFILE["disk"], **disk})  # type: ignore[dict-item]
+        return {name: tuple(region) for name, region in product.adopt().layout.items()}  # type: ignore[misc]
+
+    def test_with_the_table_before_it(self, product: Product) -> None:
+        plain = self.layout(product)["boot-selection"]
+        product.folder.joinpath("out").rename(product.folder / "plain")
+        whole = self.layout(product, **{"boot-selection": {"partition": 1, "table": True}})
+        assert whole["boot-selection"] == (0, sum(plain)) == whole["boot-selection-1"]
+
+    def test_two_copies_in_bytes(self, product: Product) -> None:
+        found = self.layout(
+            product,
+            **{
+                "boot-selection": {"bytes": [8 * MIB, 8192]},
+                "boot-selection-2": {"bytes": [9 * MIB, 8192]},
+            },
+        )
+        assert found["boot-selection-1"] == (8 * MIB, 8192)
+        assert found["boot-selection-2"] == (9 * MIB, 8192)
+        assert found["boot-selection"] == (8 * MIB, MIB + 8192)
+
+    @pytest.mark.parametrize(
+        ("place", "why"),
+        [
+            ({}, "needs one of partition and bytes"),
+            ({"partition": 1, "bytes": [0, 512]}, "needs one of"),
+            ({"bytes": [0, 100]}, "whole sectors"),
+            ({"bytes": [0, 2 * MIB]}, "overlap"),
+        ],
+    )
+    def test_no_place(self, product: Product, place: dict[str, object], why: str) -> None:
+        with pytest.raises(ConfigurationError) as told:
+            self.layout(product, **{"boot-selection": place})
+        assert why in f"{told.value}\n{told.value.details}"
+
+    def test_a_slot_has_no_table(self, product: Product) -> None:
+        with pytest.raises(ConfigurationError) as told:
+            self.layout(product, **{"slot-A": {"partition": 2, "table": True}})
+        assert "disk.slot-A: only the boot selection" in f"{told.value}\n{told.value.details}"

@@ -12,7 +12,7 @@ from harness.clients.selection_format import read_copies
 from harness.process import run
 from harness.product.layout import Region
 from harness.product.product import Product
-from harness.product.profile import ContentCheck, SelectionFile, Slots
+from harness.product.profile import ContentCheck, SelectionSource, Slots
 from harness.product.release import Release
 
 FRESH = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"}
@@ -96,7 +96,7 @@ def test_the_one_copy_of_a_product(tmp_path: Path, content: ContentCheck) -> Non
             bootloader="grub-order",
             compatible="c",
             slots=Slots(content=content),
-            selection=SelectionFile(reader="grub-order", file="/grubenv"),
+            selection=SelectionSource(reader="grub-order", file="/grubenv"),
         ),
     )
     [found] = read_copies(cast(Release, release), lambda at, length: disk[at : at + length])

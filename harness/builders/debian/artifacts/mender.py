@@ -5,14 +5,12 @@ compressed: the slot image is.
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import files, process
 from harness.builders.debian import overlay
+from harness.builders.debian.artifacts import plain_tar
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError, ConfigurationError
@@ -68,52 +67,18 @@ def payload(artifact: Path, *, limit: int) -> Digest:
     """
     with files.opened(artifact) as stream:
         try:
-            outer = list(_members(stream, 0, os.fstat(stream.fileno()).st_size))
+            outer = list(plain_tar.members(stream, 0, os.fstat(stream.fileno()).st_size))
             [data] = [each for each in outer if each.name.startswith("data/")]
             if not re.fullmatch(r"data/\d{4}\.tar", data.name):
                 raise ValueError(f"{data.name}: is no tar archive without compression")
-            [image] = _members(stream, data.start, data.end)
+            [image] = plain_tar.members(stream, data.start, data.end)
             if image.end - image.start > limit:
                 raise ValueError(f"{image.name}: larger than {limit:,} bytes")
-            return _digest(stream, image)
+            return plain_tar.digest(stream, image)
         except (tarfile.TarError, ValueError) as error:
             raise ConfigurationError(
                 f"{files.shown(artifact)}: not an Artifact with one payload", details=str(error)
             ) from error
-
-
-class _Member(NamedTuple):
-    """A file in an archive, and where its content is in the archive's file."""
-
-    name: str
-    start: int
-    end: int
-
-
-def _members(stream: BinaryIO, start: int, end: int) -> Iterator[_Member]:
-    """What an archive between two offsets holds. TarError or ValueError for what is no archive, or
-    one with other things than plain files."""
-    while start < end:
-        stream.seek(start)
-        header = stream.read(tarfile.BLOCKSIZE)
-        if header == bytes(tarfile.BLOCKSIZE):
-            return
-        found = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        start += tarfile.BLOCKSIZE
-        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            raise ValueError(f"{found.name}: not a plain file")
-        if not 0 <= found.size <= end - start:
-            raise ValueError(f"{found.name}: longer than what holds it")
-        yield _Member(found.name, start, start + found.size)
-        start += -(-found.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-
-
-def _digest(stream: BinaryIO, member: _Member) -> Digest:
-    found = hashlib.sha256()
-    stream.seek(member.start)
-    while block := stream.read(min(1 << 20, member.end - stream.tell())):
-        found.update(block)
-    return Digest(sha256=found.hexdigest(), size=member.end - member.start)
 
 
 def _traditional(key: Path, output: Path) -> Path:
