@@ -39,20 +39,22 @@ class Budget:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """`repeats`: whether the first line about its health need not be the last one of a boot;
-    `waits`: whether the version that runs still waits for its commit."""
+    `waits`: whether the version that runs still waits for its commit; `asked`: nothing on the
+    console says how well it is, so that a system which is going down would still say that."""
 
     board: Board
     client: Client
     budget: Budget
     repeats: bool
     waits: Callable[[], bool]
+    asked: bool = False
 
     def wait(self, boots_before: int) -> str:
         """Wait until it is well or out of budget; returns why it is given up, or nothing."""
         boot = boots_before
         while True:
             try:
-                if self.repeats:  # also the boot before, until it ends
+                if self.repeats or self.asked:  # also the boot before, until it ends
                     self.board.wait_boots(boot + 1, timeout=self.budget.boot_seconds)
                 boot = self.board.boots
                 if boot - boots_before > self.budget.boots:

@@ -167,6 +167,7 @@ class Judge:
             budget=self.limits,
             repeats=self.soak > 0 or self.repeats,
             waits=self._waits,
+            asked=self.flashed.product.device is not None,
         )
 
     def selection_now(self) -> BootSelection | None:

@@ -660,3 +660,26 @@ def test_a_judgement_without_an_invariant_stands_on_the_rest() -> None:
     more = judged(board).without("data-unchanged", "it was destroyed on purpose")
     assert more.verdict is Verdict.INCONSISTENT
     assert "slot-content" in broken(more)
+
+
+@dataclass
+class GoingDown(Talking):
+    """Reboots only while somebody waits for that; until then it is as well as it was."""
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        self.boots = max(self.boots, count)
+
+
+class AlwaysWell(FakeClient):
+    """Answers as soon as it is asked, also on a system that goes down."""
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        return "slot B: ok"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_who_is_asked_would_still_answer_while_it_goes_down(*, asked: bool) -> None:
+    board = GoingDown([])
+    judge = judge_of(board, AlwaysWell(board))
+    assert replace(judge.health, asked=asked).wait(1) == ""
+    assert (board.boots == 2) is asked
