@@ -16,7 +16,7 @@ while a board runs. How much each change writes into it is `Changes`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.errors import ConfigurationError
@@ -33,17 +33,34 @@ class CutPhase(StrEnum):
     WRITE_10 = "write:10%"  # that much of the slot image has reached the medium
     WRITE_50 = "write:50%"
     WRITE_90 = "write:90%"
+    NTH_SWITCH = "switch-write"  # that write into the boot selection's region after the slot's
     BEFORE_SWITCH = "before-switch"  # the slot is written, nothing selects it
     SWITCH = "switch"  # in the middle of the write that selects it
+    ACKNOWLEDGED = "acknowledged"  # the client has just said that it is installed
     BOOTLOADER = "bootloader"  # in the middle of its write, in the next boot
     FIRST_BOOT = "first-boot"  # the new version mounts its data partition
     COMMIT = "commit"  # in the middle of that write
     ROLLBACK = "rollback"  # in the middle of the write that marks the new slot bad
+    NTH_BOOT = "boot-write"  # that write into the boot selection's region from the next boot on
+    COMMITTED = "committed"  # the device has just said that the new version is well and committed
 
     @property
     def during_install(self) -> bool:
         """Whether it lies before the reboot into the new version."""
-        return self.percent is not None or self in (CutPhase.BEFORE_SWITCH, CutPhase.SWITCH)
+        return self.percent is not None or self in (
+            *(CutPhase.BEFORE_SWITCH, CutPhase.SWITCH, CutPhase.NTH_SWITCH, CutPhase.ACKNOWLEDGED),
+        )
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is a device's word and no write: what was promised then must be kept."""
+        return self in (CutPhase.ACKNOWLEDGED, CutPhase.COMMITTED)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a number says which write it is: where a boot selection is a file, nobody knows
+        by bytes which one is which."""
+        return self in (CutPhase.NTH_SWITCH, CutPhase.NTH_BOOT)
 
     @property
     def percent(self) -> int | None:
@@ -54,19 +71,27 @@ class CutPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerFault:
-    """A power cut in one phase under one loss model; prints as `switch/torn:7`."""
+    """A power cut in one phase under one loss model; prints as `switch/torn:7`, or with the number
+    of a write as `boot-write:3/none`."""
 
     phase: CutPhase
     loss: Loss
+    number: int = 0  # of the write, in a phase that `is_counted`
 
     def __str__(self) -> str:
-        return f"{self.phase}/{self.loss}"
+        counted = f":{self.number}" if self.phase.is_counted else ""
+        return f"{self.phase}{counted}/{self.loss}"
 
     @classmethod
     def parse(cls, text: str) -> "PowerFault":
         """Read the printed form back; raises ValueError."""
         phase, _, loss = text.partition("/")
-        return cls(phase=CutPhase(phase), loss=Loss.parse(loss))
+        word, _, number = phase.partition(":")
+        if not any(word == each for each in CutPhase if each.is_counted):
+            return cls(phase=CutPhase(phase), loss=Loss.parse(loss))
+        if not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"{text!r} is not a valid power cut: {word}:N/LOSS with N > 0")
+        return cls(phase=CutPhase(word), loss=Loss.parse(loss), number=int(number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +115,14 @@ def trigger(
     *,
     changes: Changes,
     next_boot: int,
+    number: int = 0,
 ) -> Trigger:
     """The trigger for `phase`, to be armed while the old version runs, before the install.
 
     `slot` is the one that is written (A or B), `payload_size` the slot image's size in bytes.
     `next_boot` is the number in the driver's mark `boot N` of the boot that the phase is in: the
-    first one after the install. Phases after the reboot may be armed later, but before that mark.
+    first one after the install; `number` that of the write, where writes are counted. Phases after
+    the reboot may be armed later, but before that mark.
     Raises ConfigurationError when the layout lacks a region.
     """
     if phase.percent is not None:
@@ -105,18 +132,27 @@ def trigger(
     booted = Stage(event=Event.MARK, name=f"boot {next_boot}")
     decisive = changes.idle * changes.change + changes.half  # of a change by user space
     match phase:
+        case CutPhase.NTH_SWITCH:
+            stages = written, _writes(layout, _SELECTION, number)
+        case CutPhase.NTH_BOOT:
+            stages = booted, _writes(layout, _SELECTION, number)
         case CutPhase.BEFORE_SWITCH:
             return Trigger(stages=(written, _bytes(layout, _SELECTION, 1)), before=True)
         case CutPhase.SWITCH:
-            return Trigger(stages=(written, _bytes(layout, _SELECTION, decisive)))
+            stages = written, _bytes(layout, _SELECTION, decisive)
         case CutPhase.BOOTLOADER:
-            return Trigger(stages=(booted, _bytes(layout, _SELECTION, changes.half)))
+            stages = booted, _bytes(layout, _SELECTION, changes.half)
         case CutPhase.FIRST_BOOT:
             counted = _bytes(layout, _SELECTION, changes.change)
             return Trigger(stages=(booted, counted, _bytes(layout, _DATA, 1)))
         case _:  # commit and rollback: user space's first change in that boot
-            both = _bytes(layout, _SELECTION, changes.change + decisive)
-            return Trigger(stages=(booted, both))
+            stages = booted, _bytes(layout, _SELECTION, changes.change + decisive)
+    return Trigger(stages=stages)
+
+
+def _writes(layout: Layout, region: str, count: int) -> Stage:
+    """So many write requests have touched the region."""
+    return replace(_bytes(layout, region, count), event=Event.WRITES)
 
 
 def _bytes(layout: Layout, region: str, count: int) -> Stage:

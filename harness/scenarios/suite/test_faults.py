@@ -43,7 +43,7 @@ def under_faults(
                 )
                 told = {"client": result.output[-1000:]}
             if faults.power:
-                reach(bench, judge, faults.power.phase, new)
+                reach(bench, judge, faults.power.phase, new, number=faults.power.number)
                 boots = bench.board.boots
                 bench.board.can.choose_loss.cut(faults.power.loss)
         finally:

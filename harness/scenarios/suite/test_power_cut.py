@@ -43,19 +43,22 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     judge = bench.judge(old, new)
     if not fault.phase.during_install and not bench.install(new).ok:
         raise DeviceError(f"{board.name} refused {new.version} before the cut")
-    target = reach(bench, judge, fault.phase, new)
+    target = reach(bench, judge, fault.phase, new, number=fault.number)
     _require_phase(judge, fault.phase, target)
     if not fault.phase.during_install and board.boots != next_boot:
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")
-    name = f"cut-{fault.phase}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
+    name = f"cut-{fault.phase}-{fault.number}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
     return Instant(state=board.can.save.save(name), target=target)
 
 
-def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> Slot:
+def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release, *, number: int = 0) -> Slot:
     """Take the power in a phase of the update to `new` (which is installed, where the phase lies
     after that); nothing is lost yet. Returns the slot that is updated."""
     board, client = bench.board, bench.client
     target = client.status(timeout=60).other_slot
+    if phase.is_word:
+        _reach_word(bench, judge, phase, new)
+        return target
     changes = Changes(
         change=judge.medium.format.CHANGE, half=judge.medium.format.HALF, idle=client.idle_changes
     )
@@ -66,6 +69,7 @@ def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> Slot:
         new.slot.size,
         changes=changes,
         next_boot=board.boots + 1,
+        number=number,
     )
     board.can.cut_at_write.arm(strikes)
     if phase.during_install:
@@ -75,6 +79,19 @@ def reach(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> Slot:
         client.reboot(timeout=60)
         board.can.cut_at_write.wait_cut(BOOT_SECONDS + judge.soak)
     return target
+
+
+def _reach_word(bench: Bench, judge: Judge, phase: CutPhase, new: Release) -> None:
+    """Take the power when the device has said it, and not later."""
+    board = bench.board
+    if phase is CutPhase.ACKNOWLEDGED:
+        bench.must(bench.install(new).ok, f"refused {new.version}")
+    else:
+        boots = board.boots
+        bench.client.reboot(timeout=60)
+        problem = judge.health.wait(boots)
+        bench.must(not problem, f"{new.version} was not committed: {problem}")
+    board.can.choose_loss.freeze()
 
 
 # State and attempts left of the target slot before and after the change that the cut meets in its
@@ -96,6 +113,8 @@ def _require_phase(judge: Judge, phase: CutPhase, target: Slot) -> None:
     chosen = judge.medium.format.counting(copies) if whole else None
     if phase.percent is not None:  # the slot is not completely written
         struck = content != "new"
+    elif phase.is_word or phase.is_counted:  # it is, and has been all along
+        struck = content == "new"
     elif phase is CutPhase.BEFORE_SWITCH:  # it is, and nothing selects it
         struck = content == "new" and chosen is not None and chosen.primary == target.other
     elif phase is CutPhase.FIRST_BOOT:  # the attempt has been counted
@@ -125,6 +144,7 @@ def what_is_there(judge: Judge, instant: Instant, cut: PowerCut) -> dict[str, ob
 
 def must_end(phase: CutPhase, judge: Judge, target: Slot) -> tuple[str, set[Verdict]]:
     """The version that the crash state selects: the board must come up in it, at the first boot.
+    After a device's word it is the new one, whatever is on the medium.
 
     Only a bad version that was cut while being rolled back may be tried once more.
     """
@@ -132,6 +152,8 @@ def must_end(phase: CutPhase, judge: Judge, target: Slot) -> tuple[str, set[Verd
     selected = chosen is not None and chosen.primary == target
     if phase is CutPhase.ROLLBACK:
         return "old", {Verdict.OLD, Verdict.RECOVERED}
+    if phase.is_word:
+        return "new", {Verdict.NEW}
     final = "new" if selected and phase not in MUST_END_OLD else "old"
     return final, {Verdict(final)}
 
@@ -149,7 +171,7 @@ def power_cut(
     judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=str(fault), seed=fault.loss.seed)
-        key = f"{old.slot.sha256}{new.slot.sha256}{fault.phase}"
+        key = f"{old.slot.sha256}{new.slot.sha256}{fault.phase}{fault.number}"
         if key not in bench.instants:
             bench.instants[key] = strike(bench, fault, old, new)
         instant = bench.instants[key]
@@ -188,7 +210,7 @@ ON_SLOW_BOARDS = PowerFault(phase=CutPhase.BOOTLOADER, loss=Loss.parse("none"))
 def _cases() -> list[ParameterSet]:
     """Every phase under every loss model; a phase stays on one worker, which shares its instant."""
     cases = []
-    for phase in CutPhase:
+    for phase in (each for each in CutPhase if not each.is_counted):  # those are asked for
         for loss in ("none", "all", "some:1", "torn:1"):
             fault = PowerFault(phase=phase, loss=Loss.parse(loss))
             marks = [pytest.mark.xdist_group(str(phase))]

@@ -81,9 +81,9 @@ def update(machine: "Grub | UBoot", *, end: str = "commit") -> list[Op]:
     ]
 
 
-def struck(phase: CutPhase, machine: Grub | UBoot, ops: list[Op]) -> str:
+def struck(phase: CutPhase, machine: Grub | UBoot, ops: list[Op], number: int = 0) -> str:
     """What the power cut comes with."""
-    cut = trigger(phase, LAYOUT, "B", PAYLOAD, changes=machine.changes, next_boot=2)
+    cut = trigger(phase, LAYOUT, "B", PAYLOAD, changes=machine.changes, next_boot=2, number=number)
     watch = Watch(cut)
     for what, offset, length in ops:
         if watch.written(offset, length) if length else watch.marked(what):
@@ -112,6 +112,21 @@ def test_each_phase_strikes_at_its_write(
     assert struck(CutPhase(phase), made, update(made)) == expected
 
 
+@pytest.mark.parametrize(
+    ("phase", "number", "expected"),
+    [
+        ("switch-write", 1, "after switch 1"),
+        ("switch-write", 2, "after switch 2"),
+        ("boot-write", 1, "after count new 1"),
+        ("boot-write", 3, "after commit 1"),
+        ("boot-write", 99, "never"),
+    ],
+)
+def test_writes_can_be_counted(phase: str, number: int, expected: str) -> None:
+    made = Grub()
+    assert struck(CutPhase(phase), made, update(made), number) == expected
+
+
 def test_before_the_switch_is_before_whatever_comes_first() -> None:
     grub, u_boot = Grub(), UBoot()
     assert struck(CutPhase.BEFORE_SWITCH, grub, update(grub)) == "before switch 1"
@@ -123,13 +138,14 @@ def test_armed_just_before_the_reboot_it_strikes_at_the_same_write(machine: Grub
     ops = update(machine)
     rest = ops[ops.index(data("shutdown")) :]
     for phase in CutPhase:
-        if not phase.during_install:
+        if not phase.during_install and not phase.is_word and not phase.is_counted:
             assert struck(phase, machine, rest) == struck(phase, machine, ops) != "never"
 
 
 def test_an_install_that_never_happens_never_strikes() -> None:
     for phase in CutPhase:
-        assert struck(phase, Grub(), update(Grub())[:6]) == "never"
+        if not phase.is_word and not phase.is_counted:
+            assert struck(phase, Grub(), update(Grub())[:6]) == "never"
 
 
 @pytest.mark.parametrize("region", ["boot-selection", "slot-B"])
@@ -142,12 +158,19 @@ def test_a_layout_without_the_region_is_a_clear_error(region: str) -> None:
 @pytest.mark.parametrize("phase", list(CutPhase))
 @pytest.mark.parametrize("loss", ["none", "all", "some:7", "torn:12"])
 def test_printed_form_reads_back(phase: CutPhase, loss: str) -> None:
-    fault = PowerFault(phase=phase, loss=Loss.parse(loss))
-    assert str(fault) == f"{phase}/{loss}"
+    number = 7 if phase.is_counted else 0
+    fault = PowerFault(phase=phase, loss=Loss.parse(loss), number=number)
+    assert str(fault) == f"{phase}{f':{number}' * bool(number)}/{loss}"
     assert PowerFault.parse(str(fault)) == fault
 
 
-@pytest.mark.parametrize("text", ["", "switch", "switch/", "nowhere/none", "switch/torn:x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "switch", "switch/", "nowhere/none", "switch/torn:x"),
+        *("boot-write/none", "boot-write:0/none", "boot-write:x/none", "switch:2/none"),
+    ],
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a valid|invalid literal"):
         PowerFault.parse(text)
