@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from harness import errors, files, progress
-from harness.commands import bench, crash, formats, lab, product, release
+from harness.commands import bench, crash, designs, formats, lab, product, release
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import emit, json_lines
@@ -51,10 +51,11 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(crash.app)
+app.add_typer(designs.app)
 app.add_typer(lab.app)
 
 # The terminal is theirs: no progress display; `crash` decides for each of its commands.
-_INTERACTIVE = {"console", "ssh", "crash"}
+_INTERACTIVE = {"console", "ssh", "crash", "designs"}
 
 
 @app.callback()

@@ -144,7 +144,7 @@ def explore(
     from harness.crash.results import report as reports
 
     plan = Plan(
-        budget=_seconds(budget),
+        budget=seconds_of(budget),
         jobs=jobs,
         scheduler=scheduler,
         seed=seed,
@@ -314,7 +314,7 @@ def _tell_results(results: "Results", page: Path, *, as_json: bool) -> None:
         raise DeviceError(reports.headline(results), hint=f"see {page}")
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """90s, 30m, 2h; no limit when empty."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if text and not found:

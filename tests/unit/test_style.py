@@ -19,7 +19,7 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"starter", "simulate"},
-    {"demo"},
+    {"demo", "designs"},
     {"scenarios"},
     {"promotion"},
     {"evidence"},

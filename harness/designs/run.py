@@ -1,0 +1,215 @@
+"""Puts one variant of a design through its scenarios: built, adopted, run, explored, stored.
+
+Each step is a process of its own, as a person would type it, in the design's folder. What is there
+is used again: images whose inputs are the same, and verdicts about them; so a run that was ended
+goes on where it was.
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import files, paths, process
+from harness.crash.results import results as crash_results
+from harness.deadline import Deadline
+from harness.designs import results
+from harness.designs.design import BUILD, OUT, Design, DesignVariant
+from harness.designs.results import DesignResults, Explored, ScenarioResult, VariantResult
+from harness.errors import BuildError, ConfigurationError, DeviceError, HarnessError, LabError
+from harness.evidence import signing, store
+from harness.evidence.store import Stored
+from harness.log import step
+from harness.product import release as releases
+from harness.scenarios import children
+from harness.scenarios.children import Job, Tell
+
+OLD, NEW = "1.0.0", "1.1.0"
+_BUILD_SECONDS = 3600
+_AT_ONCE = 4  # scenarios of one process, which share a booted board; between them time is looked at
+_LEAST = 60.0  # seconds that an exploration must have
+_STAMP, _PACKAGES, _RECORDING = "inputs", "packages.txt", "recording"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignRun:
+    """One variant of a design, for at most `budget` seconds after it was built (0: to the end)."""
+
+    design: Design
+    variant: str
+    budget: float
+    tell: Tell
+    explore: bool = True
+
+    def run(self) -> VariantResult:
+        """All of it; stored after each step. Errors are those of building and adopting, of a lab
+        in which nothing can be judged, and of input; a device that fails is a finding."""
+        design, made = self.design, self._prepared()
+        limit = Deadline(self.budget) if self.budget else None
+        with contextlib.chdir(design.folder):
+            while (waiting := _waiting(design, made)) and not (limit and limit.over):
+                made = self._stored(replace(made, waiting=waiting), waiting[:_AT_ONCE])
+                self._keep(made)
+            made = replace(made, waiting=_waiting(design, made))
+            if self.explore:
+                made = self._explored(made, limit)
+        self._keep(made)
+        return made
+
+    @property
+    def _of(self) -> DesignVariant:
+        if self.variant not in self.design.variants:
+            raise ConfigurationError(
+                f"{self.design.name} has no variant '{self.variant}'",
+                hint=f"it has {', '.join(self.design.variants)}",
+            )
+        return self.design.variants[self.variant]
+
+    def _keep(self, made: VariantResult) -> None:
+        found = results.load(self.design.folder)
+        results.save(self.design.folder, found.with_variant(self.variant, made))
+
+    def _prepared(self) -> VariantResult:
+        """Images of these inputs, and what is known about them."""
+        variant, out = self._of, self.design.folder / OUT
+        key = _public_key()
+        inputs = self.design.inputs(variant)
+        stamp = f"{self.variant} {inputs} {files.text(key)}"
+        if not files.is_file(out / _STAMP) or files.text(out / _STAMP) != stamp:
+            shutil.rmtree(out, ignore_errors=True)
+            files.make_folder(out)
+            self._build(variant, out, key)
+            files.write_whole(out / _STAMP, stamp.encode())
+        packages = files.text(out / _PACKAGES)
+        digest = releases.digest(out / _PACKAGES).sha256
+        known = _known(results.load(self.design.folder), self.variant, inputs, digest)
+        return known or VariantResult(
+            inputs=inputs,
+            harness="unknown",
+            packages=_versions(packages, self.design.packages),
+            packages_sha256=digest,
+            accelerator="unknown",
+        )
+
+    def _build(self, variant: DesignVariant, out: Path, key: Path) -> None:
+        versions = {OLD: "", NEW: "", **{v: broken for broken, v in self.design.breaks.items()}}
+        for version, broken in versions.items():
+            built, folder = out / f"built-{version}", self.design.folder
+            words: list[str | Path] = ["--version", version, "--ssh-key", key, *variant.build]
+            words += ["--break", broken] if broken else []
+            with step("build design", design=self.design.name, version=version, broken=broken):
+                process.run(
+                    [folder / BUILD, *words, built],
+                    timeout=_BUILD_SECONDS,
+                    error=BuildError,
+                    log=out / f"build-{version}.log",
+                )
+            shutil.copy2(built / _PACKAGES, out / _PACKAGES)
+            job: list[str | Path] = ["adopt", built / "disk.img"]
+            job += ["--artifact", built / self.design.artifact, "--version", version]
+            job += ["--product", folder / variant.profile, "-o", out / version, "--json"]
+            job += ["--variant", broken] if broken else []
+            with contextlib.chdir(folder):
+                self._child(f"adopt {version}", job)
+            shutil.rmtree(built)
+
+    def _child(self, name: str, words: Sequence[str | Path]) -> str:
+        """A command's answer; raises what it ended with, unless that is a verdict."""
+        [ended] = children.run_all([Job(name=name, words=tuple(words))], tell=self.tell)
+        error = ended.error()
+        if error and not (ended.answer and isinstance(error, DeviceError | LabError)):
+            raise error
+        return ended.answer
+
+    def _stored(self, made: VariantResult, scenarios: Sequence[str]) -> VariantResult:
+        """With the verdicts of these scenarios."""
+        words = [word for name in scenarios for word in ("--scenario", name)]
+        words += ["--board", self.design.board, "--lab", "lab.yaml", "--store", f"{OUT}/evidence"]
+        answer = self._child(
+            self.design.name, ["test", f"{OUT}/{NEW}", "--from", f"{OUT}/{OLD}", *words, "--json"]
+        )
+        run = store.load(Path(json.loads(answer)["folder"]), [signing.load_signer().public_key])
+        header, found = run.evidence.header, run.evidence.records
+        told = {each.scenario: each for each in made.scenarios}
+        told |= {each.scenario: ScenarioResult.of(each) for each in found}
+        left_out = {**made.left_out, **header.left_out}
+        silent = {name: "no record of it" for name in scenarios if name not in {*told, *left_out}}
+        return replace(
+            made,
+            harness=_commit(run),
+            accelerator=", ".join(sorted({*header.accelerators.values()})) or "unknown",
+            scenarios=tuple(told[name] for name in sorted(told)),
+            left_out={**left_out, **silent},
+        )
+
+    def _explored(self, made: VariantResult, limit: Deadline | None) -> VariantResult:
+        """With all power-cut points of the recorded update, as far as the budget goes."""
+        if limit and limit.left() < _LEAST:
+            return replace(made, not_explored=made.not_explored or "the budget was used up before")
+        recording = Path(OUT) / _RECORDING
+        try:
+            if not recording.exists():
+                words: list[str | Path] = ["--board", self.design.board, "--lab", "lab.yaml"]
+                words += ["-o", recording]
+                pair: list[str | Path] = ["crash", "record", f"{OUT}/{NEW}", "--from"]
+                self._child("record", [*pair, f"{OUT}/{OLD}", *words, "--json"])
+            rest = ["--budget", f"{limit.left():.0f}s"] if limit else []
+            self._child("explore", ["crash", "explore", recording, "--jobs", "1", *rest, "--json"])
+        except HarnessError as error:
+            return replace(made, not_explored=error.brief)
+        return replace(made, explored=_counted(recording), not_explored="")
+
+
+def _counted(recording: Path) -> Explored:
+    found = crash_results.load(recording)
+    counts = found.counts
+    return Explored(
+        total=counts.cut_points,
+        decided=counts.cut_points - counts.undecided,
+        bad=sum(number for verdict, number in found.verdicts.items() if verdict.failed),
+        boots=counts.booted,
+        minutes=round(sum(found.timing.values()) / 60, 1),
+    )
+
+
+def _known(found: DesignResults, variant: str, inputs: str, packages: str) -> VariantResult | None:
+    """What is known of the same images."""
+    known = found.variants.get(variant)
+    same = known and (known.inputs, known.packages_sha256) == (inputs, packages)
+    return known if same else None
+
+
+def _waiting(design: Design, made: VariantResult) -> tuple[str, ...]:
+    """Scenarios without a verdict; lab trouble is none, but is not tried for ever."""
+    done = {each.scenario for each in made.scenarios} | made.left_out.keys()
+    return tuple(name for name in design.scenarios if name not in done)
+
+
+def _versions(packages: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Of the packages that decide, from lines of name, version, architecture."""
+    told = dict(line.split()[:2] for line in packages.splitlines() if len(line.split()) >= 2)
+    return {name: told.get(name, "not in it") for name in wanted}
+
+
+def _commit(run: Stored) -> str:
+    """The harness's."""
+    told = run.evidence.header.tools.get("harness")
+    return str(told.get("commit") or "unknown")[:12] if isinstance(told, dict) else "unknown"
+
+
+def _public_key() -> Path:
+    """By which the harness logs in; made where there is none."""
+    key = paths.home() / "pki/ssh_ed25519"
+    if not key.exists():
+        files.make_folder(key.parent, mode=0o700)
+        process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], timeout=60)
+    return key.with_name(f"{key.name}.pub")
+
+
+def stored(design: Design) -> Iterator[tuple[str, VariantResult | None]]:
+    """Each variant of a design, and what is stored of it."""
+    found = results.load(design.folder).variants
+    for name in design.variants:
+        yield name, found.get(name)
