@@ -16,19 +16,24 @@ from harness.errors import DeviceError
 # A login's end restarts its getty: that is no crash.
 _LOGIN = re.compile(r"(serial-|console-|container-)?getty@|autovt@")
 _COMMAND = (
-    "systemctl list-units --all --plain --no-legend --no-pager && echo && "
-    "systemctl show --no-pager --property Id --property NRestarts $("
-    "systemctl list-units --type service --state running --plain --no-legend --no-pager | "
-    "cut -d ' ' -f 1)"
+    "systemctl list-units --all --plain --no-legend --no-pager && echo && systemctl show --no-pager "
+    "--property Id --property SubState --property NRestarts --property WantedBy "
+    "--property RequiredBy '*.service'"
 )
+_WAITS = ("auto-restart", "auto-restart-queued")  # it has ended, and RestartSec= is not over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Units that have failed, and the services that run with how often each was restarted."""
+    """Units that have failed; how often each service was restarted; of the services those that run,
+    wait to be started again, and are wanted in each boot: what only somebody asks for (D-Bus, a
+    timer, a socket) may end when it has done that."""
 
     failed: tuple[str, ...] = ()
-    running: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    wanted: frozenset[str] = frozenset()
 
     @classmethod
     def look(cls, board: Board, *, timeout: float) -> Self:
@@ -46,25 +51,29 @@ class Services:
         """Both answers, one empty line between them."""
         units, _, shown = text.partition("\n\n")
         rows = [line.lstrip("●* ").split(maxsplit=4) for line in units.splitlines()]
-        shows = (_shown(each) for each in re.split(r"\n\n+", shown.strip()))
-        restarts = {unit: int(number) for unit, number in shows if number.isdecimal()}
+        shows = [_properties(each) for each in re.split(r"\n\n+", shown.strip())]
+        found = {each.get("Id", ""): each for each in shows if not _LOGIN.match(each.get("Id", ""))}
         return cls(
             failed=tuple(row[0] for row in rows if len(row) > 3 and row[2] == "failed"),
-            running={unit: number for unit, number in restarts.items() if not _LOGIN.match(unit)},
+            restarts={unit: int(each.get("NRestarts") or 0) for unit, each in found.items()},
+            running=frozenset(u for u, each in found.items() if each.get("SubState") == "running"),
+            waiting=frozenset(u for u, each in found.items() if each.get("SubState") in _WAITS),
+            wanted=frozenset(
+                u for u, each in found.items() if each.get("WantedBy") or each.get("RequiredBy")
+            ),
         )
 
     def gone(self, later: Self) -> list[str]:
         """What ran then and does not run, or has been started anew, now; in words."""
-        told = []
-        for unit, number in self.running.items():
-            if unit not in later.running:
-                told.append(f"{unit} does not run any more")
-            elif (more := later.running[unit] - number) > 0:
-                told.append(f"{unit} was restarted {more} times")
-        return told
+        more = {unit: number - self.restarts.get(unit, 0) for unit, number in later.restarts.items()}
+        ended = (self.running & self.wanted) - later.running - later.waiting
+        return [
+            *(f"{unit} does not run any more" for unit in sorted(ended)),
+            *(f"{unit} was restarted {more[unit]} times" for unit in sorted(more) if more[unit] > 0),
+            *(f"{unit} has ended and waits to be restarted" for unit in sorted(later.waiting)),
+        ]
 
 
-def _shown(block: str) -> tuple[str, str]:
-    """Id and NRestarts of one unit, in whatever order they are shown."""
-    pairs = dict(line.partition("=")[::2] for line in block.splitlines())
-    return pairs.get("Id", ""), pairs.get("NRestarts", "")
+def _properties(block: str) -> dict[str, str]:
+    """Those of one unit, in whatever order they are shown."""
+    return dict(line.partition("=")[::2] for line in block.splitlines())

@@ -64,11 +64,36 @@ gateway-data.service loaded active exited Data partition
 
 Id=ssh.service
 NRestarts=0
+SubState=running
+WantedBy=multi-user.target
+RequiredBy=
 
 NRestarts=7
 Id=serial-getty@ttyS0.service
+SubState=running
+RequiredBy=
+WantedBy=getty.target
+
+Id=systemd-hostnamed.service
+NRestarts=0
+SubState=running
+RequiredBy=
+WantedBy=
+
+Id=modem.service
+NRestarts=3
+SubState=auto-restart
+RequiredBy=
+WantedBy=multi-user.target
+
+Id=gateway-data.service
+NRestarts=0
+SubState=exited
+RequiredBy=
+WantedBy=local-fs.target
 """
-FAILED = UNITS.replace(
+WELL = UNITS.replace("=auto-restart", "=running")
+FAILED = WELL.replace(
     "gateway-data.service loaded active exited", "keep.path loaded failed failed"
 )
 
@@ -91,7 +116,7 @@ class Talking(FakeBoard):
     is_on: bool = True
     read_while_on: bool = False
     units: str = UNITS
-    after_a_while: str = UNITS  # what systemd says once it was waited for
+    after_a_while: str = WELL  # what systemd says once it was waited for
     resets_meanwhile: int = 0
 
     def __post_init__(self) -> None:
@@ -341,10 +366,15 @@ def test_each_invariant_fails_alone(damage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"after_a_while": UNITS}, "modem.service has ended and waits to be restarted"),
+        ({"after_a_while": WELL.replace("Id=ssh.", "Id=cron.")}, "ssh.service does not run any"),
+        ({"after_a_while": WELL.replace("=running", "=dead", 1)}, "ssh.service does not run any"),
+        # Who asks for the name of the host starts it, and it ends when nobody does any more.
+        ({"after_a_while": WELL.replace("Id=systemd-hostnamed", "Id=x")}, ""),
+        ({"after_a_while": WELL.replace("NRestarts=3", "NRestarts=4")}, "modem.service was restart"),
         ({}, ""),
-        ({"after_a_while": UNITS.replace("Id=ssh.", "Id=cron.")}, "ssh.service does not run any"),
-        ({"after_a_while": UNITS.replace("NRestarts=0", "NRestarts=2")}, "restarted 2 times"),
-        ({"after_a_while": UNITS.replace("NRestarts=7", "NRestarts=8")}, ""),  # a login's end
+        ({"after_a_while": WELL.replace("NRestarts=0", "NRestarts=2")}, "restarted 2 times"),
+        ({"after_a_while": WELL.replace("NRestarts=7", "NRestarts=8")}, ""),  # a login's end
         ({"after_a_while": FAILED}, "keep.path has failed"),
         ({"resets_meanwhile": 1}, "it has reset itself"),
     ],
