@@ -90,8 +90,9 @@ class Board(Protocol):
         """Write a file on the board, synced to its medium."""
 
     def share(self) -> Share:
-        """What the host gave the running boot of a board that it plays: what did not happen in time
-        on one that was `starved` is no failure of the device."""
+        """What the host gave the boots of a board that it plays, since it was flashed or restored,
+        or, where one got too little, that one: what did not happen in time on a board that was
+        `starved` is no failure of the device."""
 
     @property
     def addresses(self) -> Addresses:

@@ -6,6 +6,7 @@ own host took from it (proc(5), /proc/stat, steal). A guest that waits for somet
 so a hang on a quiet host is told apart from a boot on one that has no time for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,12 @@ class Share:
     ran: float = 0.0
     waited: float = 0.0
     stolen: float = 0.0
+
+    @classmethod
+    def worst(cls, boots: Iterable["Share"]) -> "Share":
+        """What one of these boots got that got too little, or else the last of them."""
+        shares = list(boots)
+        return next((each for each in shares if each.starved), shares[-1] if shares else cls())
 
     @property
     def starved(self) -> bool:

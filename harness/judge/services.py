@@ -16,9 +16,9 @@ from harness.errors import DeviceError
 # A login's end restarts its getty: that is no crash.
 _LOGIN = re.compile(r"(serial-|console-|container-)?getty@|autovt@")
 _COMMAND = (
-    "systemctl list-units --all --plain --no-legend --no-pager && echo && systemctl show --no-pager "
-    "--property Id --property SubState --property NRestarts --property WantedBy "
-    "--property RequiredBy '*.service'"
+    "systemctl list-units --all --plain --no-legend --no-pager && echo && "
+    "systemctl show --no-pager --property Id --property SubState --property NRestarts "
+    "--property WantedBy --property RequiredBy '*.service'"
 )
 _WAITS = ("auto-restart", "auto-restart-queued")  # it has ended, and RestartSec= is not over
 
@@ -65,11 +65,17 @@ class Services:
 
     def gone(self, later: Self) -> list[str]:
         """What ran then and does not run, or has been started anew, now; in words."""
-        more = {unit: number - self.restarts.get(unit, 0) for unit, number in later.restarts.items()}
+        more = {
+            unit: number - self.restarts.get(unit, 0) for unit, number in later.restarts.items()
+        }
         ended = (self.running & self.wanted) - later.running - later.waiting
         return [
             *(f"{unit} does not run any more" for unit in sorted(ended)),
-            *(f"{unit} was restarted {more[unit]} times" for unit in sorted(more) if more[unit] > 0),
+            *(
+                f"{unit} was restarted {more[unit]} times"
+                for unit in sorted(more)
+                if more[unit] > 0
+            ),
             *(f"{unit} has ended and waits to be restarted" for unit in sorted(later.waiting)),
         ]
 

@@ -52,6 +52,7 @@ class FakeBench:
     board: Shared
     updates: list[tuple[Any, Any]] = field(default_factory=list)
     refuses: bool = False
+    ends: Judgement = GOOD
 
     def judge(self, old: Any, new: Any, *, flashed: Any = None) -> Any:
         return SimpleNamespace(old=old, new=new, flashed=flashed or old)
@@ -61,7 +62,7 @@ class FakeBench:
         if self.refuses:
             raise DeviceError(f"refused {release.version}")
         self.updates.append((release, judge))
-        return GOOD
+        return self.ends
 
 
 @pytest.fixture
@@ -240,6 +241,36 @@ def test_a_second_update_that_fails_is_told(
         scenario.conclude(GOOD, expected={Verdict.NEW})
         scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), GOOD)
     assert "refused 1.0.0" in kept[0].why
+
+
+ROLLED_BACK = replace(GOOD, verdict=Verdict.RECOVERED, final="old", boots=2)
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize("what", ["left", "not-installed", "no-second-update"])
+def test_what_ended_otherwise_for_want_of_time_is_no_verdict(
+    scenario: Scenario, kept: list[Record], bench: FakeBench, busy: bool, what: str
+) -> None:
+    """A trial whose time was over on a host that had none: the board is well, in old."""
+    bench.board.got, bench.ends = Share(ran=100, waited=110 if busy else 1), ROLLED_BACK
+    with pytest.raises(LabError if busy else AssertionError), scenario:
+        scenario.conclude(ROLLED_BACK if what == "left" else GOOD, expected={Verdict.NEW})
+        scenario.must("installed", what != "not-installed", "curl's code 28")
+        if what == "no-second-update":
+            scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), ROLLED_BACK)
+    assert (kept[0].verdict is None) is busy
+
+
+def test_what_a_starved_board_holds_is_held_against_it(
+    scenario: Scenario, kept: list[Record], board: Shared, bench: FakeBench
+) -> None:
+    board.got = Share(ran=100, waited=110)
+    broken = Invariant(name="slot-content", holds=False, detail="neither")
+    bench.ends = replace(ROLLED_BACK, verdict=Verdict.INCONSISTENT, invariants=(broken,))
+    with pytest.raises(AssertionError, match="slot-content"), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), ROLLED_BACK)
+    assert kept[0].verdict is Verdict.INCONSISTENT
 
 
 def test_a_scenario_afresh_knows_nothing_of_the_one_before(

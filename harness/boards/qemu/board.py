@@ -229,7 +229,7 @@ class QemuBoard:
                     shutil.copy2(state.folder / file, self._device.folder / file)
 
     def share(self) -> Share:
-        """What the host gave the running boot."""
+        """What the host gave its boots."""
         return self._device.share()
 
     @property

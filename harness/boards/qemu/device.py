@@ -44,6 +44,7 @@ class QemuDevice:
         self._chips = FlashChips(self.folder, *hardware.pflash)
         self._lock = BoardLock(self.folder, name)
         self._power: PowerPeriod | None = None
+        self._vms: list[Vm] = []  # of the boots since it was flashed or restored
         self._frozen = False
         self._link_up = True
         self._fixed: FixedBoots | None = None  # after load_state
@@ -88,11 +89,8 @@ class QemuDevice:
         return self._power.on
 
     def share(self) -> Share:
-        """What the host gave the running boot; nothing when there is none."""
-        try:
-            return self._vm().share()
-        except LabError:
-            return Share()
+        """What the host gave the boots since the board was flashed or restored: the worst of it."""
+        return Share.worst(vm.share() for vm in self._vms)
 
     @property
     def ssh_port(self) -> int:
@@ -104,6 +102,7 @@ class QemuDevice:
         self.off()
         self.medium.load(image)
         self._chips.reset()
+        self._vms.clear()
         self._fixed = self._clock = None
         self.console.clear()
 
@@ -112,6 +111,7 @@ class QemuDevice:
         self.off()
         self.medium.load_state(state_file)
         self._chips.reset()
+        self._vms.clear()
         self._fixed = FixedBoots(clock, seed)
         self.console.clear()
 
@@ -209,6 +209,7 @@ class QemuDevice:
         self._end_power()
         self.medium.restore(folder / "medium")
         self._chips.restore(folder)
+        self._vms.clear()
         self._fixed = self._clock = None  # a crash state cannot be saved
         self.console.restore(folder / "console")
         self._frozen = (folder / _FROZEN).exists()
@@ -262,12 +263,14 @@ class QemuDevice:
             arguments += ["-rtc", f"base={self._clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":
             arguments += self._firmware()
-        return Vm(
+        vm = Vm(
             self._hardware,
             medium=self.medium.uri,
             console=(log, self.console.fifo),
             arguments=arguments,
         )
+        self._vms.append(vm)
+        return vm
 
     def _firmware(self) -> list[str]:
         """What the VideoCore would read of the card, and the board has read then."""

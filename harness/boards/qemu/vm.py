@@ -76,6 +76,8 @@ class Vm:
         self._adapter: usb_adapter.Adapter | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._since = Clock.now()
+        self._got = Share()  # once it is killed
+        self._killed = False
         self.ssh_port = 0  # on this host's loopback; 0: no network
 
     def start(self, messages: Path, *, incoming: bool = False) -> None:
@@ -101,8 +103,9 @@ class Vm:
             ) from error
 
     def share(self) -> Share:
-        """What the host gave this boot so far; nothing when it has ended."""
-        return given(self.pid, self._since) if self.pid else Share()
+        """What the host gave this boot, so far or until it ended; nothing when QEMU ended by
+        itself."""
+        return self._got if self._killed or not self.pid else given(self.pid, self._since)
 
     @property
     def pid(self) -> int:
@@ -143,6 +146,7 @@ class Vm:
     def kill(self) -> None:
         """Take the power away: SIGKILL, reaped. Safe to call twice and from any thread."""
         if self._process:
+            self._got, self._killed = self.share(), True
             kill_group(self._process)
         self._monitor.close()
         if self._adapter:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.boards.board import Board
 from harness.boards.lab import open_board
+from harness.boards.share import Share
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.medium.model import Event, Loss, LossKind, Stage, Trigger
@@ -43,6 +44,18 @@ def test_one_log_a_boot_whatever_resets_the_guest(board: Board) -> None:
     booted(board, 4)
     assert logs(board) == [b"boot\r\nab", b"boot\r\nhi", b"boot\r\n", b"boot\r\n"]
     assert [log.name for log in board.console_logs] == [f"boot-{n}.log" for n in (1, 2, 3, 4)]
+
+
+def test_what_an_earlier_boot_got_is_not_forgotten(board: Board, image: Path) -> None:
+    """A reset, and then nothing to say of the boot that has just begun: the one before counts."""
+    board.power_on()
+    booted(board)
+    key(board, "r")
+    booted(board, 2)
+    board.power_off()
+    assert board.share().ran > 0
+    board.flash(image)
+    assert board.share() == Share()
 
 
 def test_what_was_said_before_power_on_is_not_heard_after_it(board: Board) -> None:

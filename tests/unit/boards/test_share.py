@@ -25,6 +25,13 @@ def test_when_a_board_is_starved(share: Share, starved: bool) -> None:
     assert share.starved is starved
 
 
+def test_of_several_boots_the_one_that_got_too_little_counts() -> None:
+    starved, quiet, last = Share(ran=10, waited=90), Share(ran=100), Share(ran=1)
+    assert Share.worst([quiet, starved, last]) == starved
+    assert Share.worst([quiet, last]) == last
+    assert Share.worst([]) == Share()
+
+
 def test_processes_that_share_a_cpu_wait_for_each_other() -> None:
     """Two that never rest, on one CPU: each gets half of what it wants. One that sleeps waits for
     nothing."""

@@ -93,9 +93,7 @@ RequiredBy=
 WantedBy=local-fs.target
 """
 WELL = UNITS.replace("=auto-restart", "=running")
-FAILED = WELL.replace(
-    "gateway-data.service loaded active exited", "keep.path loaded failed failed"
-)
+FAILED = WELL.replace("gateway-data.service loaded active exited", "keep.path loaded failed failed")
 
 
 @dataclass
@@ -371,7 +369,10 @@ def test_each_invariant_fails_alone(damage: str) -> None:
         ({"after_a_while": WELL.replace("=running", "=dead", 1)}, "ssh.service does not run any"),
         # Who asks for the name of the host starts it, and it ends when nobody does any more.
         ({"after_a_while": WELL.replace("Id=systemd-hostnamed", "Id=x")}, ""),
-        ({"after_a_while": WELL.replace("NRestarts=3", "NRestarts=4")}, "modem.service was restart"),
+        (
+            {"after_a_while": WELL.replace("NRestarts=3", "NRestarts=4")},
+            "modem.service was restart",
+        ),
         ({}, ""),
         ({"after_a_while": WELL.replace("NRestarts=0", "NRestarts=2")}, "restarted 2 times"),
         ({"after_a_while": WELL.replace("NRestarts=7", "NRestarts=8")}, ""),  # a login's end
