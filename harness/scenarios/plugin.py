@@ -40,6 +40,19 @@ _SUITE = Path(__file__).parent / "suite"
 # Whose verdicts the gate takes for more than that of a scenario.
 _RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
 _NEEDS = [*map(str, Capability), *map(str, Part)]  # what a scenario may name
+MARKERS = (
+    "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
+    "bootloaders(*names): only for releases with one of these",
+    "variants(*names): only for recipes that have all of these",
+    "builds(*abilities): only for products whose builder can make that",
+    "promised: only for products that refuse older versions",
+    "goes_back: not for those",
+    "goes_on: the product must have a version to go on to",
+    "own_programs: only for devices with the gateway's programs",
+    "raw_selection: only where the boot selection lies in raw sectors",
+    "tls: only for products that name a CA of update servers",
+    f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}",
+)
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -57,26 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Markers by which a scenario says where it can run; names that say nothing are refused."""
-    config.addinivalue_line(
-        "markers",
-        "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
-    )
-    config.addinivalue_line("markers", "bootloaders(*names): only for releases with one of these")
-    config.addinivalue_line("markers", "variants(*names): only for recipes that have all of these")
-    config.addinivalue_line(
-        "markers", "builds(*abilities): only for products whose builder can make that"
-    )
-    config.addinivalue_line("markers", "promised: only for products that refuse older versions")
-    config.addinivalue_line("markers", "goes_back: not for those")
-    config.addinivalue_line("markers", "goes_on: the product must have a version to go on to")
-    config.addinivalue_line("markers", "own_programs: only for devices with the gateway's programs")
-    config.addinivalue_line(
-        "markers", "raw_selection: only where the boot selection lies in raw sectors"
-    )
-    config.addinivalue_line("markers", "tls: only for products that name a CA of update servers")
-    config.addinivalue_line(
-        "markers", f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}"
-    )
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
     _require_readable(config)
 
 

@@ -28,6 +28,7 @@ from harness.medium.model import Loss
 from harness.product.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
+from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -58,6 +59,11 @@ class NegativeControl:
     ci: bool = True  # whether ./run test can afford it at all
 
 
+def _next(releases: Releases, broken: Release) -> Release:
+    """What a device with the broken version must take, whatever its product promises."""
+    return products.onward(broken, releases.old)
+
+
 def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     bad_update(bench, releases, scenario, broken, "kernel-panic")
 
@@ -75,15 +81,15 @@ def _two_bad(bench: Bench, releases: Releases, scenario: Scenario, broken: Relea
 
 
 def _in_1970(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    clock(bench, scenario, datetime(1970, 1, 2, tzinfo=UTC), broken, releases.old)
+    clock(bench, scenario, datetime(1970, 1, 2, tzinfo=UTC), broken, _next(releases, broken))
 
 
 def _strange_server(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    over_tls(bench, scenario, Certificate.STRANGER, broken, releases.old)
+    over_tls(bench, scenario, Certificate.STRANGER, broken, _next(releases, broken))
 
 
 def _interrupted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    interrupted_updates(bench, scenario, broken, releases.old)
+    interrupted_updates(bench, scenario, broken, _next(releases, broken))
 
 
 def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -92,7 +98,7 @@ def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 
 def _watched(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     """A reboot, and then it is watched for a while."""
-    judge = bench.judge(broken, releases.old)
+    judge = bench.judge(broken, _next(releases, broken))
     with scenario:
         bench.running(broken)
         judgement = bench.reboot(judge)
@@ -109,27 +115,23 @@ def _fails(bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 
 
 def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    network(bench, scenario, "flip@50%", broken, releases.old)
+    network(bench, scenario, "flip@50%", broken, _next(releases, broken))
 
 
 def _cut_while_writing(
     bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 ) -> None:
     fault = PowerFault(phase=CutPhase.WRITE_50, loss=Loss.parse("all"))
-    power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
+    good = _next(releases, broken)
+    power_cut(bench, scenario, fault, broken, good, good=good)
 
 
 def _zeroed(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     """The only copy of the environment loses its tail: U-Boot goes back to its built-in one."""
-    torn = StorageFault.parse("zero-tail:32768")
-    torn_selection(
-        bench,
-        scenario,
-        torn,
-        broken,
-        releases.variant_of(releases.old, *broken.variants),
-        kept=True,
-    )
+    torn, good = StorageFault.parse("zero-tail:32768"), _next(releases, broken)
+    if good.variants != broken.variants:
+        good = releases.variant_of(good, *broken.variants)
+    torn_selection(bench, scenario, torn, broken, good, kept=True)
 
 
 def _torn_superblock(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -138,7 +140,7 @@ def _torn_superblock(bench: Bench, releases: Releases, scenario: Scenario, broke
 
 
 def _lost_copies(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    lost_copies(bench, scenario, broken, releases.old)
+    lost_copies(bench, scenario, broken, _next(releases, broken))
 
 
 def _cut_in_bootloader(
@@ -146,12 +148,13 @@ def _cut_in_bootloader(
 ) -> None:
     """The only copy is torn: nothing is left of the selection as it was before."""
     fault = PowerFault(phase=CutPhase.BOOTLOADER, loss=Loss.parse("none"))
-    power_cut(bench, scenario, fault, broken, releases.old, good=releases.old)
+    good = _next(releases, broken)
+    power_cut(bench, scenario, fault, broken, good, good=good)
 
 
 def _rebooted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     """A reboot, and nothing else."""
-    judge = bench.judge(broken, releases.old)
+    judge = bench.judge(broken, _next(releases, broken))
     with scenario:
         bench.running(broken)
         scenario.conclude(bench.reboot(judge), expected={Verdict.OLD}, final="old")

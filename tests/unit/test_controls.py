@@ -1,0 +1,103 @@
+"""The suite's negative controls, of products that keep their promises otherwise than ours."""
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, cast
+
+import pytest
+
+from harness import plugins
+from harness.builders.builder import Ability
+from harness.product import release as releases
+from harness.product.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import MARKERS, Releases
+from harness.scenarios.scenario import Scenario
+from harness.version import is_newer
+from tests.unit.evidence.samples import make_release
+
+
+class Again:
+    """Builds other versions by writing down which."""
+
+    RECIPE = dict
+
+    def lacks(self, release: Release) -> Mapping[Ability, str]:
+        return {}
+
+    def again(self, release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+        return replace(release, version=version, variants=(*release.variants, *variants))
+
+    def server_ca(self, release: Release) -> Any:
+        raise BeginsError  # of what comes before the judge is asked for
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name}: nobody needs that here")
+
+
+class BeginsError(Exception):
+    """A scenario has said what it updates: that is all that is asked here."""
+
+
+@dataclass
+class Told:
+    """A bench on which nothing runs: it notes from which version to which one a scenario leads."""
+
+    updates: list[tuple[Release, Release]] = field(default_factory=list)
+
+    def judge(self, old: Release, new: Release, **_: Any) -> Any:
+        self.updates.append((old, new))
+        raise BeginsError
+
+    def __getattr__(self, name: str) -> Any:
+        return self  # whatever else is asked of it before
+
+    def __call__(self, *_: Any) -> Any:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Also a scenario, of which nothing is recorded."""
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
+    """Two versions of a product that refuses older ones."""
+    made = []
+    for version in ("1.0.0", "1.1.0"):
+        make_release(tmp_path / version, version=version)
+        release = releases.load(tmp_path / version)
+        promises = replace(release.product.promises, downgrades="refused")
+        made.append(replace(release, product=replace(release.product, promises=promises)))
+    monkeypatch.setattr(plugins, "load", lambda *_, **__: Again())
+    yield Releases(old=made[0], new=made[1])
+
+
+@pytest.fixture
+def controls(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """Those of the suite, which can be imported where its markers are known."""
+    for line in MARKERS:
+        pytestconfig.addinivalue_line("markers", line)
+    suite = importlib.import_module("harness.scenarios.suite.test_negative_controls")
+    return cast(dict[str, Any], suite.CONTROLS)
+
+
+def test_no_control_asks_a_product_for_what_it_rightly_refuses(
+    both: Releases, controls: dict[str, Any]
+) -> None:
+    """A broken version that is offered an older one refuses that, and nothing is seen of what is
+    broken in it: the control would fail the whole run of a correct product."""
+    back = {}
+    for name, control in controls.items():
+        bench = Told()
+        broken = both.variant_of(both.new, *control.variants)
+        with pytest.raises(BeginsError):
+            control.flow(cast(Bench, bench), both, cast(Scenario, bench), broken)
+        for old, new in bench.updates:
+            if new.version != old.version and not is_newer(new.version, old.version):
+                back[name] = new.version
+    assert back == {"newer-only-said": "1.0.0"}  # which is about just that
