@@ -39,6 +39,7 @@ from harness.scenarios.suite.test_network import interrupted_updates, network
 from harness.scenarios.suite.test_power_cut import power_cut
 from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
 from harness.scenarios.suite.test_tls import over_tls
+from harness.scenarios.suite.test_trial import update_on_trial
 from harness.scenarios.suite.test_update import update
 
 Flow = Callable[[Bench, Releases, Scenario, Release], None]
@@ -94,6 +95,10 @@ def _interrupted(bench: Bench, releases: Releases, scenario: Scenario, broken: R
 
 def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     refused_update(bench, scenario, releases.old.artifact, broken, releases.old)
+
+
+def _on_trial(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    update_on_trial(bench, releases, scenario, releases.old, broken)
 
 
 def _watched(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -183,6 +188,13 @@ CONTROLS = {
         flow=_two_bad,
         because="final-version does not hold: ended in new",
         expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        ci=False,
+    ),
+    "updates-on-trial": NegativeControl(
+        variants=("updates-on-trial",),
+        flow=_on_trial,
+        expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),

@@ -6,12 +6,17 @@ little later must stay.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from harness.boards.capability import Capability
+from harness.clients.client import DeviceStatus
+from harness.deadline import Deadline
+from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.judge.health import ROLLED_BACK
+from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Verdict
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
@@ -71,6 +76,50 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
 )
 def test_trial(bench: Bench, releases: Releases, scenario: Scenario, wrong: str) -> None:
     trial_left(bench, scenario, wrong, releases.old, releases.new)
+
+
+def update_on_trial(
+    bench: Bench, releases: Releases, scenario: Scenario, old: Release, new: Release
+) -> None:
+    """While `new` is on trial and cannot become well, it is asked to install a version that cannot
+    boot: nothing may touch what there is to go back to."""
+    judge, other = bench.judge(old, new), releases.variant_of(new, "kernel-panic")
+    with scenario:
+        scenario.fault = Fault(printed="kernel-panic on trial")
+        bench.running(old)
+        bench.must(bench.install(new).ok, f"refused {new.version}")
+        boots = bench.board.boots
+        bench.client.reboot(timeout=60)
+        bench.server.be_ill()
+        try:
+            bench.board.wait_boots(boots + 1, timeout=judge.limits.boot_seconds)
+            now = _once_it_answers(bench)
+            asked = (now.version, now.health) == (new.version, "pending")
+            scenario.must("asked-on-trial", asked, str(now))
+            bench.client.start_install(bench.offer(other))
+            told = bench.board.expect(ROLLED_BACK, timeout=judge.limits.boot_seconds)
+        finally:
+            bench.server.be_ill(0)
+        parameters = {"said": told, "slot": other.slot.sha256}
+        scenario.fault = replace(scenario.fault, parameters=parameters)
+        judgement = judge.judge(boots_before=boots)
+        scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
+        scenario.second_update(judge, judgement)
+
+
+def _once_it_answers(bench: Bench) -> DeviceStatus:
+    deadline = Deadline(BOOT_SECONDS)
+    while True:
+        try:
+            return bench.client.status(timeout=20)
+        except DeviceError:
+            if deadline.over:
+                raise
+
+
+@pytest.mark.variants("kernel-panic")
+def test_update_on_trial(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    update_on_trial(bench, releases, scenario, releases.old, releases.new)
 
 
 def test_late_server(bench: Bench, releases: Releases, scenario: Scenario) -> None:
