@@ -76,10 +76,11 @@ class MediumWrite(Protocol):
 class MediumFail(Protocol):
     """Storage faults while the board uses its medium."""
 
-    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> int:
         """The medium fails so from now on, or from when `since` strikes, whether the board is on
-        or off; with no failing it is well again, as after `flash` and `restore`. LabError where
-        the board's kind of medium cannot do that."""
+        or off; with no failing it is well again, as after `flash` and `restore`. Returns how
+        often what was set before has struck: a fault that was never met has tested nothing.
+        LabError where the board's kind of medium cannot do that."""
 
 
 class CutAtWrite(Protocol):

@@ -51,7 +51,9 @@ def under_faults(
             bench.proxy.disarm()
             bench.proxy.wait_link_up(60)
         if faults.medium:
-            bench.board.can.medium_fail.fail([])
+            struck = bench.board.can.medium_fail.fail([])
+            told["medium"] = f"{struck} times"
+            scenario.must("medium-struck", struck > 0, "the board never asked for what fails")
         told["strikes"] = [each.fault for each in bench.proxy.strikes]
         scenario.fault = Fault(printed=faults.printed, parameters=told)
         if faults.network:

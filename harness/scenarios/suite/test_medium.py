@@ -52,7 +52,7 @@ def medium_fault(
         slots = {judge.medium.content(slot): slot for slot in Slot}
         scenario.must("comes-up-good", f"slot {slots.get(final)}:" in line, line or "not at all")
         bench.board.power_off()
-        bench.board.can.medium_fail.fail([])
+        _well_again(bench, scenario)
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -60,6 +60,12 @@ def medium_fault(
         expected = {Verdict.NEW} if kept else {Verdict.OLD, Verdict.NEW}
         scenario.conclude(judgement, expected=expected, final=final if kept else "")
         scenario.second_update(judge, judgement)
+
+
+def _well_again(bench: Bench, scenario: Scenario) -> None:
+    """End the failing, which must have struck: else nothing was tested."""
+    struck = bench.board.can.medium_fail.fail([])
+    scenario.must("fault-struck", struck > 0, "the board never asked for what fails")
 
 
 def comes_up(bench: Bench, judge: Judge, boots: int) -> str:
@@ -114,7 +120,7 @@ def update_beside(
         scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.can.medium_fail.fail([])
+        _well_again(bench, scenario)
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -156,7 +162,7 @@ def update_refused_beside(
         scenario.must("says-so", said, f"installed; {line}")
         bench.board.run("sync", timeout=60)
         bench.board.power_off()
-        bench.board.can.medium_fail.fail([])
+        _well_again(bench, scenario)
         boots = bench.board.boots
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
@@ -190,7 +196,7 @@ def long_check(bench: Bench, scenario: Scenario, old: Release, new: Release) -> 
         bench.board.power_on()
         line = comes_up(bench, judge, boots)
         seconds = time.monotonic() - began
-        bench.board.can.medium_fail.fail([])
+        _well_again(bench, scenario)
         scenario.must("took-longer", seconds > 360, f"{seconds:.0f} s")
         scenario.must("comes-up-well", line.endswith(": ok"), line or "not at all")
         judgement = bench.reboot(judge)

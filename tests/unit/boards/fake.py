@@ -104,7 +104,7 @@ class FakeBoard:
     def harm(self, offset: int, length: int) -> None:
         self._unexpected("harm")
 
-    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> int:
         self._unexpected("fail")
 
     def arm(self, trigger: Trigger) -> None:

@@ -90,6 +90,18 @@ def test_a_flush_that_is_forgotten_makes_nothing_stable(
     assert store.peek(4096, 4096) == image.read_bytes()[4096:8192]
 
 
+def test_how_often_it_has_struck_is_told_when_it_ends(store: Store) -> None:
+    era = store.attach()
+    assert store.fail([failing(Misdeed.FORGOTTEN_WRITE)]) == 0
+    store.write(era, NEW, 8192)
+    assert store.fail([failing(Misdeed.FORGOTTEN_WRITE)]) == 0  # nothing was asked for there
+    store.write(era, NEW, 4096)
+    store.write(era, NEW, 4096)
+    assert store.fail([]) == 2
+    store.write(era, NEW, 4096)
+    assert store.fail([]) == 0
+
+
 def test_it_begins_when_the_trigger_strikes(store: Store) -> None:
     era = store.attach()
     stages = (Stage(event=Event.WRITES, count=2, offset=0, length=4096),)

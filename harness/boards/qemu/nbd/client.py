@@ -208,11 +208,12 @@ class Medium:
         under the model `sd`."""
         self._call("harm", offset=offset, length=length)
 
-    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> None:
+    def fail(self, failings: Sequence[Failing], *, since: Trigger | None = None) -> int:
         """Requests of the board fare so from now on, or from when `since` strikes: until told
-        otherwise, flashed or restored. No failing: the medium is well again."""
+        otherwise, flashed or restored. No failing: the medium is well again. Returns how often
+        what was set before has struck."""
         told = [asdict(each) for each in failings]
-        self._call("fail", failings=told, since=asdict(since) if since else None)
+        return int(self._call("fail", failings=told, since=asdict(since) if since else None))
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""

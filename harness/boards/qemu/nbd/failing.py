@@ -9,7 +9,7 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from harness.boards.qemu.nbd.watch import Watch
 from harness.medium.model import Failing, Misdeed, Model, Trigger
@@ -26,9 +26,11 @@ class Failings:
         self._then: tuple[Failing, ...] = ()  # when the trigger has struck
         self._since: Watch | None = None
         self._sleep = sleep
+        self._struck = 0
 
-    def set(self, failings: Sequence[Failing], since: Trigger | None, model: Model) -> None:
-        """Fail so, and in no other way; nothing at all: the medium is well again.
+    def set(self, failings: Sequence[Failing], since: Trigger | None, model: Model) -> int:
+        """Fail so, and in no other way; nothing at all: the medium is well again. Returns how often
+        what ends with that has struck.
 
         Raises ValueError for what the board would not be told of.
         """
@@ -37,6 +39,8 @@ class Failings:
         self._then = tuple(failings)
         self._now = () if since else self._then
         self._since = Watch(since) if since else None
+        struck, self._struck = self._struck, 0
+        return struck
 
     def delay(self, offset: int, length: int) -> None:
         """A range is asked for: takes the time that it takes. Nothing else may be held up by it."""
@@ -50,18 +54,20 @@ class Failings:
     def written(self, offset: int, length: int) -> bool:
         """A range is to be written: OSError (EIO) where that fails, False where it is forgotten."""
         self._refuse(Misdeed.WRITE_ERROR, offset, length)
-        kept = not any(self._touched(Misdeed.FORGOTTEN_WRITE, offset, length))
+        kept = not self._touched(Misdeed.FORGOTTEN_WRITE, offset, length)
         if self._since and self._since.written(offset, length):
             self._now, self._since = self._then, None  # this request is the last good one
         return kept
 
     def flushed(self) -> bool:
         """A flush: False where it is answered and does nothing."""
-        return not any(self._touched(Misdeed.FORGOTTEN_FLUSH, 0, 0))
+        return not self._touched(Misdeed.FORGOTTEN_FLUSH, 0, 0)
 
     def _refuse(self, what: Misdeed, offset: int, length: int) -> None:
-        if any(self._touched(what, offset, length)):
+        if self._touched(what, offset, length):
             raise OSError(errno.EIO, f"{what}: {length} bytes at {offset}")
 
-    def _touched(self, what: Misdeed, offset: int, length: int) -> Iterable[Failing]:
-        return (each for each in self._now if each.touched(what, offset, length))
+    def _touched(self, what: Misdeed, offset: int, length: int) -> Sequence[Failing]:
+        found = [each for each in self._now if each.touched(what, offset, length)]
+        self._struck += len(found)
+        return found

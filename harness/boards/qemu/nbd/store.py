@@ -300,13 +300,13 @@ class Store:
             self._harmed(offset, length)
             self._damage.add(offset, length)
 
-    def fail(self, failings: Sequence[Failing], since: Trigger | None = None) -> None:
+    def fail(self, failings: Sequence[Failing], since: Trigger | None = None) -> int:
         """A storage fault: requests of the board fare so from now on, or from when `since` strikes,
-        until told otherwise or flashed; also while a board is attached. ValueError for what the
-        board would not be told of."""
+        until told otherwise or flashed; also while a board is attached. Returns how often the one
+        before has struck. ValueError for what the board would not be told of."""
         with self._change:
             self._medium()
-            self._failings.set(failings, since, self._model)
+            return self._failings.set(failings, since, self._model)
 
     def _harmed(self, offset: int, length: int) -> Recorder:
         self._require_off()
