@@ -29,6 +29,7 @@ class Ability(StrEnum):
     AGAIN = "again"  # build another version of the same product, also a bad one (`again`)
     ARTIFACT = "artifact"  # make an update of other content (`artifact`)
     STRANGER = "stranger"  # make an update that a stranger has signed (`strange_artifact`)
+    MISDIRECTED = "misdirected"  # make one for another machine (`misdirected_artifact`)
     PAYLOAD = "payload"  # look into an update (`payload`)
     AUTHORITY = "authority"  # sign for update servers (`server_ca`)
 
@@ -75,6 +76,10 @@ class Builder(Protocol):
 
     def strange_artifact(self, release: Release, output: Path) -> Path:
         """Write the release's own update, signed by somebody whom no device trusts; returns
+        `output`."""
+
+    def misdirected_artifact(self, release: Release, output: Path) -> Path:
+        """Write the release's own update, well signed, for the devices of another machine; returns
         `output`."""
 
     def payload(self, release: Release) -> Digest:

@@ -30,6 +30,12 @@ class Again:
     def again(self, release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
         return replace(release, version=version, variants=(*release.variants, *variants))
 
+    def misdirected_artifact(self, release: Release, output: Path) -> Path:
+        return output
+
+    def strange_artifact(self, release: Release, output: Path) -> Path:
+        return output
+
     def server_ca(self, release: Release) -> Any:
         raise BeginsError  # of what comes before the judge is asked for
 
@@ -101,3 +107,14 @@ def test_no_control_asks_a_product_for_what_it_rightly_refuses(
             if new.version != old.version and not is_newer(new.version, old.version):
                 back[name] = new.version
     assert back == {"newer-only-said": "1.0.0"}  # which is about just that
+
+
+@pytest.mark.parametrize("kind", ["signed-by-stranger", "truncated", "misdirected", "older"])
+def test_what_must_be_refused_is_not_refused_for_its_age(
+    both: Releases, controls: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    suite, bench = importlib.import_module("harness.scenarios.suite.test_bad_update"), Told()
+    with pytest.raises(BeginsError):
+        suite.test_refused_update(bench, both, bench, kind, tmp_path)
+    [(running, offered)] = bench.updates
+    assert is_newer(offered.version, running.version) is (kind != "older")

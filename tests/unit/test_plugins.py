@@ -37,7 +37,7 @@ def tried(tmp_path: Path, what: str, declared: str = "", *, twice: bool = False)
         "    keeps_server = False\n"
         "    start_install = wait_install = status = boot_selection = reboot = switch_off = 0\n"
         "class Builder:\n    RECIPE = {}\n    build = lacks = variants = again = artifact = None\n"
-        "    strange_artifact = payload = server_ca = None\n"
+        "    strange_artifact = misdirected_artifact = payload = server_ca = None\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", TRY.format(what=what)],
@@ -90,7 +90,7 @@ def test_a_bootloader_that_is_a_module(tmp_path: Path) -> None:
         (
             "builder.named('acme')",
             "[harness.builders]\nacme = acme:Client\n",
-            "(acme:Client): has no RECIPE, again, artifact, build, lacks, payload, server_ca,",
+            "(acme:Client): has no RECIPE, again, artifact, build, lacks, misdirected_artifact,",
         ),
         ("selection_format('lilo')", "", "bootloader: there is no 'lilo'"),
         (

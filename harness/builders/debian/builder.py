@@ -5,13 +5,14 @@ would take it cannot be done.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.builders.builder import Ability, Authority
 from harness.builders.debian import built, pki, recipe, tools
 from harness.builders.debian.artifacts import maker, payload
 from harness.builders.debian.build import build
-from harness.builders.debian.recipe import Recipe
+from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.recipe import RecipeFile as RECIPE
 from harness.errors import ConfigurationError
 from harness.product.release import Release, digest
@@ -22,6 +23,7 @@ __all__ = [
     "artifact",
     "build",
     "lacks",
+    "misdirected_artifact",
     "payload",
     "server_ca",
     "strange_artifact",
@@ -35,8 +37,7 @@ def lacks(release: Release) -> Mapping[Ability, str]:
     if made.recipe_folder.exists():
         return {} if release.product.server_ca else {Ability.AUTHORITY: "its recipe names no CA"}
     why = f"the product's recipe is not here: {made.recipe}"
-    taken = (Ability.AGAIN, Ability.ARTIFACT, Ability.STRANGER, Ability.AUTHORITY)
-    return dict.fromkeys(taken, why)
+    return dict.fromkeys(set(Ability) - {Ability.PAYLOAD}, why)
 
 
 def variants(release: Release) -> Collection[str]:
@@ -70,6 +71,17 @@ def artifact(release: Release, content: Path, output: Path, *, version: str) -> 
 
 def strange_artifact(release: Release, output: Path) -> Path:
     """The same update, signed by a stranger."""
+    return _made_otherwise(release, output, _recipe(release), pki.stranger())
+
+
+def misdirected_artifact(release: Release, output: Path) -> Path:
+    """The same update, whose devices are said to be others."""
+    made = _recipe(release)
+    other = replace(made, compatible=f"{made.compatible[:80]}-other")
+    return _made_otherwise(release, output, other, pki.signer(made))
+
+
+def _made_otherwise(release: Release, output: Path, made: Recipe, signing: Signing) -> Path:
     output.unlink(missing_ok=True)
     slot = output.with_name(output.name + ".slot")
     slot.unlink(missing_ok=True)
@@ -78,9 +90,9 @@ def strange_artifact(release: Release, output: Path) -> Path:
         return maker(release.product.client).make(
             slot,
             output,
-            recipe=_recipe(release),
+            recipe=made,
             version=release.version,
-            signing=pki.stranger(),
+            signing=signing,
         )
     finally:
         slot.unlink()

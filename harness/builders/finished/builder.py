@@ -23,6 +23,7 @@ __all__ = [
     "artifact",
     "build",
     "lacks",
+    "misdirected_artifact",
     "payload",
     "server_ca",
     "strange_artifact",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _OTHERS = "its images were built by others"
-_TAKEN = (Ability.ARTIFACT, Ability.STRANGER, Ability.AUTHORITY)
+_TAKEN = (Ability.ARTIFACT, Ability.STRANGER, Ability.MISDIRECTED, Ability.AUTHORITY)
 
 
 def build(
@@ -88,6 +89,11 @@ def artifact(release: Release, content: Path, output: Path, *, version: str) -> 
 
 
 def strange_artifact(release: Release, output: Path) -> Path:
+    """Refuses."""
+    raise ConfigurationError(f"{release.machine}: {_OTHERS}")
+
+
+def misdirected_artifact(release: Release, output: Path) -> Path:
     """Refuses."""
     raise ConfigurationError(f"{release.machine}: {_OTHERS}")
 

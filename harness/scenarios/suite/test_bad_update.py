@@ -111,11 +111,14 @@ def _truncated(release: Release, folder: Path) -> Path:
     return path
 
 
-def _offered(kind: str, release: Release, folder: Path) -> Path:
+def offered(kind: str, release: Release, folder: Path) -> Path:
     """What must be refused: the release's update artifact, or what somebody made of it."""
     if kind == "signed-by-stranger":
         by = builder.require(release, Ability.STRANGER)
         return by.strange_artifact(release, folder / "strange-artifact")
+    if kind == "misdirected":
+        by = builder.require(release, Ability.MISDIRECTED)
+        return by.misdirected_artifact(release, folder / "misdirected-artifact")
     return _truncated(release, folder) if kind == "truncated" else release.artifact
 
 
@@ -146,11 +149,14 @@ def refused_update(
     [
         pytest.param("signed-by-stranger", marks=[pytest.mark.ci, pytest.mark.builds("stranger")]),
         pytest.param("truncated"),
+        pytest.param("misdirected", marks=pytest.mark.builds("misdirected")),
         pytest.param("older", marks=pytest.mark.promised),
     ],
 )
 def test_refused_update(
     bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
 ) -> None:
-    offered = _offered(kind, releases.old, tmp_path)
-    refused_update(bench, scenario, offered, releases.new, releases.old)
+    new, release = releases.new, releases.old
+    if kind != "older":  # what would be taken, if it were not for that
+        release = products.onward(new, release)
+    refused_update(bench, scenario, offered(kind, release, tmp_path), new, release)

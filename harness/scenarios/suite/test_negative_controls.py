@@ -6,6 +6,7 @@ the candidate itself; its evidence goes to the gate, which must refuse it.
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,12 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite import test_clock, test_power_cut, test_storage
-from harness.scenarios.suite.test_bad_update import bad_update, bad_updates_in_a_row, refused_update
+from harness.scenarios.suite.test_bad_update import (
+    bad_update,
+    bad_updates_in_a_row,
+    offered,
+    refused_update,
+)
 from harness.scenarios.suite.test_clock import clock
 from harness.scenarios.suite.test_network import interrupted_updates, network
 from harness.scenarios.suite.test_power_cut import power_cut
@@ -99,6 +105,13 @@ def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release
 
 def _on_trial(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     update_on_trial(bench, releases, scenario, releases.old, broken)
+
+
+def _for_others(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    good = _next(releases, broken)
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        artifact = offered("misdirected", good, Path(folder))
+        refused_update(bench, scenario, artifact, broken, good)
 
 
 def _watched(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
@@ -267,6 +280,13 @@ CONTROLS = {
     "careless-client": NegativeControl(
         variants=("careless-client",),
         flow=_falsified,
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
+    "careless-client-misdirected": NegativeControl(
+        variants=("careless-client",),
+        flow=_for_others,
+        because="refused does not hold",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),

@@ -15,7 +15,7 @@ from harness import process
 from harness.builders.debian import build as builder
 from harness.builders.debian import pki, recipe
 from harness.builders.debian.build import build
-from harness.builders.debian.builder import strange_artifact
+from harness.builders.debian.builder import misdirected_artifact, strange_artifact
 from harness.errors import BuildError, ConfigurationError
 from harness.product import release
 from harness.product.layout import KEEP
@@ -278,6 +278,15 @@ def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None
     assert process.run(["rauc", "info", ours, strange], timeout=30, check=False).returncode != 0
     theirs = f"--keyring={pki.stranger().keyring}"
     assert process.run(["rauc", "info", theirs, strange], timeout=30).returncode == 0
+
+
+def test_an_update_for_others_is_whole_and_well_signed(small: Path, tmp_path: Path) -> None:
+    made = build(small, version="1.0.0")
+    other = misdirected_artifact(made, tmp_path / "misdirected.raucb")
+    ours = f"--keyring={pki.development().keyring}"
+    said = process.run(["rauc", "info", ours, other], timeout=30).stdout
+    assert "'small-other'" in said
+    assert made.slot.sha256 in said
 
 
 def test_the_ca_of_the_update_server_is_believed_beside_others(small: Path, tmp_path: Path) -> None:
