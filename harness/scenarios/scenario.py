@@ -136,6 +136,18 @@ class Scenario:
             require_lab(self.bench.board, str(error))
             self.must("stays-well", False, str(error))
 
+    def boot_again(self, judge: Judge, judgement: Judgement) -> None:
+        """What was committed in the boot that tried it must come up once more, and at once."""
+        if judgement.verdict.failed:
+            return
+        try:
+            again = self.bench.reboot(judge)
+        except DeviceError as error:
+            self.must(_name_of(error, "second-boot"), False, str(error))
+            return
+        same = (again.final, again.boots) == (judgement.final, 1) and not again.verdict.failed
+        self._further("second-boot", again, same)
+
     def second_update(self, judge: Judge, judgement: Judgement) -> None:
         """The board must still be able to update: to the new version, or on from it."""
         if judgement.verdict.failed:
@@ -151,15 +163,14 @@ class Scenario:
         except DeviceError as error:
             self.must(_name_of(error, "second-update"), False, str(error))
             return
-        self._invariants += [
-            each for each in second.invariants if each.name in _HELD and not each.holds
-        ]
-        broken = [f"{i.name}: {i.detail}" for i in second.invariants if not i.holds]
-        self.must(
-            "second-update",
-            second.verdict is Verdict.NEW,
-            f"{second.verdict} {second.final}; {'; '.join(broken)}",
-        )
+        self._further("second-update", second, second.verdict is Verdict.NEW)
+
+    def _further(self, name: str, found: Judgement, holds: bool) -> None:
+        """A judgement after the one that was concluded, as an invariant of that name."""
+        broken = [each for each in found.invariants if not each.holds]
+        self._invariants += [each for each in broken if each.name in _HELD]
+        why = "; ".join(f"{each.name}: {each.detail}" for each in broken)
+        self.must(name, holds, f"{found.verdict} {found.final}; {why}")
 
     def keep_control(self, other: Release, record: Record, *, expected: Verdict) -> None:
         """Keep the record of a control that ended as it had to, or in lab trouble."""

@@ -1,5 +1,6 @@
 """A scenario under way: however its block ends, its record says what became of it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,9 @@ class FakeBench:
 
     def judge(self, old: Any, new: Any, *, flashed: Any = None) -> Any:
         return SimpleNamespace(old=old, new=new, flashed=flashed or old)
+
+    def reboot(self, judge: Any) -> Judgement:
+        return self.ends
 
     def update(self, release: Any, judge: Any, *, leave_off: bool = False) -> Judgement:
         assert leave_off  # nobody needs the board after a scenario's last update
@@ -271,6 +275,26 @@ def test_what_a_starved_board_holds_is_held_against_it(
         scenario.conclude(GOOD, expected={Verdict.NEW})
         scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), ROLLED_BACK)
     assert kept[0].verdict is Verdict.INCONSISTENT
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        (GOOD, ""),
+        (ROLLED_BACK, "recovered old"),
+        (replace(GOOD, verdict=Verdict.RECOVERED, boots=2), "recovered new"),
+        (replace(GOOD, verdict=Verdict.BRICKED, final=""), "bricked"),
+    ],
+)
+def test_what_was_committed_must_come_up_once_more(
+    scenario: Scenario, bench: FakeBench, kept: list[Record], ends: Judgement, told: str
+) -> None:
+    bench.ends = ends
+    with pytest.raises(AssertionError) if told else nullcontext(), scenario:
+        scenario.conclude(GOOD, expected={Verdict.NEW})
+        scenario.boot_again(cast(Judge, bench.judge(OLD, NEW)), GOOD)
+    assert kept[0].passed is (not told)
+    assert f"second-boot does not hold: {told}" in kept[0].why or not told
 
 
 def test_a_scenario_afresh_knows_nothing_of_the_one_before(

@@ -107,6 +107,10 @@ def _on_trial(bench: Bench, releases: Releases, scenario: Scenario, broken: Rele
     update_on_trial(bench, releases, scenario, releases.old, broken)
 
 
+def _updated(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    update(bench, scenario, releases.old, broken)
+
+
 def _for_others(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     good = _next(releases, broken)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
@@ -229,6 +233,13 @@ CONTROLS = {
         variants=("service-crashes",),
         flow=_watched,
         because="stays-well does not hold: gateway-agent.service (was restarted|does not run)",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
+    "second-boot-fails": NegativeControl(
+        variants=("second-boot-fails",),
+        flow=_updated,
+        because="second-boot does not hold: inconsistent new; healthy: degraded: service",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),

@@ -10,13 +10,15 @@ from harness.scenarios.scenario import Scenario
 
 
 def update(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
-    """Cold boot of `old`, update to `new`, then: verdict, invariants, and back again."""
+    """Cold boot of `old`, update to `new`, then: verdict, invariants, watched for a while, booted
+    once more, and back again."""
     judge = bench.judge(old, new)
     with scenario:
         bench.boot_fresh(old)
         judgement = bench.update(new, judge)
         scenario.conclude(judgement, expected={Verdict.NEW})
         scenario.dwell(judge, judgement)
+        scenario.boot_again(judge, judgement)
         scenario.second_update(judge, judgement)
 
 
