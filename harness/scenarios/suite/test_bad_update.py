@@ -26,32 +26,41 @@ from harness.scenarios.scenario import Scenario
 SIGNS = {
     "kernel-panic": r"Kernel panic - not syncing: Attempted to kill init",
     "init-missing": r"initramfs: slot has no /sbin/init",
-    "failing-service": r"gateway-health: slot B: rolled back: service \S+ ",
-    "no-kernel": r"boot selection: slot B does not load",
-    "no-initramfs": r"boot selection: slot B does not load",
+    "failing-service": r"gateway-health: slot [AB]: rolled back: service \S+ ",
+    "no-kernel": r"boot selection: slot [AB] does not load",
+    "no-initramfs": r"boot selection: slot [AB] does not load",
     "hang": r"initramfs: this version hangs",
     "hang-late": r"gateway-agent: this version hangs",
-    "no-network": r"gateway-health: slot B: rolled back: update server \S+ does not answer",
+    "no-network": r"gateway-health: slot [AB]: rolled back: update server \S+ does not answer",
 }
 
 
 def bad_update(
-    bench: Bench, releases: Releases, scenario: Scenario, candidate: Release, variant: str
+    bench: Bench,
+    releases: Releases,
+    scenario: Scenario,
+    candidate: Release,
+    variant: str,
+    *,
+    updated: bool = False,
 ) -> None:
-    """Update a board that runs `candidate` to a bad variant of it; it must come back by itself."""
-    bad = releases.variant_of(candidate, variant)
-    judge = bench.judge(candidate, bad)
+    """Update a board that runs `candidate`, as it was flashed or `updated` to it (then it runs in
+    the other slot), to a bad variant of it; it must come back by itself."""
+    bad, flashed = releases.variant_of(candidate, variant), releases.old if updated else candidate
+    judge = bench.judge(candidate, bad, flashed=flashed)
     with scenario:
         scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
-        bench.running(candidate)
+        bench.running(flashed)
+        if updated:
+            bench.bring(candidate, bench.judge(flashed, candidate), kept=True)
         judgement = bench.update(bad, judge)
         # `old` would mean a single boot: the bad version was never tried.
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
         sign = candidate.product.signs.get(variant, SIGNS[variant])
         shown = re.search(sign, bench.console_text())
         scenario.must("bad-version-ran", bool(shown), f"not on the console: {sign}")
-        good = bench.judge(candidate, products.onward(candidate, releases.old))
-        scenario.second_update(good, judgement)
+        onward = products.onward(candidate, releases.old)
+        scenario.second_update(bench.judge(candidate, onward, flashed=flashed), judgement)
 
 
 def _cases() -> list[ParameterSet]:
@@ -66,13 +75,22 @@ def _cases() -> list[ParameterSet]:
         "no-network": [],  # in CI, the control health-always-yes goes the same way
     }
     return [
-        pytest.param(name, marks=[*own, pytest.mark.variants(name)]) for name, own in marks.items()
+        *(
+            pytest.param(name, False, id=name, marks=[*own, pytest.mark.variants(name)])
+            for name, own in marks.items()
+        ),
+        *(  # left by the bootloader, and by the health check: in slot A
+            pytest.param(name, True, id=f"updated/{name}", marks=pytest.mark.variants(name))
+            for name in ("kernel-panic", "failing-service")
+        ),
     ]
 
 
-@pytest.mark.parametrize("variant", _cases())
-def test_bad_update(bench: Bench, releases: Releases, scenario: Scenario, variant: str) -> None:
-    bad_update(bench, releases, scenario, releases.new, variant)
+@pytest.mark.parametrize(("variant", "updated"), _cases())
+def test_bad_update(
+    bench: Bench, releases: Releases, scenario: Scenario, variant: str, *, updated: bool
+) -> None:
+    bad_update(bench, releases, scenario, releases.new, variant, updated=updated)
 
 
 def bad_updates_in_a_row(

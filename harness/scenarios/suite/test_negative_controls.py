@@ -111,6 +111,10 @@ def _updated(bench: Bench, releases: Releases, scenario: Scenario, broken: Relea
     update(bench, scenario, releases.old, broken)
 
 
+def _fails_in_a(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
+    bad_update(bench, releases, scenario, broken, "failing-service", updated=True)
+
+
 def _for_others(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
     good = _next(releases, broken)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
@@ -205,6 +209,13 @@ CONTROLS = {
         flow=_two_bad,
         because="final-version does not hold: ended in new",
         expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        ci=False,
+    ),
+    "rolls-back-to-a": NegativeControl(
+        variants=("rolls-back-to-a",),
+        flow=_fails_in_a,
+        expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),
