@@ -23,6 +23,7 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.test_medium import comes_up
 
 pytestmark = pytest.mark.own_programs
 
@@ -140,6 +141,44 @@ def test_data_fault(
 ) -> None:
     struck = DataFault.parse(fault)
     data_fault(bench, scenario, struck, releases.old, releases.new, kept=kept)
+
+
+# As much as fits, then what is left of it in small pieces; the number of bytes that are still free.
+_FILL = (
+    "for piece in 1M 4k 1; do dd if=/dev/zero of={file} bs=$piece oflag=append conv=notrunc; done; "
+    "sync; df --output=avail -B1 {file} | tail -n 1"
+)
+_LITTLE = 64 << 10  # bytes: less than any update
+
+
+def full_data(bench: Bench, scenario: Scenario, old: Release, new: Release) -> None:
+    """The site's own data fill the data partition. The device may take the update or refuse it. It
+    must come up, and, once there is room again, be well and take it."""
+    judge, board = bench.judge(old, new), bench.board
+    file = f"{bench.client.data_folder}.fill"
+    with scenario:
+        scenario.fault = Fault(printed="full data partition")
+        bench.running(old)
+        said = board.run(_FILL.format(file=file), timeout=300).stdout
+        bench.must(said.strip().isdecimal() and int(said) < _LITTLE, f"not full: {said}")
+        result = bench.install(new)
+        told = {"installed": result.ok, "client": result.output[-500:]}
+        boots = board.boots
+        bench.client.reboot(timeout=60)
+        board.wait_boots(boots + 1, timeout=judge.limits.boot_seconds)
+        line = comes_up(bench, judge, boots)
+        scenario.fault = replace(scenario.fault, parameters={**told, "came up": line})
+        scenario.must("comes-up", bool(line), "not at all")
+        board.run(f"rm {file} && sync", timeout=60)
+        judgement = bench.reboot(judge)
+        # What was installed may have been left for want of room.
+        expected = {Verdict.OLD, *([Verdict.NEW] if result.ok else [])}
+        scenario.conclude(judgement, expected=expected)
+        scenario.second_update(judge, judgement)
+
+
+def test_full_data(bench: Bench, releases: Releases, scenario: Scenario) -> None:
+    full_data(bench, scenario, releases.old, releases.new)
 
 
 _MAGIC = b"gateway-keep"  # a copy of what must survive the data partition begins so
