@@ -39,7 +39,7 @@ class Inquiry:
         medium is compared with it."""
         answers = [_no_failed_units(board)]
         answers += [_keeps_data(board, client.data_folder)] if has_sentinel else []
-        answers += [_reaches_server(board)] if asks_server and client.keeps_server else []
+        answers += [reaches_server(board)] if asks_server and client.keeps_server else []
         status = client.status(timeout=REACH_SECONDS)
         same = identity.look(board, status, timeout=REACH_SECONDS)
         healthy = Invariant.of("healthy", status.health == "ok", status.health)
@@ -58,7 +58,8 @@ def _keeps_data(board: Board, folder: str) -> Invariant:
     return Invariant.of("data-unchanged", kept == sums(), f"{folder} holds:\n{kept[-500:]}")
 
 
-def _reaches_server(board: Board) -> Invariant:
+def reaches_server(board: Board) -> Invariant:
+    """Whether the update server answers it, over the URL that it was given."""
     result = board.run(_SERVER, timeout=40)
     told = f"{result.stderr.strip()} {result.stdout[:200]!r}"
     answered = result.returncode == 0 and result.stdout == HEALTHY

@@ -7,23 +7,30 @@ a board whose machine state cannot be saved it is the medium only, and the board
 that cannot be saved at all is flashed anew each time.
 """
 
+import http.client
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.boards.board import Board
 from harness.boards.capability import Capability, SavedState
 from harness.clients.boot_selection import Slot
 from harness.clients.client import Client, InstallResult
-from harness.errors import DeviceError
+from harness.deadline import Deadline
+from harness.errors import DeviceError, LabError
 from harness.judge import provision
 from harness.judge.identity import Identity
+from harness.judge.inquiry import reaches_server
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
+from harness.judge.trouble import lab_trouble
 from harness.judge.verdict import Invariant, Judgement
 from harness.log import step
 from harness.product.release import Release
 from harness.updates.proxy import Proxy
-from harness.updates.server import UpdateServer
+from harness.updates.server import HEALTH, HEALTHY, UpdateServer
+
+_REACH_SECONDS = 60.0  # for a network that comes up after the board is well
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,7 @@ class Bench:
     identities: dict[str, Identity] = field(default_factory=dict)  # of the saved ones
     instants: dict[str, Instant] = field(default_factory=dict)
     judged: dict[object, Judged] = field(default_factory=dict)
+    reached: bool = False  # whether a board was ever seen to reach the update server
 
     def calm(self) -> None:
         """Server and network as they should be, whatever the scenario before has left of them."""
@@ -68,8 +76,34 @@ class Bench:
         self.calm()
         with step("boot-fresh", board=self.board.name, version=release.version):
             provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
+            self._require_reached()
             self.identity.become(Identity())
             self.identity.look(self.board, self.client.status(timeout=60), timeout=60)
+
+    def _require_reached(self) -> None:
+        """LabError when no board here has ever reached the update server: without a way to it each
+        good version would be left for the one before, and be blamed for that."""
+        if self.reached or not self.client.keeps_server:
+            return
+        deadline = Deadline(_REACH_SECONDS)
+        while not (answer := reaches_server(self.board)).holds:
+            if deadline.over:
+                raise LabError(
+                    f"{self.board.name} does not reach the update server at {self.server_url}",
+                    details=answer.detail,
+                    hint="`listen` and `host_address` of the board (docs/add-a-board.md)",
+                )
+        self.reached = True
+
+    def trouble(self, problem: str) -> LabError | None:
+        """What to say instead of `problem`, when the bench may be at fault."""
+        if trouble := lab_trouble(self.board, problem):
+            return trouble
+        self.calm()
+        said = _asked(self.proxy.url())
+        if said == HEALTHY:
+            return None
+        return LabError(f"the bench's update server does not answer: {said}", details=problem)
 
     def running(self, release: Release) -> None:
         """Bring the board to `release`, healthy and provisioned, from a saved state if there is."""
@@ -149,3 +183,15 @@ class Bench:
         """All that the board has said since it was flashed."""
         logs = (path.read_bytes() for path in self.board.console_logs)
         return b"".join(logs).decode(errors="replace")
+
+
+def _asked(url: str) -> str:
+    """What this host is told when it asks a server how it is; or why it is told nothing."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    try:
+        connection.request("GET", HEALTH)
+        return connection.getresponse().read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    finally:
+        connection.close()

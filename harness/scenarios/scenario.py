@@ -15,7 +15,7 @@ from harness.evidence.record import Control, Fault, Record
 from harness.judge import identity
 from harness.judge.inspection import Inspection
 from harness.judge.judge import Judge
-from harness.judge.trouble import lab_trouble, require_lab
+from harness.judge.trouble import require_lab
 from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.product.release import Release
 from harness.scenarios import products
@@ -67,9 +67,9 @@ class Scenario:
     ) -> None:
         trouble = None
         if isinstance(error, DeviceError) and not isinstance(error, IdentityChanged):
-            trouble = lab_trouble(self.bench.board, str(error))
+            trouble = self.bench.trouble(str(error))
         elif error is None and (problem := self._slowness()):
-            trouble = lab_trouble(self.bench.board, problem)
+            trouble = self.bench.trouble(problem)
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(trouble or error)

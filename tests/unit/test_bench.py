@@ -7,14 +7,16 @@ from typing import cast
 
 import pytest
 
+from harness.boards.board import CommandResult
 from harness.boards.capability import Capability, SavedState
 from harness.clients.client import Client
 from harness.clients.gateway import GatewayClient
-from harness.errors import HarnessError
+from harness.errors import HarnessError, LabError
 from harness.faults.manners import ServerFault
 from harness.faults.network import NetworkFault
 from harness.process import run
 from harness.product.release import Release
+from harness.scenarios import bench as benches
 from harness.scenarios.bench import Bench
 from harness.updates.proxy import Proxy
 from harness.updates.server import HEALTHY, UpdateServer
@@ -81,3 +83,42 @@ def test_a_state_is_gone_back_to_where_the_board_can(
         bench.running(release)
         bench.running(release)
     assert board.done == done
+
+
+class Reaching(FakeBoard):
+    """Answers what `curl` says on it."""
+
+    def __init__(self, *codes: int) -> None:
+        self.codes = list(codes)
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        code = self.codes.pop(0)
+        return CommandResult(stdout="" if code else HEALTHY, stderr="", returncode=code)
+
+
+def test_a_board_that_never_reached_the_server_is_the_labs_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else each good version would be left for the one before, and be blamed for that."""
+    client = cast(Client, SimpleNamespace(keeps_server=True))
+    with UpdateServer() as server, Proxy(server.address) as proxy:
+        late = Bench(board=Reaching(7, 0), client=client, server=server, proxy=proxy)
+        late._require_reached()
+        late._require_reached()  # it is not asked again
+        assert late.reached
+        monkeypatch.setattr(benches, "_REACH_SECONDS", 0.0)
+        never = Bench(board=Reaching(7), client=client, server=server, proxy=proxy)
+        with pytest.raises(LabError, match="does not reach the update server at http://"):
+            never._require_reached()
+
+
+def test_a_server_that_is_gone_is_the_labs_trouble() -> None:
+    with UpdateServer() as server, Proxy(server.address) as proxy:
+        bench = Bench(board=FakeBoard(), client=cast(Client, None), server=server, proxy=proxy)
+        server.be_ill()
+        assert bench.trouble("it hangs") is None
+    with Proxy(server.address) as proxy:
+        gone = Bench(board=FakeBoard(), client=cast(Client, None), server=server, proxy=proxy)
+        trouble = gone.trouble("it hangs")
+    assert trouble and "update server does not answer" in str(trouble)
+    assert trouble.details == "it hangs"

@@ -10,10 +10,12 @@ from typing import Any, cast
 import pytest
 
 from harness import log
+from harness.boards.board import Board
 from harness.boards.share import Share
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Record
 from harness.judge.judge import Judge
+from harness.judge.trouble import lab_trouble
 from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.product.promises import Promises
 from harness.product.release import Release
@@ -54,6 +56,9 @@ class FakeBench:
     updates: list[tuple[Any, Any]] = field(default_factory=list)
     refuses: bool = False
     ends: Judgement = GOOD
+
+    def trouble(self, problem: str) -> LabError | None:
+        return lab_trouble(cast(Board, self.board), problem)
 
     def judge(self, old: Any, new: Any, *, flashed: Any = None) -> Any:
         return SimpleNamespace(old=old, new=new, flashed=flashed or old)
