@@ -5,7 +5,8 @@ that falsifies must be refused. A fault that was never reached fails the scenari
 """
 
 import re
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from harness.faults.manners import Manner, ServerFault
 from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
+from harness.medium.model import Loss
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
@@ -24,6 +26,9 @@ from harness.scenarios.scenario import Scenario
 # After these the transfer cannot go on where it was: it must be asked for again. (A link that is
 # back in time may go on with the same connection.)
 BREAKING = {NetworkFaultKind.RESET, NetworkFaultKind.CLOSE, NetworkFaultKind.STALL}
+
+# Seconds after which a journal has been committed once (ext4: 5) while data are still on their way.
+_WRITTEN_BACK = 7.0
 
 
 def download_under(
@@ -101,6 +106,40 @@ def interrupted_updates(bench: Bench, scenario: Scenario, old: Release, new: Rel
 @pytest.mark.own_programs
 def test_interrupted_updates(bench: Bench, releases: Releases, scenario: Scenario) -> None:
     interrupted_updates(bench, scenario, releases.old, releases.new)
+
+
+def cut_in_download(
+    bench: Bench, scenario: Scenario, loss: Loss, old: Release, new: Release
+) -> None:
+    """The power goes when half of the update has come. The device must come up as it was, and take
+    the same update: at once, or, when what it had kept has holes, once that was refused."""
+    judge, board = bench.judge(old, new), bench.board
+    fault = NetworkFault.parse("stall@50%", size=new.artifact.stat().st_size)
+    with scenario:
+        scenario.fault = Fault(printed=f"{fault}, cut/{loss}", seed=loss.seed)
+        bench.running(old)
+        bench.proxy.arm(fault)
+        bench.client.start_install(bench.offer(new))
+        bench.proxy.wait_strike(DOWNLOAD_AND_INSTALL_SECONDS)
+        time.sleep(_WRITTEN_BACK)
+        cut = board.can.choose_loss.cut(loss)
+        bench.proxy.disarm()
+        scenario.fault = replace(scenario.fault, parameters=asdict(cut))
+        boots = board.boots
+        board.power_on()
+        judgement = judge.judge(boots_before=boots)
+        scenario.must("comes-up-old", judgement.verdict is Verdict.OLD, str(judgement))
+        result = bench.install(new)
+        if not result.ok:
+            result = bench.install(new)
+        scenario.must("installed", result.ok, result.output[-500:])
+        scenario.conclude(bench.reboot(judge), expected={Verdict.NEW}, final="new")
+
+
+@pytest.mark.needs(Capability.CHOOSE_LOSS)
+@pytest.mark.parametrize("loss", ["none", "some:1"])
+def test_cut_in_download(bench: Bench, releases: Releases, scenario: Scenario, loss: str) -> None:
+    cut_in_download(bench, scenario, Loss.parse(loss), releases.old, releases.new)
 
 
 def another_server(
