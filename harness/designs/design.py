@@ -33,17 +33,19 @@ from harness.product import profile
 FILE = "design.yaml"
 FOLDER = "images/designs"  # of a product folder
 BUILD, OUT = "build", "out"
-_LEFT_OUT = {OUT, "results.json"}  # of what a design is
+_LEFT_OUT = {OUT, FILE, "results.json"}  # no build reads them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignVariant:
-    """One way to build it: words for its build script, and the profile that it is adopted with."""
+    """One way to build it: words for its build script, and the profile that it is adopted with.
+    `scenarios`: those that it is about, where it is not about all."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     what: Line
     build: tuple[Line, ...] = ()
     profile: FileName = profile.FILE
+    scenarios: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,10 @@ class Design(DesignFile):
     def name(self) -> str:
         """As its folder is called."""
         return self.folder.name
+
+    def wanted(self, variant: str) -> tuple[str, ...]:
+        """Scenarios of a variant, in the order in which they are run."""
+        return self.variants[variant].scenarios or self.scenarios
 
     def inputs(self, variant: DesignVariant) -> str:
         """SHA-256 of all that a build of the variant is made of, but for Debian's packages."""

@@ -49,10 +49,10 @@ class DesignRun:
         design, made = self.design, self._prepared()
         limit = Deadline(self.budget) if self.budget else None
         with contextlib.chdir(design.folder):
-            while (waiting := _waiting(design, made)) and not (limit and limit.over):
+            while (waiting := self._waiting(made)) and not (limit and limit.over):
                 made = self._stored(replace(made, waiting=waiting), waiting[:_AT_ONCE])
                 self._keep(made)
-            made = replace(made, waiting=_waiting(design, made))
+            made = replace(made, waiting=self._waiting(made))
             if self.explore:
                 made = self._explored(made, limit)
         self._keep(made)
@@ -70,6 +70,11 @@ class DesignRun:
     def _keep(self, made: VariantResult) -> None:
         found = results.load(self.design.folder)
         results.save(self.design.folder, found.with_variant(self.variant, made))
+
+    def _waiting(self, made: VariantResult) -> tuple[str, ...]:
+        """Scenarios without a record; lab trouble is no verdict, but is not tried for ever."""
+        done = {each.scenario for each in made.scenarios} | made.left_out.keys()
+        return tuple(name for name in self.design.wanted(self.variant) if name not in done)
 
     def _prepared(self) -> VariantResult:
         """Images of these inputs, and what is known about them."""
@@ -179,12 +184,6 @@ def _known(found: DesignResults, variant: str, inputs: str, packages: str) -> Va
     known = found.variants.get(variant)
     same = known and (known.inputs, known.packages_sha256) == (inputs, packages)
     return known if same else None
-
-
-def _waiting(design: Design, made: VariantResult) -> tuple[str, ...]:
-    """Scenarios without a verdict; lab trouble is none, but is not tried for ever."""
-    done = {each.scenario for each in made.scenarios} | made.left_out.keys()
-    return tuple(name for name in design.scenarios if name not in done)
 
 
 def _versions(packages: str, wanted: Sequence[str]) -> dict[str, str]:

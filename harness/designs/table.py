@@ -4,7 +4,7 @@ Numbers never stand alone: beside what was found stands what was covered. A desi
 is not called safe.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -34,15 +34,17 @@ def shown(designs: Mapping[str, Design]) -> Table:
         for name, result in stored(design):
             what = f"{design.title}; {design.variants[name].what}"
             day = result.last if result else _NEVER
-            table.add_row(design.name, name, what, day, covered(result, design), found(result))
+            table.add_row(
+                design.name, name, what, day, covered(result, design.wanted(name)), found(result)
+            )
     return table
 
 
-def covered(result: VariantResult | None, design: Design) -> str:
+def covered(result: VariantResult | None, wanted: Sequence[str]) -> str:
     """How much was looked at, of how much."""
     if result is None:
         return "nothing"
-    told = [f"{len(result.judged)} of {len(design.scenarios)} scenarios"]
+    told = [f"{len(result.judged)} of {len(wanted)} scenarios"]
     if result.left_out:
         told.append(f"{len(result.left_out)} left out")
     if explored := result.explored:
@@ -71,7 +73,11 @@ def page(designs: Mapping[str, Design]) -> str:
         for name, result in stored(design):
             cells = (
                 *(f"[{design.name}]({design.name}.md)", name, design.boot_selection),
-                *(result.last if result else _NEVER, covered(result, design), found(result)),
+                *(
+                    result.last if result else _NEVER,
+                    covered(result, design.wanted(name)),
+                    found(result),
+                ),
             )
             lines.append(f"| {' | '.join(_cell(each) for each in cells)} |")
             details += _details(design, name, result) if result else []

@@ -147,13 +147,12 @@ def test_findings_are_told_with_what_was_covered(tmp_path: Path) -> None:
 
 def test_no_finding_is_not_called_safe() -> None:
     few = replace(RESULT, scenarios=(PASSED,), waiting=("x",), left_out={"y": "no such thing"})
-    one = Design(**{**FILE, "variants": {}}, folder=Path())  # type: ignore[arg-type]
     assert table.found(few) == "no finding in what was covered"
-    assert table.covered(few, one) == "1 of 2 scenarios, 1 left out, cut points not explored"
+    assert table.covered(few, ["x", "y"]) == "1 of 2 scenarios, 1 left out, cut points not explored"
     explored = Explored(total=1000, decided=900, bad=3, boots=5, minutes=1.0)
     deep = replace(few, explored=explored)
     assert table.found(deep) == "3 cut points end badly"
-    assert "900 of 1,000 cut points of one update" in table.covered(deep, one)
+    assert "900 of 1,000 cut points of one update" in table.covered(deep, ["x"])
 
 
 def test_lab_trouble_is_no_verdict() -> None:
