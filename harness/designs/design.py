@@ -8,6 +8,7 @@
     deviations: [...]                 # where it does not
     packages: [systemd, systemd-boot] # whose versions decide
     artifact: update.tar              # that `build` leaves beside disk.img
+    keeps: [u-boot.bin]               # and what the board needs of it, kept in `out`
     board: sysupdate-sdboot-qemu      # of the design's lab.yaml
     breaks: {kernel-panic: 1.2.0}     # bad versions: what `build --break` takes
     scenarios: [update, "power-cut[acknowledged/all]"]
@@ -61,6 +62,7 @@ class DesignFile:
     deviations: tuple[Line, ...] = ()
     packages: tuple[Line, ...]
     artifact: FileName
+    keeps: tuple[FileName, ...] = ()
     board: Name
     breaks: dict[Name, Line] = field(default_factory=dict)
     scenarios: Annotated[tuple[Line, ...], Field(min_length=1)]

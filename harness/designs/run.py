@@ -22,6 +22,7 @@ from harness.errors import BuildError, ConfigurationError, DeviceError, HarnessE
 from harness.evidence import signing, store
 from harness.evidence.store import Stored
 from harness.log import step
+from harness.medium.files import copy_file
 from harness.product import release as releases
 from harness.scenarios import children
 from harness.scenarios.children import Job, Tell
@@ -111,7 +112,8 @@ class DesignRun:
                     error=BuildError,
                     log=out / f"build-{version}.log",
                 )
-            shutil.copy2(built / _PACKAGES, out / _PACKAGES)
+            for kept in (_PACKAGES, *self.design.keeps):
+                copy_file(built / kept, out / kept)
             job: list[str | Path] = ["adopt", built / "disk.img"]
             job += ["--artifact", built / self.design.artifact, "--version", version]
             job += ["--product", folder / variant.profile, "-o", out / version, "--json"]

@@ -40,13 +40,14 @@ from pydantic import ConfigDict, Field
 
 from harness import files, schema
 from harness.errors import ConfigurationError
-from harness.fields import Line, Name
+from harness.fields import Like, Line, Name
 from harness.product.layout import SECTOR
 from harness.product.promises import Promises
 from harness.schema import STRICT
 
 FILE = "product.yaml"
 Command = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+Word = Annotated[str, Like(r"[A-Za-z][A-Za-z-]{0,30}")]
 DevicePath = Annotated[str, Field(pattern=r"^/[^\x00\r\n]*$", max_length=4096)]
 
 
@@ -108,7 +109,7 @@ class SelectionSource:
     reader: Name
     file: Annotated[str, Field(pattern=r"^(/[^\x00\r\n]*)?$", max_length=4096)] = ""
     otherwise: Literal["A", "B"] = "A"  # what is booted when no slot may be
-    words: dict[Name, Annotated[str, Field(max_length=400)]] = field(default_factory=dict)
+    words: dict[Word, Annotated[str, Field(max_length=400)]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

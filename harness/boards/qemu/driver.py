@@ -96,7 +96,7 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
             interface=self.interface,
             storage=self.storage_device,
             firmware=self.firmware,
-            pflash=(self.pflash.get("code", ""), self.pflash.get("variables", "")),
+            pflash=(self._resolved("code"), self._resolved("variables")),
             uarts=self.uarts,
             nic=self.nic,
             nic_when=self.nic_when,
@@ -105,6 +105,11 @@ class HarnessQemuDriver(ConsoleExpectMixin, Driver, PowerProtocol, ConsoleProtoc
         self.device = QemuDevice(
             self.target.name, hardware, model=self.storage.model, cache=self.storage.cache
         )
+
+    def _resolved(self, chip: str) -> str:
+        """A file that `pflash` names, from the lab file's folder; empty for none."""
+        file = self.pflash.get(chip, "")
+        return str(self.target.env.config.resolve_path(file)) if file else ""
 
     def on_activate(self) -> None:
         """Lock the board and serve its medium."""

@@ -261,3 +261,13 @@ class TestWhereTheBootSelectionIs:
         with pytest.raises(ConfigurationError) as told:
             self.layout(product, **{"slot-A": {"partition": 2, "table": True}})
         assert "disk.slot-A: only the boot selection" in f"{told.value}\n{told.value.details}"
+
+
+def test_words_of_a_reader(product: Product) -> None:
+    words = {"slot": "rootpart", "A": "2", "B": "3"}
+    product.write_profile(
+        boot_selection={"reader": "u-boot-environment", "file": "/e", "words": words}
+    )
+    found = product.adopt().product.selection
+    assert found is not None
+    assert found.words == words
