@@ -18,8 +18,6 @@ from harness.boards.board import Board
 from harness.boards.capability import RecordWrites
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import described
-from harness.builders import builder
-from harness.builders.builder import Ability
 from harness.clients.client import Client
 from harness.clients.registry import client_of
 from harness.crash.exploration.again import Again
@@ -87,7 +85,7 @@ def record(
             if each:
                 each.verify()
     if not like:
-        builder.require(old, Ability.ARTIFACT)  # now, and not when all has been recorded
+        probe.require(old)  # now, and not when all has been recorded
     again = Again(Recording.load(like), old, board) if like else None
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -186,12 +184,14 @@ class Session:
         with step("boot-new", version=judge.new.version):
             boots = self._reboot(client)
             self._judge("update", judge, boots)
-        if judge.new.product.selection:
-            self._linger()
         self._log.mark(phases.HEALTHY)
+        self._linger(judge.new)
 
-    def _linger(self) -> None:
-        """What was acknowledged may still be on its way: a file system writes back late."""
+    def _linger(self, release: Release) -> None:
+        """What was acknowledged may still be on its way where the boot selection is a file: a file
+        system writes back late."""
+        if not release.product.selection:
+            return
         with contextlib.suppress(DeviceError):  # nothing comes: that is what is waited for
             self.board.wait_boots(self.board.boots + 1, timeout=_WRITEBACK)
 
@@ -239,6 +239,7 @@ class Session:
                 f"{self.board.name} refused {release.version}", details=result.output[-2000:]
             )
         self._log.mark(phases.INSTALLED)
+        self._linger(release)
 
     def _reboot(self, client: Client) -> int:
         """Ask for a reboot; returns the number of boots before it."""

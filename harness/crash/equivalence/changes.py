@@ -132,7 +132,7 @@ class Relevance:
         self.shape = len(versions), max(versions, default=0)
         self._nothing_wrong = np.zeros(self.shape, np.int64)
         self._expected = [
-            [self._expectation(images.first, each) for each in images.versions.values()]
+            [self._expectation(images, each) for each in images.versions.values()]
             for images in slots
         ]
         self.of_slots = np.zeros(len(sectors), np.bool_)
@@ -154,11 +154,14 @@ class Relevance:
         """Whether a change there could make another kind."""
         return bool(self._mattering[columns.start] != self._mattering[columns.stop])
 
-    def _expectation(self, first: int, image: Ids) -> Ids:
+    def _expectation(self, images: SlotImages, image: Ids) -> Ids:
         """For each sector what a version of a slot has there."""
         expected = np.full(len(self.sectors), _NO_IMAGE, np.uint32)
+        first = images.first
         inside = (self.sectors >= first) & (self.sectors < first + len(image))
         expected[inside] = image[self.sectors[inside] - first]
+        inside[inside] = images.live[self.sectors[inside] - first]
+        expected[inside] = _NO_IMAGE
         return expected
 
     def difference(self, view: LogContent, columns: Columns, ids: Ids) -> Change:

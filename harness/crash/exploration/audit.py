@@ -119,7 +119,7 @@ class _PartitionCopy:
         self._offset, length = recording.layout["data"]
         self._first, self._count = self._offset // SECTOR, length // SECTOR
         self._reader = DataReader(exploration.disk.system, recording.clock)
-        self._selections: dict[tuple[bytes, ...], str] = {}
+        self._selections: dict[bytes, str] = {}
         written = np.concatenate(
             [
                 *(each.sectors for each in exploration.writes),
@@ -178,8 +178,16 @@ class _PartitionCopy:
                 place = int(self._sectors[at] - self._first) * SECTOR
                 write_all(stream.fileno(), contents.data(int(ids[at])), place)
         self._ids = ids
-        copies = tuple(self._exploration.disk.copies(base))
-        if copies not in self._selections:
-            bootloader = self._exploration.recording.old.product.bootloader
-            self._selections[copies] = selection(bootloader, copies, self._folder)
-        return self._selections[copies]
+        disk = self._exploration.disk
+        key = disk.copies_digest(base)
+        if key not in self._selections:
+            self._selections[key] = self._selection(disk.copies(base))
+        return self._selections[key]
+
+    def _selection(self, copies: Sequence[bytes]) -> str:
+        """What the bootloader's own tool says of it. What lies in a file is always read by that:
+        grub-fstest is GRUB."""
+        product = self._exploration.recording.old.product
+        if product.selection:
+            return repr([self._exploration.disk.format.variables(each) for each in copies])
+        return selection(product.bootloader, copies, self._folder)

@@ -34,6 +34,7 @@ from harness.crash.recording.schema import STRICT, Sha256, file_bytes, parsed
 from harness.crash.results import results
 from harness.errors import ConfigurationError
 from harness.log import step
+from harness.product.profile import ContentCheck
 
 FILE = "carried.json"
 _CHUNK = 1 << 24
@@ -78,6 +79,11 @@ def take(recording: Recording, others: Iterable[Path]) -> None:
     """From now on, proofs of these recordings decide states of this one where they hold; and of
     those that they have taken proofs from. ConfigurationError, and nothing is taken, when one is
     not explored, or its boots were not asked the same of the same device."""
+    if recording.old.product.slots.content is not ContentCheck.EXACT:
+        raise ConfigurationError(
+            f"{recording.folder}: slots of {recording.machine} are mounted for writing",
+            hint="proofs of other recordings are for slots that hold what was installed",
+        )
     known = {each.id: each for each in taken(recording.folder)}
     for folder in others:
         own, *more = sources(folder)

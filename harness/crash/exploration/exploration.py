@@ -235,10 +235,8 @@ class Exploration:
         """One more boot."""
         content = self.left(proof.state)
         slots, reads = self.disk.filled(content), self.dependence(proof, content)
-        for images, filled in zip(self.disk.slots.values(), slots, strict=True):
-            # Whoever agrees in what fills a slot agrees in every sector of it.
-            size = len(images.versions.get(filled, ()))
-            reads[images.first : images.first + size] = False
+        for (name, images), filled in zip(self.disk.slots.items(), slots, strict=True):
+            images.settle(reads, filled, judged=name in proof.judged_slots)
         booted = Booted(
             proof=proof,
             read_bits=np.packbits(reads),

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, PlainValidator
 
 from harness import files
 from harness.boards.board import Board
+from harness.clients.boot_selection import Slot, SlotState
 from harness.clients.registry import client_of
 from harness.crash.exploration import questions
 from harness.crash.exploration.selected import Selected, selected
@@ -43,6 +44,7 @@ from harness.judge.identity import Identity
 from harness.judge.judge import Judge
 from harness.judge.verdict import Invariant, Judgement, Verdict
 from harness.log import step
+from harness.product.profile import ContentCheck
 from harness.product.release import Digest
 
 __all__ = ["PROOFS", "Proof", "proofs", "prove", "serving"]
@@ -85,6 +87,8 @@ class Proof:
     seconds: Seconds
     log: Digest  # of the write log
     folder: Path
+    # Slots that the judge held against a version as trees of files: what they hold counts.
+    judged_slots: Annotated[str, Field(pattern="^A?B?$")] = ""
     factory: bool = False  # a cut in the first boot: nothing that a site gives was asked for
     sample: bool = False  # booted although another boot had decided it
     came_back: bool = False  # whether it was asked to reboot after the probe, and judged again
@@ -203,6 +207,7 @@ def prove(
         try:
             board.power_on()
             judgement = _held(chosen, judge.judge(boots_before=0))
+            trees = _judged_slots(recording, judge, judgement)
             reads_judged = log.read_set()
             shutil.copyfile(log.write_log, folder / LOG)
             comes_back = comes_back or factory
@@ -224,6 +229,7 @@ def prove(
         seconds=round(time.monotonic() - began, 3),
         log=digests.of_file(folder / LOG),
         folder=folder,
+        judged_slots=trees,
         factory=factory,
         sample=sample,
         came_back=probe.BACK in {each.name for each in judgement.invariants},
@@ -252,6 +258,18 @@ def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
     )
 
 
+def _judged_slots(recording: Recording, judge: Judge, found: Judgement) -> str:
+    """The slots whose files the judge asked for: the one that runs, and each that may be booted.
+    What the other one holds is asked for by nobody before the probe is written over it."""
+    if recording.old.product.slots.content is not ContentCheck.TREE:
+        return ""
+    selection = judge.medium.selection()
+    if selection is None or not found.slot:
+        return "".join(Slot)
+    asked = (s for s in Slot if s == found.slot or selection.slots[s].state is not SlotState.BAD)
+    return "".join(asked)
+
+
 def _held(chosen: Selected | None, found: Judgement) -> Judgement:
     """The judgement with one more invariant: what runs is what was selected."""
     if chosen is None or found.verdict in _FAILED:
@@ -263,13 +281,15 @@ def _with_probe(
     recording: Recording, board: Board, judge: Judge, found: Judgement, *, comes_back: bool
 ) -> Judgement:
     """The judgement with two more invariants, unless there is nothing left to ask."""
+    if found.verdict not in _FAILED and comes_back and recording.old.product.device:
+        # Good in the first boot, stuck in the second: seen of designs that keep it in a file.
+        found = _with(found, *probe.stays(judge, found))
     if found.verdict in _FAILED:
         return found
     installed = _with(found, probe.install(recording, board, judge))
     if installed.verdict in _FAILED or not comes_back:
         return installed
-    back, otherwise = probe.come_back(judge, found)
-    return _with(installed, back, otherwise)
+    return _with(installed, *probe.come_back(recording, judge, found))
 
 
 def _with(

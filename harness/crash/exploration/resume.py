@@ -6,9 +6,7 @@ from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import proofs
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import CrashState, parse
-from harness.errors import ConfigurationError
 from harness.log import emit
-from harness.product.profile import ContentCheck
 
 
 def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
@@ -16,14 +14,7 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     those of other ones that it has taken (`carried`).
 
     Boots that another harness has made, which may have asked less, count for nothing; nor do those
-    that followed one of them. ConfigurationError for slots of which a boot's verdict depends on
-    more than it reads, and more than is compared here: those that are judged as trees."""
-    if recording.old.product.slots.content is not ContentCheck.EXACT:
-        raise ConfigurationError(
-            f"{recording.folder}: slots of {recording.machine} are mounted for writing:"
-            " which states end alike is not known for such",
-            hint="single states can be booted: harness crash replay",
-        )
+    that followed one of them."""
     exploration = Exploration(recording, seed=seed, window=window)
     carried.carry(exploration)
     known: set[CrashState | None] = {None}

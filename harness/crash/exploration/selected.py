@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.clients.boot_selection import Slot, SlotState
 from harness.crash.recording.recording import Recording
+from harness.judge import oracle
 from harness.judge.judge import Judge
 from harness.judge.verdict import Invariant, Judgement
 
@@ -23,6 +24,9 @@ class Selected:
     state: str  # good or trial; bad where no slot is better
     left: int  # attempts, before that boot
     holds: str  # old, new or bad; "" for anything else
+    trials: bool = (
+        True  # whether a boot selection of this kind tells a trial from what is committed
+    )
 
     def __str__(self) -> str:
         return f"slot {self.slot} ({self.state}/{self.left}, {self.holds or 'no known version'})"
@@ -30,7 +34,8 @@ class Selected:
     @property
     def must_stay(self) -> bool:
         """Whether the board must end in it: a bad version on trial goes back by itself."""
-        return not (self.holds == "bad" and self.state == SlotState.TRIAL)
+        on_trial = self.state == SlotState.TRIAL or not self.trials
+        return not (self.holds == "bad" and on_trial)
 
     def held(self, found: Judgement) -> Invariant:
         """Whether a board that came up runs what was selected, however many boots it took."""
@@ -49,13 +54,17 @@ def selected(recording: Recording, judge: Judge) -> Selected | None:
     slot = selection.primary
     choice = selection.slots[slot]
     holds = _content(recording, judge, slot)
-    return Selected(slot=str(slot), state=str(choice.state), left=choice.left, holds=holds)
+    return Selected(
+        slot=str(slot),
+        state=str(choice.state),
+        left=choice.left,
+        holds=holds,
+        trials=recording.old.product.selection is None,
+    )
 
 
 def _content(recording: Recording, judge: Judge, slot: Slot) -> str:
-    bad = recording.bad
-    if bad is not None:
-        offset, _ = recording.layout[slot.region]
-        if judge.board.can.medium_read.sha256(offset, bad.slot.size) == bad.slot.sha256:
-            return "bad"
-    return judge.medium.content(slot)
+    known = {"old": recording.old, "new": recording.new}
+    if recording.bad:
+        known = {"bad": recording.bad, **known}
+    return oracle.which(judge.board.can.medium_read, recording.layout[slot.region], known)

@@ -42,6 +42,15 @@ FACTORY, PROVISIONING = "factory", "provision"
 _SELECTION, _DATA = "boot-selection", "data"
 
 
+# Phases in which an installation writes a slot: the old version is in slot A.
+INSTALLED_INTO = {
+    "install": "slot-B",
+    "switch": "slot-B",
+    "install-2": "slot-A",
+    "switch-2": "slot-A",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """Log records from position `start` to before `end`."""
@@ -112,9 +121,10 @@ def _borders(
     for (position, name), limit in zip(own, [*(p for p, _ in own[1:]), end], strict=True):
         part = records[position - first : limit - first]
         if name == INSTALL:
+            target = INSTALLED_INTO["install-2" if kind else "install"]
             kind = "boot-trial" if kind else "boot-new"
             borders.append(("install", position))
-            borders += _switch(part, layout)
+            borders += _switch(part, layout, target)
         elif name == REBOOT:
             borders.append(("reboot", position))
         elif name == HEALTHY:
@@ -126,10 +136,13 @@ def _borders(
     return borders
 
 
-def _switch(part: Sequence[LogRecord], layout: Mapping[str, Region]) -> list[tuple[str, int]]:
-    """The change of the boot selection that makes an installed version the next one to boot."""
-    slots = [layout[name] for name in layout if name.startswith("slot-")]
-    written = [r.position for r in part if any(_touches(r, slot) for slot in slots)]
+def _switch(
+    part: Sequence[LogRecord], layout: Mapping[str, Region], target: str
+) -> list[tuple[str, int]]:
+    """The change of the boot selection that makes a version, installed in the region `target`, the
+    next one to boot."""
+    slot = layout.get(target)
+    written = [r.position for r in part if slot and _touches(r, slot)]
     after = [r for r in part if written and r.position > written[-1]]
     return _change(after, layout, "switch", "installed") or _change(
         part, layout, "switch", "installed"

@@ -4,7 +4,8 @@ A device that runs but takes no update any more is as lost to its owner as one t
 So the probe's bytes must be in the slot that the client says it installed it in: it is another
 artifact than the one whose installation was cut, and a client that goes on where it was would make
 a mixture. Its slot is noise, so what boots next cannot be it: the attempts are counted, and the
-board must come back with the version that it ran before.
+board must come back with the version that it ran before. Of a product whose artifacts nobody here
+can make it is the old version's own update, and boots.
 
 The recorded board knows its update server by its port; every process that boots crash states of
 that recording serves the probe there.
@@ -19,9 +20,10 @@ from pathlib import Path
 from harness.boards.board import Board
 from harness.builders import builder
 from harness.builders.builder import Ability
+from harness.clients.boot_selection import Slot
 from harness.clients.gateway import SERVER_FILE
 from harness.crash.recording.recording import PROBE, Recording
-from harness.errors import DeviceError
+from harness.errors import ConfigurationError, DeviceError
 from harness.judge.judge import Judge
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.trouble import require_lab
@@ -33,9 +35,20 @@ from harness.updates.server import UpdateServer
 
 NAME = "second-update"  # the invariants
 BACK = "back-from-second-update"
+AGAIN = "second-boot"
 _SIZE = 1 << 20  # bytes of its slot
 _SECONDS = 300.0  # to install it
 _SHORT = 60.0
+
+
+def require(old: Release) -> None:
+    """ConfigurationError for a product that no probe can be had for."""
+    if builder.lacking(old, Ability.ARTIFACT) and old.product.promises.downgrades == "refused":
+        raise ConfigurationError(
+            f"{old.folder}: nothing can be installed on {old.machine} after each cut",
+            details="promises.downgrades: refused, so the old version's own update is not taken,"
+            " and no other one can be made of images that others built",
+        )
 
 
 def make(old: Release, folder: Path) -> Digest:
@@ -80,9 +93,25 @@ def install(recording: Recording, board: Board, judge: Judge) -> Invariant:
     return Invariant(name=NAME, holds=not problem, detail=problem)
 
 
-def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
-    """Reboot a board that has installed the probe, which does not boot: whether it comes back as it
-    was, and what it has come to otherwise."""
+def stays(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
+    """Reboot a board that came through a cut, before anything else is asked of it: what was good in
+    the first boot must be good in the second one."""
+    return _rebooted(judge, AGAIN, before, (before.final, before.slot))
+
+
+def come_back(recording: Recording, judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
+    """Reboot a board that has installed the probe: whether it comes back as it was, for the probe
+    is noise and does not boot; or, where it is the old version's own update, runs that."""
+    wanted = before.final, before.slot
+    if recording.probe_slot == recording.old.slot:
+        wanted = "old", str(Slot(before.slot).other)
+    return _rebooted(judge, BACK, before, wanted)
+
+
+def _rebooted(
+    judge: Judge, name: str, before: Judgement, wanted: tuple[str, str]
+) -> tuple[Invariant, Verdict]:
+    """Whether a board ends a reboot in a version and a slot, and what it has come to otherwise."""
     with step("back", board=judge.board.name):
         boots = judge.board.boots
         try:
@@ -90,12 +119,12 @@ def come_back(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
             after = judge.judge(boots_before=boots)
         except DeviceError as error:
             require_lab(judge.board, str(error))
-            return Invariant(name=BACK, holds=False, detail=str(error)), Verdict.INCONSISTENT
+            return Invariant(name=name, holds=False, detail=str(error)), Verdict.INCONSISTENT
     broken = [f"{each.name}: {each.detail}" for each in after.invariants if not each.holds]
-    if (after.final, after.slot) != (before.final, before.slot):
+    if (after.final, after.slot) != wanted:
         now = f"{after.final or 'nothing known'} from slot {after.slot or 'unknown'}"
         broken.append(f"{before.final} ran from slot {before.slot}, then {now}")
-    invariant = Invariant(name=BACK, holds=not broken, detail="; ".join(broken))
+    invariant = Invariant(name=name, holds=not broken, detail="; ".join(broken))
     return invariant, after.verdict if after.verdict.failed else Verdict.INCONSISTENT
 
 

@@ -19,6 +19,7 @@ import pytest
 from harness.crash.equivalence.copies import CheckedCopy
 from harness.crash.equivalence.read_set import ReadSet
 from harness.crash.exploration.exploration import Exploration
+from harness.crash.recording.phases import Phase
 from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import parse
 from harness.crash.states.sources import Sources, cut_off
@@ -26,6 +27,7 @@ from harness.judge.verdict import Verdict
 from harness.medium.log import Origin, RecordKind, create_log
 from harness.medium.model import Model
 from harness.product.layout import MIB
+from harness.product.profile import ContentCheck, Slots
 from tests.unit.crash import recordings
 from tests.unit.crash.devices import Device, Run
 from tests.unit.crash.logs import SECTOR, content, losses, records
@@ -36,6 +38,7 @@ FREE = (MIB + DATA_SIZE) // SECTOR - 24  # no file is there
 COPY = range(FREE + 12, FREE + 15)  # three sectors with a checksum over all
 PLACES = (0, 1, *range(FREE, FREE + 12), LAYOUT["slot-B"].offset // SECTOR)
 DATA = MIB // SECTOR
+SLOT = range(LAYOUT["slot-B"].offset // SECTOR, sum(LAYOUT["slot-B"]) // SECTOR)
 
 
 def whole(copy: bytes) -> bool:
@@ -95,7 +98,10 @@ class Disk:
     def run(self, device: Device, state: str, *, recover: bool) -> Run:
         """What becomes of a device there; with `recover` after e2fsck, which may give up."""
         if not recover:
-            return device.run(lambda sector: self.sector(state, sector))
+            run = device.run(lambda sector: self.sector(state, sector))
+            if self.found.old.product.slots.content is not ContentCheck.TREE:
+                return run
+            return run.by_content("B", b"".join(self.sector(state, each) for each in SLOT))
         code, after = self.recovered(state)
         if code >= 4:
             return Run(Verdict.BRICKED, ())
@@ -188,16 +194,42 @@ def journalled(folder: Path, seed: int) -> Recording:
     return replace(ended(found, log), start=2)
 
 
-def explore(exploration: Exploration, disk: Disk, device: Device, *, recover: bool) -> int:
+def mounted(folder: Path, seed: int) -> Recording:
+    """A slot that is installed, and then mounted for writing."""
+    chance, (found, log) = random.Random(seed), begun(folder)
+    first, half = SLOT.start * SECTOR, len(NEW) // 2
+    log.write(first, NEW[:half]).write(FREE * SECTOR, b"1" * SECTOR).write(first + half, NEW[half:])
+    log.flush().select(recordings.AFTER)
+    installed = log.writer.position
+    for number in range(6):
+        place = chance.choice(SLOT)
+        log.write(place * SECTOR, bytes([chance.randrange(3)]) * SECTOR)
+        log.write((FREE + chance.randrange(3)) * SECTOR, bytes([chance.randrange(3)]) * SECTOR)
+        if number % 2:
+            log.flush()
+    made = ended(found, log)
+    phases = (
+        Phase(name="install", start=0, end=installed),
+        Phase(name="boot-new", start=installed, end=made.end),
+    )
+    slots = Slots(content=ContentCheck.TREE)
+    old = replace(made.old, product=replace(made.old.product, slots=slots))
+    return replace(made, old=old, phases=phases)
+
+
+def explore(
+    exploration: Exploration, disk: Disk, device: Device, *, recover: bool, told: bool = True
+) -> int:
     """Boot a device until nothing is undecided, and hold what is decided against it; returns the
-    number of boots."""
+    number of boots. `told`: which slot its judge has looked at."""
     always = exploration.read_set.reads.copy()
     while left := exploration.undecided():
         state = left[0].kinds[-1].states[-1]
         run = disk.run(device, str(state), recover=recover)
         reads = [(sector, 1) for sector in sorted(run.reads)]
         made = replace(disk.proof, state=state, verdict=run.verdict, reads=reads)
-        exploration.add(replace(made, reads_judged=reads), sample=False)
+        judged = run.judged if told else ""
+        exploration.add(replace(made, reads_judged=reads, judged_slots=judged), sample=False)
     decided = exploration.decided()
     expected: dict[int, Counter[Verdict]] = {}
     for name in disk.states:
@@ -232,6 +264,24 @@ def test_any_device_ends_as_it_was_decided(tmp_path: Path, seed: int) -> None:
         for number in range(seed * DEVICES, (seed + 1) * DEVICES)
     ]
     assert 1 < max(boots) < len(disk.states)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_device_ends_as_it_was_decided_whose_slots_are_mounted(
+    tmp_path: Path, seed: int
+) -> None:
+    """Its judge looks at all of a slot that is in use, and never at the other one. Were that not
+    told, states would get verdicts that are not theirs."""
+    found = mounted(tmp_path, seed)
+    exploration, disk = Exploration(found, seed=1), Disk(found)
+    devices = [
+        Device(number, PLACES, [], whole) for number in range(seed * DEVICES, (seed + 1) * DEVICES)
+    ]
+    boots = [explore(exploration, disk, each, recover=False) for each in devices]
+    assert 1 < max(boots) < len(disk.states)
+    with pytest.raises(AssertionError, match="device"):
+        for each in devices:
+            explore(exploration, disk, each, recover=False, told=False)
 
 
 @pytest.mark.parametrize("seed", range(2))

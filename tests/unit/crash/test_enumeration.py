@@ -76,7 +76,9 @@ def test_as_every_state_made_in_full(tmp_path: Path, model: Model, window: int, 
     fills = dict(zip(dict.fromkeys(some), ("old", "new", "bad"), strict=False))
     contents = Contents()
     versions = {name: contents.ids(data) for data, name in fills.items()}
-    images = SlotImages(first=SLOT.start, versions=versions)
+    images = SlotImages(
+        first=SLOT.start, sectors=len(SLOT), versions=versions, live=np.zeros(len(SLOT), np.bool_)
+    )
     read_set = ReadSet(contents, SIZE, None)
     writes = Writes(contents, Image(contents, base), path, model, window=window)
     for state, data in made.items():

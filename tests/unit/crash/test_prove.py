@@ -23,8 +23,9 @@ from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
 from harness.judge.sentinel import sums
 from harness.judge.verdict import Verdict
+from harness.product.profile import DeviceCommands
 from tests.unit.boards.fake import FakeBoard
-from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, PROBE, recording, release
+from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE, recording, release
 from tests.unit.judge.test_judge import HEALTHY
 
 STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}
@@ -250,6 +251,76 @@ def test_a_bad_version_on_trial_may_go_back(recorded: Recording) -> None:
     proof = proven(recorded, board)
     assert proof.selected and proof.selected.holds == "bad"
     assert (proof.verdict, proof.broken) == (Verdict.RECOVERED, ())
+
+
+@dataclass
+class Driven(Device):
+    """A board without our programs, of which a profile's commands are asked; its artifacts are of
+    others, so that the probe is the old version's own update."""
+
+    slot: str = "A"
+    second_boot: str = "A"  # the slot that runs after a boot that nobody cut
+    runs_probe: bool = True
+    installed: bool = False
+
+    def wait_boots(self, count: int, timeout: float) -> None:
+        raise DeviceError("no boot")
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        if "list-units" in command or "sha256sum" in command:
+            return super().run(command, timeout=timeout)
+        self.sent.append(command)
+        if "reboot" in command:
+            self.boots += 1
+            self.slot = ("B" if self.runs_probe else "A") if self.installed else self.second_boot
+            self._select(self.slot)
+        if "take" in command:
+            self.installed = True
+            self._select("B")
+            offset = LAYOUT["slot-B"].offset
+            self.medium[offset : offset + len(OLD)] = OLD
+        said = {"tell version": "1.0.0", "tell slot": self.slot}
+        return self._done(said.get(command, "0" if ".code" in command else ""))
+
+    def _select(self, slot: str) -> None:
+        order = "A B" if slot == "A" else "B A"
+        block = environment_block(order=order, states=("good", "good"))
+        self.medium[0:1024] = block + block
+
+
+@pytest.fixture
+def driven(recorded: Recording) -> Driven:
+    folder = recorded.folder.parent / "board"
+    folder.mkdir()
+    return Driven(medium=bytearray(recorded.base.read_bytes()), folder=folder)
+
+
+def by_profile(recorded: Recording) -> Recording:
+    commands = DeviceCommands(
+        version="tell version", slot="tell slot", well="true", install="take {url}", data="/data"
+    )
+    old = replace(recorded.old, product=replace(recorded.old.product, device=commands))
+    return replace(recorded, old=old, probe_slot=old.slot)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_probe_that_boots_must_be_what_runs_then(
+    recorded: Recording, driven: Driven, runs: bool
+) -> None:
+    driven.runs_probe = runs
+    proof = proven(by_profile(recorded), driven)
+    assert proof.came_back
+    assert [each.name for each in proof.broken] == ([] if runs else ["back-from-second-update"])
+
+
+def test_what_was_good_in_the_first_boot_must_be_in_the_second(
+    recorded: Recording, driven: Driven
+) -> None:
+    driven.second_boot = "B"
+    proof = proven(by_profile(recorded), driven)
+    assert [each.name for each in proof.broken] == ["second-boot"]
+    assert "old ran from slot A, then old from slot B" in proof.broken[0].detail
+    assert not driven.installed  # nothing is left to ask
 
 
 def test_in_the_factory_nothing_is_asked_that_a_site_gives(recorded: Recording) -> None:

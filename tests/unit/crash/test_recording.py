@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.boards.lab_file import described
-from harness.crash.exploration.resume import resumed
 from harness.crash.recording import phases
 from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.medium.log import Origin, create_log
 from harness.product.layout import MIB
-from harness.product.profile import ContentCheck, Slots
-from tests.unit.crash.recordings import LAYOUT, OLD, Log, recording, release
+from tests.unit.crash.recordings import AFTER, DATA_SIZE, LAYOUT, MARKED_B, Log, recording
 
 
 def test_another_bench_is_another_recording(tmp_path: Path) -> None:
@@ -60,6 +58,19 @@ def test_the_switch_is_the_change_after_the_slot_is_written(tmp_path: Path) -> N
     # the mark, a slot that is marked bad first, two slot writes and their flush
     assert switch.start - install.start == 1 + 4 + 3
     assert switch.end - switch.start == 4
+
+
+def test_what_the_running_slot_gets_meanwhile_is_no_part_of_the_switch(tmp_path: Path) -> None:
+    """A slot that is mounted for writing: its own files are written at any time."""
+    create_log(tmp_path / "log.bin", Origin(model="disk", size=MIB + DATA_SIZE, base="-"))
+    log = Log(tmp_path / "log.bin").mark(phases.START).mark(phases.INSTALL).select(MARKED_B)
+    log.slot("slot-B").flush().select(AFTER).slot("slot-A").flush()
+    log.mark(phases.INSTALLED).mark(phases.END).writer.close()
+    found = phases.find(tmp_path / "log.bin", LAYOUT)
+    assert [(each.name, each.start) for each in found.phases][-2:] == [
+        ("switch", 9),
+        ("installed", 13),
+    ]
 
 
 def test_a_switch_before_the_slot_is_written_is_seen_as_well(tmp_path: Path) -> None:
@@ -131,15 +142,3 @@ def test_what_has_changed_is_refused(
     with pytest.raises(ConfigurationError) as caught:
         Recording.load(run)
     assert told in caught.value.details
-
-
-def test_slots_that_are_judged_as_trees_are_not_explored(tmp_path: Path) -> None:
-    """What their judge reads is more than is compared between states."""
-    old = release(tmp_path / "old", "1.0.0", OLD)
-    slots = Slots(content=ContentCheck.TREE)
-    old = replace(old, product=replace(old.product, slots=slots))
-    old.write()
-    made = recording(tmp_path, old=old)
-    with pytest.raises(ConfigurationError, match="mounted for writing") as told:
-        resumed(made, seed=1)
-    assert "crash replay" in told.value.hint
