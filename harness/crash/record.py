@@ -144,7 +144,13 @@ class Session:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = client_of(old.product, self.board)
         judge = Judge(
-            board=self.board, client=client, old=old, new=new, flashed=old, identity=self.identity
+            board=self.board,
+            client=client,
+            old=old,
+            new=new,
+            flashed=old,
+            bad=bad,
+            identity=self.identity,
         )
         try:
             if self.again:
@@ -183,9 +189,15 @@ class Session:
         self._install(client, judge.new)
         with step("boot-new", version=judge.new.version):
             boots = self._reboot(client)
-            self._judge("update", judge, boots)
-        self._log.mark(phases.HEALTHY)
-        self._linger(judge.new)
+            if judge.new.product.device:  # it can be asked again: not a second later than need be
+                self.board.wait_boots(boots + 1, timeout=BOOT_SECONDS)
+                client.await_health(BOOT_SECONDS, boot=boots + 1)
+                self._log.mark(phases.HEALTHY)
+                self._linger(judge.new)
+                self._judge("update", judge, boots)
+            else:
+                self._judge("update", judge, boots)
+                self._log.mark(phases.HEALTHY)
 
     def _linger(self, release: Release) -> None:
         """What was acknowledged may still be on its way where the boot selection is a file: a file

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.boards.board import Board
-from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotState
+from harness.clients.boot_selection import BootSelection, Copies, Slot, SlotChoice, SlotState
 from harness.clients.client import DeviceStatus
 from harness.clients.selection_format import SelectionFormat, format_of, read_copies
 from harness.judge import oracle
@@ -22,7 +22,8 @@ _NO_ORACLE = "the product names no oracle for its slots"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """Of one board, against the two versions that an update leads from and to. Where things are is
-    said by the release that it was flashed with."""
+    said by the release that it was flashed with. `bad`: one more that may be in a slot, since it
+    was tried there: a design may keep such a version selectable, without an attempt."""
 
     NAMES: ClassVar[tuple[str, ...]] = (
         *_CONTENTS,
@@ -36,6 +37,7 @@ class Inspection:
     old: Release
     new: Release
     flashed: Release
+    bad: Release | None = None
 
     @property
     def format(self) -> SelectionFormat:
@@ -51,9 +53,10 @@ class Inspection:
         return self.format.counting(self.copies())
 
     def content(self, slot: Slot) -> str:
-        """`old` or `new`, whichever release fills the slot, or ``."""
+        """`old`, `new` or `bad`, whichever release fills the slot, or ``."""
         medium, region = self.board.can.medium_read, self.flashed.layout[slot.region]
-        return oracle.which(medium, region, {"old": self.old, "new": self.new})
+        known = {"old": self.old, "new": self.new, "bad": self.bad}
+        return oracle.which(medium, region, {name: each for name, each in known.items() if each})
 
     def check(
         self, status: DeviceStatus, running: str
@@ -102,12 +105,16 @@ class Inspection:
 
 def _selectable(selection: BootSelection | None, contents: dict[Slot, str]) -> Invariant:
     unknown = [
-        slot
-        for slot in Slot
-        if selection and selection.slots[slot].state is not SlotState.BAD and not contents[slot]
+        slot for slot in Slot if selection and not _is_known(selection.slots[slot], contents[slot])
     ]
     holds = selection is not None and not unknown
     return Invariant.of("selectable-slots-known", holds, f"unknown: {unknown}")
+
+
+def _is_known(choice: SlotChoice, content: str) -> bool:
+    """Whether a slot is never chosen, or holds what is to be chosen."""
+    used_up = content == "bad" and not choice.left
+    return choice.state is SlotState.BAD or content in ("old", "new") or used_up
 
 
 def _selected(selection: BootSelection | None, status: DeviceStatus) -> list[Invariant]:

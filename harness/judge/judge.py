@@ -40,7 +40,8 @@ class Judge:
     its site has given nothing yet, so that there is no sentinel to lose. `identity` is learned at
     the first look unless it is known. `flashed` is the release whose disk image the board was
     flashed with: where things are on its medium is that one's to say, whatever was installed since,
-    and how often its bootloader tries. `budget`: another one than follows from what is promised.
+    and how often its bootloader tries. `bad`: a version that was tried, and may be in a slot
+    still. `budget`: another one than follows from what is promised.
     """
 
     board: Board
@@ -48,6 +49,7 @@ class Judge:
     old: Release
     new: Release
     flashed: Release
+    bad: Release | None = None
     budget: Budget | None = None
     asks_server: bool = True
     provisioned: bool = True
@@ -156,7 +158,9 @@ class Judge:
     @property
     def medium(self) -> Inspection:
         """What is on its medium."""
-        return Inspection(board=self.board, old=self.old, new=self.new, flashed=self.flashed)
+        return Inspection(
+            board=self.board, old=self.old, new=self.new, flashed=self.flashed, bad=self.bad
+        )
 
     @property
     def health(self) -> Health:

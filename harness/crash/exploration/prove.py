@@ -251,6 +251,7 @@ def _judge(recording: Recording, board: Board, *, factory: bool) -> Judge:
         old=recording.old,
         new=recording.new,
         flashed=recording.old,
+        bad=recording.bad,
         # The probe comes from the device's update server: to ask for that as well costs a second.
         asks_server=False,
         provisioned=not factory,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from harness.clients.boot_selection import Slot, SlotState
 from harness.crash.recording.recording import Recording
-from harness.judge import oracle
 from harness.judge.judge import Judge
 from harness.judge.verdict import Invariant, Judgement
 
@@ -53,7 +52,7 @@ def selected(recording: Recording, judge: Judge) -> Selected | None:
         return None
     slot = selection.primary
     choice = selection.slots[slot]
-    holds = _content(recording, judge, slot)
+    holds = judge.medium.content(slot)
     return Selected(
         slot=str(slot),
         state=str(choice.state),
@@ -61,10 +60,3 @@ def selected(recording: Recording, judge: Judge) -> Selected | None:
         holds=holds,
         trials=recording.old.product.selection is None,
     )
-
-
-def _content(recording: Recording, judge: Judge, slot: Slot) -> str:
-    known = {"old": recording.old, "new": recording.new}
-    if recording.bad:
-        known = {"bad": recording.bad, **known}
-    return oracle.which(judge.board.can.medium_read, recording.layout[slot.region], known)

@@ -38,6 +38,7 @@ def read(folder: Path, first: bytes, second: bytes, slot_b: bytes) -> Selected |
         old=found.old,
         new=found.new,
         flashed=found.old,
+        bad=found.bad,
     )
     return selected(found, judge)
 

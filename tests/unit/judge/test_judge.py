@@ -241,6 +241,16 @@ def test_the_old_version_after_a_rollback_is_recovered() -> None:
     assert (found.verdict, found.final, found.boots) == (Verdict.RECOVERED, "old", 2)
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_bad_version_may_stay_selectable_only_without_an_attempt(left: int) -> None:
+    block = environment_block(order="B A").replace(b"A_left=3", b"A_left=%d" % left)
+    board = Talking(HEALTHY, block=block)
+    board.write("slot-A", b"B" * len(OLD))
+    judge = replace(judge_of(board), bad=release("3", b"B" * len(OLD)))
+    found = judge.judge(boots_before=0)
+    assert broken(found) == ({"selectable-slots-known"} if left else set())
+
+
 def test_out_of_boots_is_bricked() -> None:
     found = judged(Talking(["reset"] * 9))
     assert (found.verdict, found.boots) == (Verdict.BRICKED, 4)
