@@ -13,7 +13,7 @@ def lacking(release: Release, wanted: Collection[str]) -> str:
     if why := builder.lacking(release, Ability.AGAIN):
         return why
     absent = set(wanted) - set(builder.of(release).variants(release))
-    return f"the recipe has no variant {' and no '.join(sorted(absent))}" if absent else ""
+    return f"the product has no variant {' and no '.join(sorted(absent))}" if absent else ""
 
 
 def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:

@@ -73,7 +73,7 @@ def test_what_is_lacking_is_told(tmp_path: Path, own: str) -> None:
     assert "::test_own" in said and "::test_of_the_night" in said
     assert left_out == {
         "watched": "the board has no clock and no watchdog",
-        "panic": "the recipe has no variant no-such",
+        "panic": "the product has no variant no-such",
     }
 
 
