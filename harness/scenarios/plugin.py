@@ -34,7 +34,7 @@ from harness.updates.proxy import Proxy
 from harness.updates.server import UpdateServer
 
 TIERS = ("ci", "all")
-WALKS = [f"seed:{number}" for number in range(1, 7)]  # of a night
+WALKS = [f"cover:{number}" for number in range(1, len(walk.covering()) + 1)]  # of a night
 _NAMED = re.compile(r"(walk|faults)\[(.+)\]")
 _SUITE = Path(__file__).parent / "suite"
 # Whose verdicts the gate takes for more than that of a scenario.

@@ -7,9 +7,12 @@ board shows, and which one it was is what the model goes on with.
 
 import random
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from itertools import cycle
 
 from harness.boards.capability import Capability
 from harness.medium.model import Loss
@@ -48,6 +51,7 @@ INSTALLS = (
     ),
     *(WalkEventKind.CUT_WRITING, WalkEventKind.CUT_SWITCHING),
 )
+MUST_FAIL = (WalkEventKind.REFUSED, WalkEventKind.FLIP)
 CUTS = (
     WalkEventKind.CUT,
     WalkEventKind.CUT_WRITING,
@@ -81,7 +85,13 @@ class WalkEvent:
 
 
 def parse(text: str) -> tuple[WalkEvent, ...]:
-    """A walk's printed form, or `seed:N` or `seed:NxLENGTH` for one of them; raises ValueError."""
+    """A walk's printed form, `seed:N` or `seed:NxLENGTH` for a random one, `cover:N` for one of
+    `covering`; raises ValueError."""
+    if found := re.fullmatch(r"cover:(\d+)", text):
+        walks = covering()
+        if not 0 < int(found[1]) <= len(walks):
+            raise ValueError(f"{text}: there are {len(walks)}")
+        return walks[int(found[1]) - 1]
     if found := re.fullmatch(r"seed:(\d+)(?:x(\d+))?", text):
         return generate(int(found[1]), length=int(found[2] or 8))
     return tuple(map(WalkEvent.parse, text.split(",")))
@@ -147,6 +157,55 @@ class Device:
     def booted(self, version: str) -> "Device":
         """After a boot that ended in `version`."""
         return Device(runs=version)
+
+    @property
+    def state(self) -> str:
+        """What waits for the next boot, in one word: one of STATES."""
+        if len(self.waits) > 1:
+            return "unsure"
+        [waits] = self.waits
+        return {NOTHING: "nothing", BAD: "bad", self.runs: "same"}.get(waits, "other")
+
+    def after(self, kind: WalkEventKind) -> "Device":
+        """As it should be after an event that comes to its end."""
+        if kind in INSTALLS and kind not in CUTS:
+            return self.installed(kind, ok=kind not in MUST_FAIL)
+        before = self.cut(kind) if kind in INSTALLS else self
+        may = before.may_run(portal=kind is WalkEventKind.PORTAL)
+        return self.booted(next(iter(may)) if len(may) == 1 else self.runs)
+
+
+STATES = ("nothing", "other", "same", "bad", "unsure")
+
+
+@cache
+def covering(length: int = 8) -> tuple[tuple[WalkEvent, ...], ...]:
+    """Walks of at most that many events in which each event comes in each of STATES."""
+    left = {(state, kind) for state in STATES for kind in WalkEventKind}
+    losses, walks = cycle(_LOSSES), []
+    while left:
+        device, walk = Device(), list[WalkEvent]()
+        while left and (way := _way_to(left, device))[: length - len(walk)] == way:
+            for kind in way:
+                left.discard((device.state, kind))
+                device = device.after(kind)
+                loss = Loss.parse(next(losses)) if kind in CUTS else None
+                walk.append(WalkEvent(kind=kind, loss=loss))
+        walks.append(tuple(walk))
+    return tuple(walks)
+
+
+def _way_to(
+    wanted: Collection[tuple[str, WalkEventKind]], device: Device
+) -> tuple[WalkEventKind, ...]:
+    """The shortest way from there to an event that is wanted in its state, that event included."""
+    ways: deque[tuple[tuple[WalkEventKind, ...], Device]] = deque([((), device)])
+    while True:
+        way, there = ways.popleft()
+        for kind in WalkEventKind:
+            if (there.state, kind) in wanted:
+                return (*way, kind)
+        ways.extend(((*way, kind), there.after(kind)) for kind in WalkEventKind)
 
 
 def shorter(events: Sequence[WalkEvent]) -> list[tuple[WalkEvent, ...]]:

@@ -1,5 +1,7 @@
 """The model of a walk: its printed form, and what it lets a device run."""
 
+from itertools import product
+
 import pytest
 
 from harness.medium.model import Loss
@@ -9,6 +11,7 @@ from harness.scenarios.walk import (
     Device,
     WalkEvent,
     WalkEventKind,
+    covering,
     generate,
     parse,
     shorter,
@@ -35,6 +38,42 @@ def test_a_seed_is_one_walk() -> None:
     )
     text = ",".join(map(str, parse("seed:3x30")))
     assert parse(text) == parse("seed:3x30")
+
+
+def test_the_walks_of_a_night_take_every_step_from_every_state() -> None:
+    """Six random ones never installed a bad version, or lost the power, on top of what waited."""
+    seen = set()
+    for walk in covering():
+        assert len(walk) <= 8
+        there = Device()
+        for event in walk:
+            waits = "+".join(sorted("run" if w == there.runs else w for w in there.waits))
+            seen.add((waits if waits in ("", "run", "bad") else waits.count("+"), event.kind))
+            there = there.after(event.kind)
+    assert seen == set(product(("", "run", "bad", 0, 1), WalkEventKind))
+
+
+def test_a_walk_of_a_night_has_a_name() -> None:
+    assert parse("cover:2") == covering()[1]
+    with pytest.raises(ValueError, match="cover:99: there are 1"):
+        parse("cover:99")
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs", "state"),
+    [
+        ("update", "old", "other"),
+        ("panics", "old", "bad"),
+        ("refused", "old", "nothing"),
+        ("cut-switching/all", "old", "nothing"),
+        ("reboot", "old", "nothing"),
+    ],
+)
+def test_what_should_become_of_a_device(kind: str, runs: str, state: str) -> None:
+    there = Device().after(WalkEvent.parse(kind).kind)
+    assert (there.runs, there.state) == (runs, state)
+    assert Device().after(WalkEventKind.UPDATE).after(WalkEventKind.REBOOT).runs == "new"
+    assert Device().after(WalkEventKind.UPDATE).after(WalkEventKind.PORTAL).runs == "old"
 
 
 @pytest.mark.parametrize("text", ["", "up", "update/all", "cut", "cut/half", "update,,cut/all"])

@@ -28,6 +28,7 @@ from harness.scenarios.suite.test_power_cut import reach
 from harness.scenarios.walk import (
     BAD,
     CUTS,
+    MUST_FAIL,
     NOTHING,
     Device,
     WalkEvent,
@@ -48,7 +49,6 @@ _PHASES = {
     WalkEventKind.CUT_SWITCHING: CutPhase.SWITCH,
     WalkEventKind.CUT_COUNTING: CutPhase.BOOTLOADER,
 }
-_MUST_FAIL = (WalkEventKind.REFUSED, WalkEventKind.FLIP)
 _LITTLE = 1 << 20  # bytes: what a file system and a client's notes may take
 _SHRINK_SECONDS = 1800.0  # to look for a shorter walk that fails
 
@@ -81,7 +81,7 @@ class Walk:
     def _install(self, kind: WalkEventKind) -> None:
         release = self._release(kind)
         result = self._under(_NETWORK.get(kind, ""), release)
-        if result.ok is (kind in _MUST_FAIL):
+        if result.ok is (kind in MUST_FAIL):
             raise DeviceError(
                 f"{kind}: {'not ' if result.ok else ''}refused", details=result.output
             )
