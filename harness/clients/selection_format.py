@@ -12,7 +12,7 @@ from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
 from harness.errors import ConfigurationError
 from harness.product.layout import selection_copies
 from harness.product.product import Product
-from harness.product.profile import SelectionSource
+from harness.product.profile import Profile, SelectionSource
 from harness.product.release import Release
 
 
@@ -48,6 +48,13 @@ def format_of(product: Product) -> SelectionFormat:
     if not product.selection:
         return selection_format(product.bootloader)
     return reader_of(product.selection)
+
+
+def format_of_profile(found: Profile) -> SelectionFormat:
+    """The same, of a product that is not adopted yet."""
+    if found.device is None:
+        return selection_format(found.boot_selection.reader)
+    return reader_of(found.boot_selection)
 
 
 def reader_of(source: SelectionSource) -> SelectionFormat:

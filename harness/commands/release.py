@@ -77,36 +77,76 @@ def _answer_release(release: "Release", as_json: bool) -> None:
 
 
 def adopt(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Disk image, as it is flashed.")],
+    images: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IMAGE|DEPLOY_DIR",
+            help="Disk image, as it is flashed; or the deploy folder of a Yocto build.",
+        ),
+    ],
     *,
-    artifact: Annotated[Path, typer.Option(help="Update artifact of the same build.")],
+    artifact: Annotated[
+        Path | None,
+        typer.Option(
+            help="Update artifact of the same build.", show_default="the deploy folder's only one"
+        ),
+    ] = None,
     product: Annotated[Path, typer.Option(help="product.yaml: how the device is driven.")],
-    version: Annotated[str, typer.Option(help="Version, as the device tells it.")],
+    version: Annotated[
+        str,
+        typer.Option(
+            help="Version, as the device tells it.", show_default="a deploy folder's DISTRO_VERSION"
+        ),
+    ] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="Release folder.")],
     variant: Annotated[
         list[str] | None,
         typer.Option(help="What is wrong with this version, for tests; may be given again."),
     ] = None,
+    image: Annotated[
+        str, typer.Option(metavar="NAME", help="Image of a deploy folder that has several.")
+    ] = "",
+    kas: Annotated[
+        str,
+        typer.Option(metavar="FILE[:FILE]", help="kas project of the build: its commits are kept."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make a release of images that others built.
 
     [dim]harness adopt disk.img --artifact update.raucb --product product.yaml --version 1.0.0
     -o out/1.0.0[/]
+
+    [dim]harness adopt tmp/deploy/images/rpi4 --product product.yaml -o out/1.1.0[/]
     """
-    from harness.builders.finished.adopt import adopt as adopt_release
-    from harness.clients.selection_format import reader_of
+    from harness import files
+    from harness.builders.finished import adopt as finished
+    from harness.builders.yocto import adopt as yocto
+    from harness.clients.selection_format import format_of_profile
+    from harness.errors import ConfigurationError
     from harness.product import profile
 
-    reader_of(profile.load(product).boot_selection)  # what it is not told is told before the work
-    release = adopt_release(
-        image,
-        artifact,
-        product=product,
-        version=version,
-        output=output,
-        variants=tuple(variant or ()),
-    )
+    format_of_profile(profile.load(product))  # what it is not told is told before the work
+    variants = tuple(variant or ())
+    if files.is_folder(images):
+        wanted = yocto.Wanted(
+            product=product, version=version, image=image, artifact=artifact, kas=kas
+        )
+        release = yocto.adopt(images, wanted, output=output, variants=variants)
+    else:
+        given = {"--artifact": artifact, "--version": version}
+        if missing := [name for name, value in given.items() if not value]:
+            raise ConfigurationError(f"{' and '.join(missing)}: needed with a disk image")
+        if extra := [name for name, value in {"--image": image, "--kas": kas}.items() if value]:
+            raise ConfigurationError(f"{extra[0]}: is for a deploy folder")
+        release = finished.adopt(
+            images,
+            artifact or Path(),
+            product=product,
+            version=version,
+            output=output,
+            variants=variants,
+        )
     _answer_release(release, as_json)
 
 

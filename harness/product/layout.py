@@ -36,12 +36,18 @@ def selection_copies(layout: Mapping[str, Region]) -> list[Region]:
 def slots_and_data(start: int, *, slot_size: int, data_size: int) -> dict[str, Region]:
     """The regions that every disk ends with. `data` is the file system; its partition, `data_size`
     long, ends with two copies of what must survive it (on the device: /usr/lib/gateway/keep)."""
-    data = start + 2 * slot_size
-    end = data + data_size - KEEP
     return {
         "slot-A": Region(start, slot_size),
         "slot-B": Region(start + slot_size, slot_size),
-        "data": Region(data, data_size - KEEP),
+        **data_and_copies(Region(start + 2 * slot_size, data_size)),
+    }
+
+
+def data_and_copies(partition: Region) -> dict[str, Region]:
+    """The regions of a data partition."""
+    end = partition.offset + partition.length - KEEP
+    return {
+        "data": Region(partition.offset, partition.length - KEEP),
         "keep-1": Region(end, _COPY),
         "keep-mark": Region(end + KEEP // 4, SECTOR),
         "keep-2": Region(end + KEEP // 2, _COPY),

@@ -31,6 +31,7 @@ Commands are for a shell on the device (POSIX), as root, over SSH; exit code 0 i
 asked of a device is in docs/device-contract.md.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -124,15 +125,18 @@ class Slots:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadVersion:
     """A version of the product with something wrong, for tests: its release's folder, from the
-    product folder, and a regular expression that its console shows when it ran."""
+    product folder, and a regular expression that its console shows when it ran (nothing: what the
+    gateway's own programs say)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     release: Line
-    console: Annotated[str, Field(min_length=1, max_length=400)]
+    console: Annotated[str, Field(max_length=400)] = ""
 
 
-REGIONS = ("slot-A", "slot-B", "data", "boot-selection")
+SELECTION = "boot-selection"
+REGIONS = ("slot-A", "slot-B", "data", SELECTION)
 SECOND = "boot-selection-2"  # where there are two copies
+BOOT = "boot"  # of a device with the gateway's own programs: what the bootloader reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +147,7 @@ class Profile:
     machine: Name
     compatible: Annotated[str, Field(min_length=1, max_length=200)]
     client: Name
-    device: DeviceCommands
+    device: DeviceCommands | None = None  # nothing: it has the gateway's own programs
     disk: dict[str, Place]
     boot_selection: SelectionSource
     slots: Slots = field(default_factory=Slots)
@@ -155,15 +159,27 @@ def load(file: Path) -> Profile:
     """Read product.yaml; ConfigurationError with all that is wrong in it."""
     hint = "docs/adopt.md explains every key"
     found = schema.from_yaml(Profile, files.text(file), what=file, hint=hint)
-    problems = [f"disk.{name}: missing" for name in REGIONS if name not in found.disk]
-    known = (*REGIONS, SECOND)
-    for name, place in found.disk.items():
-        if name not in known:
-            problems.append(f"disk.{name}: not one of {', '.join(known)}")
-        elif place.problem:
-            problems.append(f"disk.{name}: {place.problem}")
-        elif place.table and name != "boot-selection":
-            problems.append(f"disk.{name}: only the boot selection is looked for in the table")
-    if problems:
+    if problems := list(_problems(found)):
         raise ConfigurationError.of(files.shown(file), problems, hint=hint)
     return found
+
+
+def _problems(found: Profile) -> Iterator[str]:
+    # A Yocto build says itself where U-Boot's environment is (fw_env.config).
+    needed = REGIONS if found.device else REGIONS[:-1]
+    yield from (f"disk.{name}: missing" for name in needed if name not in found.disk)
+    known = (*REGIONS, SECOND) if found.device else (*REGIONS, SECOND, BOOT)
+    for name, place in found.disk.items():
+        if name not in known:
+            yield f"disk.{name}: not one of {', '.join(known)}"
+        elif place.problem:
+            yield f"disk.{name}: {place.problem}"
+        elif place.table and name != SELECTION:
+            yield f"disk.{name}: only the boot selection is looked for in the table"
+    if SECOND in found.disk and SELECTION not in found.disk:
+        yield f"disk.{SELECTION}: missing"
+    if found.device:
+        silent = [name for name, bad in found.variants.items() if not bad.console]
+        yield from (f"variants.{name}.console: missing" for name in silent)
+    elif found.boot_selection.file:
+        yield "boot_selection.file: the gateway's own programs have none: it lies in raw sectors"

@@ -4,25 +4,29 @@ What is read of an image: its partition table, and slot A, which must begin with
 the artifact installs. So slots are known by content, whoever built them.
 """
 
-import itertools
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness import files, project, schema
+from pydantic import JsonValue
+
+from harness import files, process, project, schema
+from harness import version as versions
 from harness.builders.debian.artifacts import opener
 from harness.builders.debian.tools import copy
+from harness.builders.finished import images as disks
 from harness.builders.finished.built import Adopted
+from harness.builders.finished.images import Images
 from harness.errors import ConfigurationError
 from harness.log import step
 from harness.medium.files import write_sparse
 from harness.product import partitions, profile
 from harness.product import release as releases
 from harness.product.layout import Region
-from harness.product.partitions import Partition
 from harness.product.product import Product
-from harness.product.profile import SECOND, Profile
+from harness.product.profile import Profile
 from harness.product.release import Digest, Release
 
 _PIECE = 1 << 20  # bytes
@@ -43,40 +47,65 @@ def adopt(
     ConfigurationError that names image, artifact or the key of the profile that does not fit.
     """
     found = profile.load(product)
-    with files.opened(artifact):
+    about = Adopted(
+        profile=project.told(product),
+        profile_sha256=releases.digest(product).sha256,
+        image=project.told(image),
+        variants=folders_of(found),
+    )
+    return assemble(
+        Images(disk=image, artifact=artifact),
+        product=product,
+        version=version,
+        variants=variants,
+        output=output,
+        built=schema.to_data(about),
+    )
+
+
+def folders_of(found: Profile) -> dict[str, str]:
+    """Where a profile says that releases of its bad versions are."""
+    return {name: bad.release for name, bad in found.variants.items()}
+
+
+def assemble(
+    images: Images,
+    *,
+    product: Path,
+    version: str,
+    variants: Sequence[str],
+    output: Path,
+    built: Mapping[str, JsonValue],
+) -> Release:
+    """The release of images of one build, in `output`; errors as of `adopt`."""
+    found = profile.load(product)
+    if told := versions.problem(version):
+        raise ConfigurationError(told, hint="it must be possible to put all versions in order")
+    with files.opened(images.artifact):
         pass
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigurationError(
             f"{files.shown(output)}: exists and is not empty", hint="name a new folder"
         )
-    table = partitions.read(image)
-    layout = _layout(found, table, product)
-    with step("read artifact", artifact=str(artifact)):
-        payload = opener(found.client).payload(artifact, limit=layout["slot-A"].length)
-    about = Adopted(
-        profile=project.told(product),
-        profile_sha256=releases.digest(product).sha256,
-        image=project.told(image),
-        variants={name: bad.release for name, bad in found.variants.items()},
-    )
+    layout = disks.layout(found, images, partitions.read(images.disk), product)
+    payload = _payload(images, found, layout["slot-A"])
     files.make_folder(output.parent)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=output.parent) as name:
         work = Path(name) / "release"
         work.mkdir()
-        with step("read slot A", image=str(image)):
-            _take_slot(image, layout["slot-A"].offset, payload, work / "slot.img", artifact)
+        with step("read slot A", image=str(images.disk)):
+            _take_slot(images, layout["slot-A"].offset, payload, work / "slot.img")
         with step("copy"):
-            copy(image, work / "disk.img")
-            copy(artifact, work / artifact.name)
+            _copy(images, work)
         release = Release(
             folder=work,
             machine=found.machine,
             version=version,
             variants=tuple(variants),
             product=_product(found),
-            built=schema.to_data(about),
+            built=dict(built),
             slot=payload,
-            artifact_name=artifact.name,
+            artifact_name=images.artifact.name,
             layout=layout,
             files={each.name: releases.digest(each) for each in sorted(work.iterdir())},
         )
@@ -88,6 +117,19 @@ def adopt(
     return releases.load(output)
 
 
+def _payload(images: Images, found: Profile, slot: Region) -> Digest:
+    """What the artifact installs; it must be for the profile's product."""
+    read = opener(found.client)
+    with step("read artifact", artifact=str(images.artifact)):
+        meant = read.meant_for(images.artifact)
+        if meant and found.compatible not in meant:
+            raise ConfigurationError(
+                f"{files.shown(images.artifact)}: is for {', '.join(meant)}",
+                hint=f"product.yaml says: compatible: {found.compatible}",
+            )
+        return read.payload(images.artifact, limit=slot.length)
+
+
 def _product(found: Profile) -> Product:
     return Product(
         client=found.client,
@@ -96,65 +138,70 @@ def _product(found: Profile) -> Product:
         promises=found.promises,
         slots=found.slots,
         device=found.device,
-        selection=found.boot_selection,
-        signs={name: bad.console for name, bad in found.variants.items()},
+        selection=found.boot_selection if found.device else None,
+        signs={name: bad.console for name, bad in found.variants.items() if bad.console},
     )
 
 
-def _layout(found: Profile, table: Mapping[int, Partition], product: Path) -> dict[str, Region]:
-    """Where slots, data and boot selection are; all problems at once."""
-    layout: dict[str, Region] = {}
-    problems = []
-    for name, place in found.disk.items():
-        if place.bytes:
-            layout[name] = Region(*place.bytes)
-            continue
-        fits = [
-            each.region
-            for each in table.values()
-            if place.partition in (each.number, each.name or None)
-        ]
-        if len(fits) == 1:
-            start = 0 if place.table else fits[0].offset
-            layout[name] = Region(start, sum(fits[0]) - start)
-            continue
-        there = ", ".join(f"{each.number} {each.name}".strip() for each in table.values())
-        problems.append(
-            f"disk.{name}: {len(fits) or 'no'} partitions are called {place.partition!r}:"
-            f" the image has {there}"
+def _take_slot(images: Images, offset: int, payload: Digest, slot: Path) -> None:
+    """Write the bytes that slot A begins with; ConfigurationError unless they are what the artifact
+    installs, and what the build made both of."""
+    made = releases.digest(images.slot) if images.slot else payload
+    if made != payload:
+        same = _begins_with(images.disk, offset, made)
+        there = "slot A of the disk image does" if same else "neither does slot A of the disk image"
+        raise ConfigurationError(
+            f"{files.shown(images.artifact)}: does not install {images.slot and images.slot.name}",
+            details=f"({there} hold it)" if same else f"({there})",
+            hint="all of them must be of one build",
         )
-    if not problems:
-        problems = _overlaps(layout)
-    if not problems and layout["slot-A"].length != layout["slot-B"].length:
-        problems.append("disk: slot-A and slot-B are not equally large")
-    if problems:
-        raise ConfigurationError.of(files.shown(product), problems)
-    layout["boot-selection-1"] = first = layout["boot-selection"]
-    if second := layout.get(SECOND):  # the region spans both
-        start = min(first.offset, second.offset)
-        layout["boot-selection"] = Region(start, max(sum(first), sum(second)) - start)
-    return layout
-
-
-def _overlaps(layout: Mapping[str, Region]) -> list[str]:
-    """Nothing may be in two of them."""
-    ordered = sorted(layout.items(), key=lambda each: each[1])
-    return [
-        f"disk: {one} and {other} overlap"
-        for (one, region), (other, next_one) in itertools.pairwise(ordered)
-        if sum(region) > next_one.offset
-    ]
-
-
-def _take_slot(image: Path, offset: int, payload: Digest, slot: Path, artifact: Path) -> None:
-    """Write the bytes that slot A begins with; ConfigurationError unless the artifact installs
-    just these."""
-    with files.opened(image) as source, slot.open("wb") as target:
-        source.seek(offset)
-        sizes = (min(_PIECE, payload.size - at) for at in range(0, payload.size, _PIECE))
-        write_sparse(target, map(source.read, sizes))
+    with slot.open("wb") as target:
+        write_sparse(target, _pieces(images.disk, offset, payload.size))
     if releases.digest(slot) != payload:
         raise ConfigurationError(
-            f"{files.shown(image)}: slot A does not hold what {artifact.name} installs",
+            f"{files.shown(images.disk)}: slot A does not hold"
+            f" what {images.artifact.name} installs",
             hint="image and artifact must be of one build; slot A is what a factory flashes",
         )
+
+
+def _pieces(image: Path, offset: int, size: int) -> Iterator[bytes]:
+    with files.opened(image) as source:
+        source.seek(offset)
+        for at in range(0, size, _PIECE):
+            yield source.read(min(_PIECE, size - at))
+
+
+def _begins_with(image: Path, offset: int, content: Digest) -> bool:
+    found = hashlib.sha256()
+    for piece in _pieces(image, offset, content.size):
+        found.update(piece)
+    return found.hexdigest() == content.sha256
+
+
+def _copy(images: Images, work: Path) -> None:
+    disk = work / "disk.img"
+    if images.block_map:
+        # What a device is flashed with: the map must give the image, to the byte.
+        argv: list[str | Path] = [
+            "bmaptool",
+            "--quiet",
+            "copy",
+            "--bmap",
+            images.block_map,
+            images.disk,
+            disk,
+        ]
+        done = process.run(argv, timeout=600, check=False)
+        if done.returncode or releases.digest(disk) != releases.digest(images.disk):
+            raise ConfigurationError(
+                f"{files.shown(images.block_map)}: is not of {images.disk.name}",
+                details=done.stderr.strip()[-400:],
+                hint="build both again, or remove it",
+            )
+        copy(images.block_map, work / "disk.img.bmap")
+    else:
+        copy(images.disk, disk)
+    copy(images.artifact, work / images.artifact.name)
+    for name, path in (images.kept or {}).items():
+        copy(path, work / name)

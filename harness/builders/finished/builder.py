@@ -46,23 +46,40 @@ def build(
 
 def lacks(release: Release) -> Mapping[Ability, str]:
     """What takes building; bad versions are there as far as the profile names them."""
+    return lacking(built.of(release).folders)
+
+
+def lacking(folders: Mapping[str, Path]) -> Mapping[Ability, str]:
+    """The same, of a product whose bad versions are, or will be, releases in these folders."""
     found = dict.fromkeys(_TAKEN, _OTHERS)
-    if not variants(release):
+    if not there(folders):
         found[Ability.AGAIN] = f"{_OTHERS}, and product.yaml names no variants"
     return found
 
 
 def variants(release: Release) -> Collection[str]:
     """Those that the profile names and that have been adopted."""
-    return [name for name, folder in built.of(release).folders.items() if (folder / FILE).exists()]
+    return there(built.of(release).folders)
+
+
+def there(folders: Mapping[str, Path]) -> list[str]:
+    """The bad versions that have been adopted."""
+    return [name for name, folder in folders.items() if (folder / FILE).exists()]
 
 
 def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
     """The adopted release of a variant. Its version is what it was adopted as."""
+    return adopted(release, built.of(release).folders, version=version, variants=variants)
+
+
+def adopted(
+    release: Release, folders: Mapping[str, Path], *, version: str, variants: Sequence[str]
+) -> Release:
+    """The same, where bad versions are in these folders."""
     wanted = (*release.variants, *variants)
     if not variants or wanted == release.variants:
         raise ConfigurationError(f"{release.machine}: {_OTHERS}: there is no version {version}")
-    folder = built.of(release).folders.get("+".join(variants))
+    folder = folders.get("+".join(variants))
     if folder is None or not (folder / FILE).exists():
         raise ConfigurationError(f"{release.machine}: {_OTHERS}: no {'+'.join(variants)} is here")
     found = releases.load(folder)

@@ -6,12 +6,12 @@ slot holds afterwards must be told by its bytes.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from harness import files
-from harness.builders.debian.artifacts.plain_tar import Member, digest
+from harness.builders.debian.artifacts.archive import Archive, Member
 from harness.errors import ConfigurationError
 from harness.product.release import Digest
 
@@ -38,14 +38,19 @@ def payload(artifact: Path, *, limit: int) -> Digest:
             ]
             if len(images) != 1 or images[0].name.endswith(_COMPRESSED):
                 raise ValueError(f"images: {', '.join(each.name for each in images) or 'none'}")
-            if images[0].end - images[0].start > limit:
+            if images[0].size > limit:
                 raise ValueError(f"{images[0].name}: larger than {limit:,} bytes")
-            return digest(stream, images[0])
+            return Archive(stream, found).digest(images[0])
         except ValueError as error:
             raise ConfigurationError(
                 f"{files.shown(artifact)}: not an SWU file with one image, not compressed",
                 details=str(error),
             ) from error
+
+
+def meant_for(artifact: Path) -> Collection[str]:
+    """It does not say: hardware-compatibility is SWUpdate's to check, by file."""
+    return ()
 
 
 def _members(stream: BinaryIO, size: int) -> Iterator[Member]:
@@ -65,7 +70,7 @@ def _members(stream: BinaryIO, size: int) -> Iterator[Member]:
         start = _padded(at + _HEADER + name_size)
         if start + length > size:
             raise ValueError(f"{name}: longer than what holds it")
-        yield Member(name, start, start + length)
+        yield Member(name, start, length)
         at = _padded(start + length)
 
 

@@ -135,6 +135,12 @@ def test_an_image_and_an_artifact_of_different_builds(product: Product) -> None:
     assert not (product.folder / "out").exists()
 
 
+def test_an_artifact_for_another_product(product: Product) -> None:
+    product.write_profile(compatible="other")
+    with pytest.raises(ConfigurationError, match=r"update\.raucb: is for foreign-1"):
+        product.adopt()
+
+
 @pytest.mark.parametrize(
     ("disk", "why"),
     [
@@ -205,7 +211,7 @@ class TestBadVersions:
     def test_one_of_another_product(self, product: Product) -> None:
         product.write_profile(variants=product.bad_version)
         good = product.adopt()
-        product.write_profile(compatible="other")
+        product.write_profile(promises={"attempts": 2})
         product.adopt("bad", variants=["kernel-panic"])
         with pytest.raises(ConfigurationError, match="another product"):
             builder.of(good).again(good, version="x", variants=["kernel-panic"])

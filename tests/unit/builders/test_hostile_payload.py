@@ -1,6 +1,7 @@
 """An update artifact is somebody's input: whatever it holds, one error names it and the member."""
 
 import dataclasses
+import gzip
 import lzma
 import os
 import subprocess
@@ -99,6 +100,7 @@ def member(kind: bytes, name: str = "data/0000.tar", size: int = 0, link: str = 
 
 
 PAYLOAD = bundles.tar({"slot.img": b"slot"})
+PACKED: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "xz": lzma.compress}
 HEADERS = {
     "a link to itself": member(tarfile.SYMTYPE, link="data/0000.tar"),
     "a hard link to itself": member(tarfile.LNKTYPE, link="data/0000.tar"),
@@ -138,10 +140,25 @@ def test_a_payload_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     assert "slot.img: larger than 512 bytes" in told
 
 
-def test_a_payload_is_not_decompressed(tmp_path: Path) -> None:
-    packed = bytearray(lzma.compress(PAYLOAD))
-    packed[len(packed) // 2] ^= 0xFF
-    for number, content in enumerate((lzma.compress(PAYLOAD), bytes(packed))):
+@pytest.mark.parametrize("ending", PACKED)
+def test_a_payload_that_is_compressed_and_too_large(tmp_path: Path, ending: str) -> None:
+    """It is a thousand times as large as its file: read no further than its header."""
+    packed = PACKED[ending](bundles.tar({"slot.img": bytes(16 << 20)}))
+    made = bundles.tar({f"data/0000.tar.{ending}": packed})
+    assert "slot.img: larger than 512 bytes" in refusal(tmp_path, "mender", made)
+
+
+@pytest.mark.parametrize("ending", PACKED)
+def test_a_compressed_payload_that_is_damaged(tmp_path: Path, ending: str) -> None:
+    whole = PACKED[ending](PAYLOAD)
+    torn = bytearray(whole)
+    torn[len(torn) // 2] ^= 0xFF
+    for number, content in enumerate((whole[:-20], bytes(torn), b"", PAYLOAD)):
         (tmp_path / str(number)).mkdir()
-        made = bundles.tar({"data/0000.tar.xz": content})
-        assert "without compression" in refusal(tmp_path / str(number), "mender", made)
+        made = bundles.tar({f"data/0000.tar.{ending}": content})
+        assert "not an Artifact" in refusal(tmp_path / str(number), "mender", made)
+
+
+def test_a_compression_that_is_not_known(tmp_path: Path) -> None:
+    made = bundles.tar({"data/0000.tar.zst": b"zst"})
+    assert "plain, gz or xz" in refusal(tmp_path, "mender", made)

@@ -1,5 +1,6 @@
 """Update artifacts by the name of the client that installs them."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,10 @@ from harness.product.release import Digest, Release
 
 class Opener(Protocol):
     """How one kind of update artifact is read."""
+
+    def meant_for(self, artifact: Path) -> Collection[str]:
+        """The devices that an artifact says that it is for: one of these must be a product's
+        `compatible`. Nothing: it does not say. ConfigurationError when there is none to read."""
 
     def payload(self, artifact: Path, *, limit: int) -> Digest:
         """The slot image that an artifact installs; ConfigurationError when there is none, or one

@@ -1,15 +1,16 @@
 """The update artifact of Mender: a signed Artifact (format 3) with one rootfs-image payload.
 
-https://docs.mender.io/artifact-creation/create-an-artifact and sign-and-verify. The payload is not
-compressed: the slot image is.
+https://docs.mender.io/artifact-creation/create-an-artifact and sign-and-verify. The payload that we
+make is not compressed: the slot image is.
 """
 
 import contextlib
+import json
 import os
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -18,13 +19,15 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import files, process
 from harness.builders.debian import overlay
-from harness.builders.debian.artifacts import plain_tar
+from harness.builders.debian.artifacts import archive
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError, ConfigurationError
+from harness.plain import one_line
 from harness.product.release import Digest
 
 FILE = "update.mender"
+_LARGEST_HEADER = 64 << 10  # bytes
 
 
 def make(slot: Path, output: Path, *, recipe: Recipe, version: str, signing: Signing) -> Path:
@@ -61,20 +64,34 @@ def trust(tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
 def payload(artifact: Path, *, limit: int) -> Digest:
     """The slot image that an Artifact installs, if it has at most `limit` bytes.
 
-    Only archives of plain files as `make` has them made are read, header by header: an Artifact is
-    somebody's, and links, sparse files and compressed ones can be of any size. Raises
+    Only archives of plain files as mender-artifact makes them are read, header by header: an
+    Artifact is somebody's, and links, sparse files and compressed ones can be of any size. Raises
     ConfigurationError.
     """
+    with _archive(artifact) as members:
+        [data] = [each for each in members.all if each.name.startswith("data/")]
+        with members.opened(data, r"data/\d{4}", limit=limit, most=1) as content:
+            return content.digest(content.only())
+
+
+def meant_for(artifact: Path) -> Collection[str]:
+    """Its device types, of its header (header-info, format 3). Raises ConfigurationError."""
+    with _archive(artifact) as members:
+        [header] = [each for each in members.all if re.match(r"header\.tar", each.name)]
+        with members.opened(header, "header", limit=_LARGEST_HEADER) as content:
+            told = json.loads(content.named("header-info", limit=_LARGEST_HEADER))
+    depends = told.get("artifact_depends") if isinstance(told, dict) else None
+    found = depends.get("device_type") if isinstance(depends, dict) else None
+    return [one_line(each) for each in found or [] if isinstance(each, str)]
+
+
+@contextlib.contextmanager
+def _archive(artifact: Path) -> Iterator[archive.Archive]:
+    """An Artifact's outer archive, while it is read; ConfigurationError for what is none."""
     with files.opened(artifact) as stream:
         try:
-            outer = list(plain_tar.members(stream, 0, os.fstat(stream.fileno()).st_size))
-            [data] = [each for each in outer if each.name.startswith("data/")]
-            if not re.fullmatch(r"data/\d{4}\.tar", data.name):
-                raise ValueError(f"{data.name}: is no tar archive without compression")
-            [image] = plain_tar.members(stream, data.start, data.end)
-            if image.end - image.start > limit:
-                raise ValueError(f"{image.name}: larger than {limit:,} bytes")
-            return plain_tar.digest(stream, image)
+            end = os.fstat(stream.fileno()).st_size
+            yield archive.Archive(stream, list(archive.members(stream, end)))
         except (tarfile.TarError, ValueError) as error:
             raise ConfigurationError(
                 f"{files.shown(artifact)}: not an Artifact with one payload", details=str(error)

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from harness import files, process
@@ -16,6 +17,7 @@ from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError, ConfigurationError
 from harness.fields import FILE_NAME
+from harness.plain import one_line
 from harness.product import release as releases
 from harness.product.release import Digest
 
@@ -58,13 +60,29 @@ def payload(artifact: Path, *, limit: int) -> Digest:
     A bundle is somebody's: of what it holds two files are unpacked, and no link of it is followed.
     Raises ConfigurationError.
     """
+    image = _image(_manifest(artifact), artifact)
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as name:
-        _unpack(artifact, _MANIFEST, Path(name) / "manifest", limit=_LARGEST_MANIFEST)
-        with files.member(Path(name) / "manifest", _MANIFEST, of=artifact) as stream:
-            image = _image(stream.read(), artifact)
         _unpack(artifact, image, Path(name) / "image", limit=limit)
         with files.member(Path(name) / "image", image, of=artifact) as stream:
             return releases.digest_of(stream)
+
+
+def meant_for(artifact: Path) -> Collection[str]:
+    """What the manifest names as `compatible`. Raises ConfigurationError."""
+    manifest = configparser.ConfigParser(interpolation=None, strict=True)
+    try:
+        manifest.read_string(_manifest(artifact).decode())
+    except (ValueError, configparser.Error) as error:
+        raise ConfigurationError(f"{artifact}: its manifest cannot be read") from error
+    found = manifest.get("update", "compatible", fallback="")
+    return [one_line(found)] if found else []
+
+
+def _manifest(artifact: Path) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="harness-bundle-") as name:
+        _unpack(artifact, _MANIFEST, Path(name) / "manifest", limit=_LARGEST_MANIFEST)
+        with files.member(Path(name) / "manifest", _MANIFEST, of=artifact) as stream:
+            return stream.read()
 
 
 def _unpack(artifact: Path, member: str, folder: Path, *, limit: int) -> None:

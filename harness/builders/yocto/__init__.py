@@ -1,0 +1,1 @@
+"""Yocto: builds of a kas project, and deploy folders of any build as releases."""
