@@ -12,7 +12,7 @@ from harness import process
 from harness.errors import LabError
 
 SPACE = 90 << 30  # bytes, for both machines and their caches
-_PROGRAMS = {  # program -> Debian package
+PROGRAMS = {  # program -> Debian package
     "chrpath": "chrpath",
     "cpio": "cpio",
     "diffstat": "diffstat",
@@ -40,7 +40,7 @@ def require(folder: Path) -> None:
     """LabError with all that is missing, in one line: programs, a locale, space in `folder` (which
     need not be there), another user than root."""
     problems = []
-    if packages := sorted({name for tool, name in _PROGRAMS.items() if not shutil.which(tool)}):
+    if packages := sorted({name for tool, name in PROGRAMS.items() if not shutil.which(tool)}):
         problems.append(f"missing packages: {' '.join(packages)}")
     if _LOCALE not in _locales():
         problems.append("no locale en_US.UTF-8 (locale-gen)")
