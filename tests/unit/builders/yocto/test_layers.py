@@ -52,7 +52,7 @@ def test_the_schema_of_kas(path: Path) -> None:
 class TestDump:
     def test_every_repository_has_its_commit(self, machine: str) -> None:
         found = sources.read(str(KAS / f"{machine}.yml"))
-        assert {"bitbake", "openembedded-core", "meta-openembedded"} < found.commits.keys()
+        assert {"bitbake", "openembedded-core"} < found.commits.keys()
         assert all(re.fullmatch("[0-9a-f]{40}", each) for each in found.commits.values())
 
     def test_overlays_lie_on_each_other(self, machine: str) -> None:
@@ -231,4 +231,4 @@ def test_versions_are_pinned_in_locks_only() -> None:
         text = (KAS / f"{machine}.yml").read_text() + (KAS / "base.yml").read_text()
         assert "commit:" not in text
     told = json.dumps(yaml.safe_load((KAS / "base.lock.yml").read_text()))
-    assert told.count("commit") == 3
+    assert told.count("commit") == 2
