@@ -34,9 +34,18 @@ def archive(files: dict[str, bytes]) -> bytes:
 def main(folder: Path, output: Path) -> None:
     """Write the partition, as long as it is on the disk."""
     gap = bytes((SELECTION_2 - SELECTION_1 - 3) * SECTOR)  # a header lies in front of each copy
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     content = archive(
-        {"selection-1": SELECTION, "gap": gap, "selection-2": SELECTION, **dict(sorted(found.items()))}
+        {
+            "selection-1": SELECTION,
+            "gap": gap,
+            "selection-2": SELECTION,
+            **dict(sorted(found.items())),
+        }
     )
     room = (END - BOOT) * SECTOR
     if len(content.rstrip(b"\0")) > room - 2 * SECTOR:
