@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Write the boot partition of a BIOS machine: `boot-partition.py FOLDER OUTPUT`.
 
-A tar archive from sector 1023 of the disk on. Its first files are the copies of the boot selection, so that their contents
-are the sectors 1024 and 1536; then come the files of the folder. What is in a copy: docs/boot-selection.md.
+A tar archive from sector 1023 of the disk on. Its first files are the copies of the boot selection,
+so that their contents are the sectors 1024 and 1536; then come the files of the folder. What is in a
+copy: docs/boot-selection.md.
 """
 
 import io
@@ -16,7 +17,8 @@ TIME = 1_700_000_000  # of all files of an image
 
 SELECTION = (
     b"# GRUB Environment Block\n"
-    b"gen_head=00000001\norder=A B\nA_state=good\nA_left=3\nB_state=good\nB_left=3\ngen_tail=00000001\n"
+    b"gen_head=00000001\norder=A B\nA_state=good\nA_left=3\nB_state=good\nB_left=3\n"
+    b"gen_tail=00000001\n"
 ).ljust(SECTOR, b"#")
 
 
