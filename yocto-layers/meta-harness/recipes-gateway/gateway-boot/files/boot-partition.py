@@ -2,8 +2,8 @@
 """Write the boot partition of a BIOS machine: `boot-partition.py FOLDER OUTPUT`.
 
 A tar archive from sector 1023 of the disk on. Its first files are the copies of the boot selection,
-so that their contents are the sectors 1024 and 1536; then come the files of the folder. What is in a
-copy: docs/boot-selection.md.
+so that their contents are the sectors 1024 and 1536; then come the files of the folder. What is in
+a copy: docs/boot-selection.md.
 """
 
 import io
