@@ -5,6 +5,7 @@ Their absolute paths are moved below a folder, programs that need a real device 
 
 import contextlib
 import random
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -392,3 +393,12 @@ def test_the_client_that_keeps_part_files_differs_in_nothing_else() -> None:
     gone = [line for line in product.splitlines() if line not in kept]
     assert [line.split()[0] for line in gone] == ["#", "find"]
     assert [line for line in product.splitlines() if line not in gone] == kept
+
+
+def test_the_client_that_updates_on_trial_differs_in_nothing_else() -> None:
+    """It leaves a line of the product's own out, which must be there."""
+    product = Path("images/common/overlay/usr/sbin/gateway-update").read_text()
+    folder = Path("images/common/variants/updates-on-trial/overlay")
+    at_once = (folder / "usr/local/sbin/gateway-update").read_text()
+    [without] = re.findall(r"'/\^(.*)\$/d'", at_once)
+    assert product.splitlines().count(without) == 1
