@@ -109,6 +109,13 @@ def test_no_control_asks_a_product_for_what_it_rightly_refuses(
     assert back == {"newer-only-said": "1.0.0"}  # which is about just that
 
 
+def test_nor_does_one_that_is_explored(both: Releases, controls: dict[str, Any]) -> None:
+    suite = importlib.import_module("harness.scenarios.suite.test_crash")
+    versions = {name: asked.versions(both) for name, asked in suite.CONTROLS.items()}
+    back = [name for name, (old, new) in versions.items() if is_newer(old.version, new.version)]
+    assert back == []
+
+
 @pytest.mark.parametrize("kind", ["signed-by-stranger", "truncated", "misdirected", "older"])
 def test_what_must_be_refused_is_not_refused_for_its_age(
     both: Releases, controls: dict[str, Any], kind: str, tmp_path: Path

@@ -37,6 +37,7 @@ from harness.medium.log import LogReader
 from harness.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
 from harness.process import background, kill_group
 from harness.product.release import Release
+from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -165,7 +166,9 @@ class PlantedFault:
         broken = releases.variant_of(releases.new, *self.variants)
         if self.both:
             return releases.variant_of(releases.old, *self.variants), broken
-        return (broken, releases.old) if self.installs else (releases.old, broken)
+        if not self.installs:
+            return releases.old, broken
+        return broken, products.onward(broken, releases.old)
 
 
 CONTROLS = {
