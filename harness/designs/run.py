@@ -43,17 +43,20 @@ class DesignRun:
     budget: float
     tell: Tell
     explore: bool = True
+    program: Sequence[str | Path] = children.HARNESS
 
     def run(self) -> VariantResult:
         """All of it; stored after each step. Errors are those of building and adopting, of a lab
         in which nothing can be judged, and of input; a device that fails is a finding."""
         design, made = self.design, self._prepared()
         limit = Deadline(self.budget) if self.budget else None
+        waiting = self._waiting(made)
         with contextlib.chdir(design.folder):
-            while (waiting := self._waiting(made)) and not (limit and limit.over):
-                made = self._stored(replace(made, waiting=waiting), waiting[:_AT_ONCE])
+            while waiting and not (limit and limit.over):  # each is tried once
+                batch, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+                made = replace(self._stored(made, batch), waiting=waiting)
                 self._keep(made)
-            made = replace(made, waiting=self._waiting(made))
+            made = replace(made, waiting=waiting)
             if self.explore:
                 made = self._explored(made, limit)
         self._keep(made)
@@ -73,8 +76,8 @@ class DesignRun:
         results.save(self.design.folder, found.with_variant(self.variant, made))
 
     def _waiting(self, made: VariantResult) -> tuple[str, ...]:
-        """Scenarios without a record; lab trouble is no verdict, but is not tried for ever."""
-        done = {each.scenario for each in made.scenarios} | made.left_out.keys()
+        """Scenarios without a verdict: lab trouble is none."""
+        done = {each.scenario for each in made.judged} | made.left_out.keys()
         return tuple(name for name in self.design.wanted(self.variant) if name not in done)
 
     def _prepared(self) -> VariantResult:
@@ -124,7 +127,8 @@ class DesignRun:
 
     def _child(self, name: str, words: Sequence[str | Path]) -> str:
         """A command's answer; raises what it ended with, unless that is a verdict."""
-        [ended] = children.run_all([Job(name=name, words=tuple(words))], tell=self.tell)
+        job = Job(name=name, words=tuple(words))
+        [ended] = children.run_all([job], tell=self.tell, program=self.program)
         error = ended.error()
         if error and not (ended.answer and isinstance(error, DeviceError | LabError)):
             raise error

@@ -1,0 +1,134 @@
+"""A design is built, adopted and run in real processes; images and verdicts are made up."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.designs import design, results
+from harness.designs.results import VariantResult
+from harness.designs.run import DesignRun
+from harness.errors import BuildError, HarnessError
+from harness.judge.verdict import Verdict
+from tests.unit.designs.test_designs import FILE
+
+ROOT = Path(__file__).parents[3]
+BUILD = """#!/bin/sh
+echo "$@" >>"$(dirname "$0")/../built.txt"
+for output; do :; done
+mkdir -p "$output"
+touch "$output/disk.img" "$output/update"
+echo "p 1.2 amd64" >"$output/packages.txt"
+"""
+# The harness, but nothing is adopted, and the scenarios are made up.
+FAKE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from harness.builders.finished import adopt
+from harness.clients import selection_format
+from harness.evidence import signing
+from harness.evidence.subject import read_subject
+from harness.judge.verdict import Verdict
+from harness.product import profile
+from harness.product import release as releases
+from harness.scenarios import runner
+from tests.unit.evidence.samples import finished_run, make_release, record
+def made(image, artifact, *, product, version, output, variants):
+    make_release(output, version=version, variants=variants)
+    return releases.load(output)
+adopt.adopt = made
+profile.load = lambda file: type("P", (), {{"boot_selection": None}})
+selection_format.reader_of = lambda source: None
+def run_scenarios(selection, store):
+    subject, before = read_subject(selection.release), read_subject(selection.from_release)
+    verdict = lambda name: Verdict.BRICKED if "cut" in name else Verdict.NEW
+    records = [record(name, verdict(name)) for name in selection.scenarios]
+    Path("../ran.txt").open("a").write(f"{{len(records)}}\\n")
+    return finished_run(store, subject, records, signing.load_signer(), from_release=before)
+runner.run_scenarios = run_scenarios
+from harness import cli
+cli.main()
+"""
+Run = Callable[..., VariantResult]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "build").write_text(BUILD)
+    (folder / "build").chmod(0o755)
+    (folder / "harness.toml").write_text('lab = "lab.yaml"\n')
+    (folder / "lab.yaml").write_text("targets: {}\n")
+    (folder / "design.yaml").write_text(yaml.safe_dump({**FILE, "breaks": {"panic": "1.2.0"}}))
+    return folder
+
+
+def run(folder: Path, variant: str = "plain", **more: object) -> VariantResult:
+    words = {"budget": 0.0, "explore": False, **more}
+    return DesignRun(
+        design=design.load(folder),
+        variant=variant,
+        tell=lambda *_: None,
+        program=(sys.executable, "-c", FAKE),
+        **words,  # type: ignore[arg-type]
+    ).run()
+
+
+def test_built_adopted_run_and_stored(place: Path) -> None:
+    found = run(place)
+    assert [each.scenario for each in found.scenarios] == sorted(FILE["scenarios"])
+    assert [each.verdict for each in found.findings] == [Verdict.BRICKED]
+    assert (found.packages, found.waiting) == ({"p": "1.2"}, ())
+    assert found.harness == "c" * 12
+    assert results.load(place).variants == {"plain": found}
+    built = (place.parent / "built.txt").read_text().splitlines()
+    assert [line.split()[1] for line in built] == ["1.0.0", "1.1.0", "1.2.0"]
+    assert "--break panic" in built[2]
+
+
+def test_what_is_known_of_the_same_images_is_not_done_again(place: Path) -> None:
+    first = run(place)
+    assert run(place) == first
+    assert (place.parent / "ran.txt").read_text() == "2\n"
+    assert len((place.parent / "built.txt").read_text().splitlines()) == 3
+    other = run(place, "other")
+    assert "--mend" in (place.parent / "built.txt").read_text()
+    assert results.load(place).variants == {"plain": first, "other": other}
+
+
+def test_another_build_is_run_again(place: Path) -> None:
+    run(place)
+    (place / "build").write_text(f"{BUILD}# mended\n")
+    run(place)
+    assert (place.parent / "ran.txt").read_text() == "2\n2\n"
+
+
+def test_a_budget_that_is_over_leaves_scenarios_waiting(place: Path) -> None:
+    found = run(place, budget=1e-9)
+    assert (found.scenarios, found.waiting) == ((), tuple(FILE["scenarios"]))
+    assert run(place).waiting == ()
+
+
+def test_a_build_that_fails_is_told(place: Path) -> None:
+    (place / "build").write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(BuildError):
+        run(place)
+    assert results.load(place).variants == {}
+
+
+def test_a_command_that_fails_is_told(place: Path) -> None:
+    broken = DesignRun(
+        design=design.load(place),
+        variant="plain",
+        budget=0,
+        tell=lambda *_: None,
+        explore=False,
+        program=("false",),
+    )
+    with pytest.raises(HarnessError):
+        broken.run()
