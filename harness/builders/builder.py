@@ -27,6 +27,7 @@ class Ability(StrEnum):
     """What not every builder can do for each of its releases."""
 
     AGAIN = "again"  # build another version of the same product, also a bad one (`again`)
+    NEWER = "newer"  # build a newer one that is good
     ARTIFACT = "artifact"  # make an update of other content (`artifact`)
     STRANGER = "stranger"  # make an update that a stranger has signed (`strange_artifact`)
     MISDIRECTED = "misdirected"  # make one for another machine (`misdirected_artifact`)

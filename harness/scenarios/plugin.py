@@ -221,7 +221,7 @@ def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     """Markers of scenarios that are not for such products, and why."""
     if new.product.promises.downgrades == "refused":
         found = {"goes_back": "the product refuses older versions"}
-        if why := builder.lacking(new, Ability.AGAIN):
+        if why := builder.lacking(new, Ability.NEWER):
             found["goes_on"] = why
     else:
         found = {"promised": "the product does not promise to refuse older versions"}

@@ -33,7 +33,7 @@ def onward(running: Release, before: Release) -> Release:
 
 def no_way_on(running: Release, before: Release) -> str:
     """Why there is no version that such a device can be updated to; empty when there is one."""
-    return "" if _can_be_had(running, before) else builder.lacking(running, Ability.AGAIN)
+    return "" if _can_be_had(running, before) else builder.lacking(running, Ability.NEWER)
 
 
 def _can_be_had(running: Release, before: Release) -> bool:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _OTHERS = "its images were built by others"
-_TAKEN = (Ability.ARTIFACT, Ability.STRANGER, Ability.MISDIRECTED, Ability.AUTHORITY)
+_TAKEN = (Ability.NEWER, Ability.ARTIFACT, Ability.STRANGER, Ability.MISDIRECTED, Ability.AUTHORITY)
 
 
 def build(
