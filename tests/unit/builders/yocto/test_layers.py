@@ -64,7 +64,7 @@ class TestDump:
         for overlay in OVERLAYS:
             if overlay.parent.name == "variants":
                 assert f'append = " {overlay.stem}"' in told[f"variant-{overlay.stem}"]
-        assert {"mender", "offline", "policy", "qemu"} >= told.keys() - {
+        assert {"mender", "rauc", "offline", "policy", "qemu"} >= told.keys() - {
             f"variant-{each.stem}" for each in OVERLAYS
         }
 
