@@ -81,7 +81,7 @@ def read(folder: Path, *, client: str, image: str = "", artifact: Path | None = 
         distro_version=told["DISTRO_VERSION"],
         image=told["IMAGE_BASENAME"],
         stem=stem,
-        epoch=_epoch(folder, told),
+        epoch=_epoch(names[stem + TOLD], told),
         disk=disk,
         artifact=artifact or _artifact(folder, names, stem, client),
         slots=slots,
@@ -134,13 +134,13 @@ def _variables(path: Path) -> dict[str, str]:
     return {name: value for name, value in data.items() if isinstance(value, str)}
 
 
-def _epoch(folder: Path, told: dict[str, str]) -> int:
+def _epoch(path: Path, told: dict[str, str]) -> int:
     """No file of the image is younger: what its files' times are set to."""
     for name in ("REPRODUCIBLE_TIMESTAMP_ROOTFS", "SOURCE_DATE_EPOCH"):
         if value := told.get(name):
             if not re.fullmatch(r"[1-9][0-9]{0,11}", value):
                 problem = f"{name}: '{value[:40]}' is no number of seconds"
-                raise ConfigurationError.of(files.shown(folder), [problem])
+                raise ConfigurationError.of(files.shown(path), [problem])
             return int(value)
     return 0
 

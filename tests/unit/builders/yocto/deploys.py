@@ -117,7 +117,9 @@ def lay_out(release: Release, folder: Path) -> Path:
     folder.mkdir(parents=True)
     names = {"IMAGE_LINK_NAME": stem, "IMAGE_NAME": f"{stem}-{BUILT}", "MACHINE": release.machine}
     told = {**TOLD, **names, "DISTRO_VERSION": release.version}
-    told["REPRODUCIBLE_TIMESTAMP_ROOTFS"] = str(release.source_date_epoch)
+    told["REPRODUCIBLE_TIMESTAMP_ROOTFS"] = str(
+        release.source_date_epoch or TOLD["SOURCE_DATE_EPOCH"]
+    )
     (folder / f"{stem}-{BUILT}.testdata.json").write_text(json.dumps(told))
     slot = subprocess.run(["file", "-b", release.slot_image], check=True, capture_output=True)
     kind = "squashfs" if slot.stdout.startswith(b"Squashfs") else "ext4"
