@@ -4,8 +4,13 @@ import re
 
 from harness.clients.gateway import GatewayClient
 
-# logrus' text format, for example: time="..." level=error msg="Reading headers failed: ..."
-_ERROR = re.compile(r'level=(?:error|fatal) msg=("(?:[^"\\]|\\.)*"|\S+)')
+# The line of an error, of the client in Go (3.4, logrus' text format) and of the one in C++
+# (mender-update 4 and later, as seen of 5.0.0):
+#   time="..." level=error msg="Reading headers failed: ..."
+#   record_id=1 severity=error time="..." name="Global" msg="Signature verification Error: ..."
+_ERROR = re.compile(
+    r'(?:level|severity)=(?:error|fatal)(?: \w+=(?:"[^"]*"|\S+))*? msg=("(?:[^"\\]|\\.)*"|\S+)'
+)
 
 
 class MenderClient(GatewayClient):

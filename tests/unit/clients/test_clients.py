@@ -199,3 +199,21 @@ def test_a_refused_artifact_is_a_result_with_menders_words(board: LocalBoard) ->
     result = MenderClient(board).install(URL, timeout=10)
     assert not result.ok
     assert result.message == 'installer: "sig" does not verify'
+
+
+# What mender-update 5.0.0 prints for the same.
+MENDER_5_REFUSED = """\
+record_id=1 severity=info time="2026-Nov-27 23:55:58.590001" name="Global" msg="Installing"
+record_id=2 severity=error time="2026-Nov-27 23:55:58.607006" name="Global" msg="Signature \
+verification Error: Wrong manifest signature or wrong key"\x20
+Streaming failed.
+System not modified.
+Could not fulfill request: Signature verification Error: Wrong manifest signature or wrong key
+"""
+
+
+def test_the_words_of_the_client_that_is_called_mender_update(board: LocalBoard) -> None:
+    installs(board, code=1, says=MENDER_5_REFUSED)
+    result = MenderClient(board).install(URL, timeout=10)
+    assert not result.ok
+    assert result.message == "Signature verification Error: Wrong manifest signature or wrong key"
