@@ -29,3 +29,45 @@ def simulate(
         show(f"use it with: --lab {lab}")
         while True:
             signal.pause()
+
+
+PlayedLab = Annotated[
+    Path, typer.Argument(metavar="LAB", help="Lab file whose virtual bench runs.")
+]
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--board", "-b", help="Place of a board; may be given again. Default: all."),
+]
+
+
+@app.command()
+def plant(
+    lab: PlayedLab,
+    fault: Annotated[str, typer.Argument(metavar="FAULT", help="What shall be wrong.")],
+    *,
+    board: Places = None,
+) -> None:
+    """Plant a bench fault in a virtual bench that runs: to see that it is noticed.
+
+    [dim]harness lab plant labs/virtual-rack.yaml welded-relay[/]
+    """
+    from harness.errors import ConfigurationError
+    from harness.simulate import bench
+    from harness.simulate.faults import BenchFault
+
+    if fault not in list(BenchFault):
+        raise ConfigurationError(f"no bench fault {fault!r}", hint=", ".join(BenchFault))
+    bench.plant(lab, BenchFault(fault), board or ())
+    show(f"planted: {fault}")
+
+
+@app.command()
+def heal(lab: PlayedLab, *, board: Places = None) -> None:
+    """Nothing is wrong any more with a virtual bench that runs.
+
+    [dim]harness lab heal labs/virtual-rack.yaml[/]
+    """
+    from harness.simulate import bench
+
+    bench.heal(lab, board or ())
+    show("nothing is planted any more")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from harness.errors import HarnessError
-from harness.simulate.serial_line import hang_up, listening
+from harness.simulate.played_line import hang_up, listening
 
 _SSH = 22
 _BUFFER = 1 << 16

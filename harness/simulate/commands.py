@@ -6,9 +6,30 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, LabError
 
 _LONGEST = 200
+_ANSWER = 60.0  # seconds
+
+
+def tell(path: Path, command: str) -> str:
+    """What a control device answers. LabError for what is wrong, or nobody there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(_ANSWER)
+            channel.connect(str(path))
+            channel.sendall(f"{command}\n".encode())
+            with channel.makefile("r", encoding="utf-8") as stream:
+                told = stream.readline().strip()
+    except OSError as error:
+        raise LabError(
+            f"no virtual bench answers at {path}: {error.strerror or error}",
+            hint="harness lab simulate LAB starts one",
+        ) from error
+    ok, _, answer = told.partition(" ")
+    if ok != "ok":
+        raise LabError(f"the virtual bench: {told}")
+    return answer
 
 
 class Commands:

@@ -4,6 +4,7 @@ The host's sshd has a key of its own and one that may log in. That labgrid's cli
 file lies in /etc/ssh/ssh_config.d while the bench is there, which is about its address only.
 """
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from harness.simulate.rack_file import Rack
 EXPORTER = "virtual"  # labgrid's name of the exporter
 _SSH_CONFIG = Path("/etc/ssh/ssh_config.d")
 _SECONDS = 20.0
+_GHOST = ("another-desk", "on-holiday")  # host and user
 _MUX = """#!/bin/sh
 # As https://github.com/linux-automation/usbsdmux: usbsdmux DEVICE host|dut|client|off|get
 [ $# = 2 ] || { echo "usage: usbsdmux DEVICE MODE" >&2; exit 2; }
@@ -41,6 +43,8 @@ class ExporterHost:
         self._folder = folder
         self._muxes = muxes
         self._stack = ExitStack()
+        self._taken: set[str] = set()
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
         self._client = _SSH_CONFIG / f"harness-{rack.network}.conf"
 
     def open(self) -> None:
@@ -50,11 +54,13 @@ class ExporterHost:
             self._stack.callback(commands.close)
             commands.open()
         self._sshd()
-        self._coordinator()
-        self._exporter()
+        self.start_coordinator()
+        self.start_exporter()
 
     def close(self) -> None:
         """End all of it. Idempotent."""
+        for name in list(self._servers):
+            self._stop(name)
         self._stack.close()
 
     def control(self, place: str) -> Path:
@@ -64,7 +70,7 @@ class ExporterHost:
     def _start(self, name: str, argv: list[str | Path], ready: Callable[[str], bool]) -> None:
         log = self._folder / f"{name}.log"
         log.unlink(missing_ok=True)
-        server = self._stack.enter_context(process.background(argv, log=log))
+        server = self._servers[name] = process.start(argv, log=log)
         deadline, pause = Deadline(_SECONDS), threading.Event()
         while not ready(log.read_text(errors="replace")):
             if server.poll() is not None or deadline.over:
@@ -121,7 +127,23 @@ class ExporterHost:
         words += ["/usr/sbin/sshd", "-D", "-e", "-f", config]
         self._start("sshd", words, lambda said: "Server listening" in said)
 
-    def _coordinator(self) -> None:
+    def _stop(self, name: str) -> None:
+        if server := self._servers.pop(name, None):
+            process.kill_group(server)
+
+    def stop_coordinator(self) -> None:
+        """It dies, and forgets who has which place."""
+        self._stop("coordinator")
+        self._taken.clear()
+
+    def stop_exporter(self) -> None:
+        """It dies."""
+        self._stop("exporter")
+
+    def start_coordinator(self) -> None:
+        """No effect when it runs."""
+        if "coordinator" in self._servers:
+            return
         folder = files.make_folder(self._folder / "coordinator")
         places = {place: self._place(place) for place in self._rack.boards}
         (folder / "places.yaml").write_text(yaml.safe_dump(places))
@@ -134,7 +156,26 @@ class ExporterHost:
         tags = {"machine": self._rack.boards[place].machine, "virtual": "yes"}
         return {"matches": [group], "tags": tags, "aliases": [], "comment": "a virtual board"}
 
-    def _exporter(self) -> None:
+    def take(self, place: str) -> None:
+        """Somebody acquires a place, and never comes back."""
+        self._labgrid("-p", place, "acquire")
+        self._taken.add(place)
+
+    def give_back(self, place: str) -> None:
+        """What that one has is free again; no effect when he has nothing."""
+        if place in self._taken:
+            self._labgrid("-p", place, "release-from", "/".join(_GHOST))
+            self._taken.discard(place)
+
+    def _labgrid(self, *words: str) -> None:
+        argv = [sys.executable, "-m", "labgrid.remote.client", "-x", self._rack.coordinator, *words]
+        names = {"LG_HOSTNAME": _GHOST[0], "LG_USERNAME": _GHOST[1]}
+        process.run(argv, timeout=_SECONDS, env=names, without=["LG_ENV"])
+
+    def start_exporter(self) -> None:
+        """No effect when it runs."""
+        if "exporter" in self._servers:
+            return
         groups = {place: self._resources(place) for place in self._rack.boards}
         file = self._folder / "exporter.yaml"
         file.write_text(yaml.safe_dump(groups, sort_keys=False))

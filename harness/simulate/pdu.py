@@ -18,7 +18,7 @@ _HTTP = 80
 
 
 @dataclass(slots=True, kw_only=True)
-class Relay:
+class PlayedRelay:
     """One outlet: `switch` gives the board its power or takes it, and says when it is done."""
 
     switch: Callable[[bool], None]
@@ -47,7 +47,7 @@ class Relay:
 class Pdu:
     """HTTP at `address`, relays by their index, from `open` to `close`."""
 
-    def __init__(self, address: str, relays: dict[str, Relay]) -> None:
+    def __init__(self, address: str, relays: dict[str, PlayedRelay]) -> None:
         self.relays = relays
         self.hung = threading.Event()  # it takes connections and answers none
         self._over = threading.Event()
@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.log_error("%s", error.brief)
         self._answer(200, value.decode())
 
-    def _relay(self) -> Relay | None:
+    def _relay(self) -> PlayedRelay | None:
         words = self.path.strip("/").split("/")
         known = len(words) == 3 and (words[0], words[2]) == ("relay", "value")
         relay = self.of.relays.get(words[1]) if known else None

@@ -6,6 +6,7 @@ Whoever uses the bench meets these four only.
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,13 +15,15 @@ from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.simulate.address import Address
-from harness.simulate.card import Card
+from harness.simulate.played_card import PlayedCard
+from harness.simulate.played_line import PlayedLine
 from harness.simulate.rack_file import PlayedBoard, Rack
-from harness.simulate.serial_line import SerialLine
 
 logger = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
+# QEMU's filter that holds packets, here for more than an hour.
+_NO_ANSWERS = "filter-buffer,id=no-answers,netdev=net0,queue=all,interval=4294967295"
 HOST, DUT, OFF = "host", "dut", "off"
 
 
@@ -33,18 +36,18 @@ class Played:
         self.place = place
         self._spec = spec
         self._device = _device(spec, place)
-        self.line = SerialLine(
+        self.line = PlayedLine(
             self._device.console,
             speed=spec.speed,
             address=(rack.exporter, rack.serial_port(place)),
         )
         self._address = Address(rack.address(place), lambda: self._device.ssh_port)
-        self.card = Card(
+        self.card = PlayedCard(
             self._device.medium, folder, device=rack.storage(place), serial=spec.card_serial
         )
         self._powered = False
         self._mux = DUT
-        self.mux_stuck = False
+        self._stuck = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=place)
 
     def open(self) -> None:
@@ -87,7 +90,7 @@ class Played:
         if wanted in ("get", self._mux):
             return self._mux
         self._mux = wanted
-        if self.mux_stuck:  # it answers, and its switch does not move
+        if self._stuck:  # it answers, and its switch does not move
             return self._mux
         if wanted == DUT:
             self.card.to_board()
@@ -105,6 +108,35 @@ class Played:
             logger.warning("%s: the card was taken while the board ran", self.place)
             self._address.down()
             self._device.off()
+
+    def stick(self) -> None:
+        """The mux says what it is told, and does nothing any more."""
+        self._stuck = True
+
+    def card_fault(self, *, read_only: bool = False, forgets: bool = False, limit: int = 0) -> None:
+        """Something is wrong with the card, as the host sees it, from the next time on."""
+        self.card.read_only, self.card.forgets, self.card.limit = read_only, forgets, limit
+
+    def no_dhcp(self) -> None:
+        """Whatever the network says to the board comes later than anybody waits; from the next
+        boot on. Its cable is there."""
+        self._device.more_arguments = ("-object", _NO_ANSWERS)
+
+    def clock_1970(self) -> None:
+        """Its clock begins there at each boot."""
+        self._device.set_clock(datetime(1970, 1, 1, tzinfo=UTC))
+
+    def heal(self) -> None:
+        """Nothing is wrong with it any more."""
+        self._do(self._heal)
+
+    def _heal(self) -> None:
+        self._device.more_arguments = ()
+        self._device.set_clock(None)
+        self.card_fault()
+        if self._stuck:
+            self._stuck = False
+            self._mux = HOST if self.card.at_host else DUT
 
     def close(self) -> None:
         """Power off, what is on the card in order. Idempotent."""

@@ -49,6 +49,7 @@ class QemuDevice:
         self._link_up = True
         self._fixed: FixedBoots | None = None  # after load_state
         self._clock: datetime | None = None  # at the beginning of each boot; none: the host's
+        self.more_arguments: tuple[str, ...] = ()  # QEMU's, of each boot
 
     def open(self) -> None:
         """Lock the board and serve its medium; LabError when somebody else has it."""
@@ -259,6 +260,7 @@ class QemuDevice:
 
     def _new_vm(self, log: Path) -> Vm:
         arguments = [*(self._fixed.arguments if self._fixed else []), *self._chips.arguments()]
+        arguments += self.more_arguments
         if self._clock:
             arguments += ["-rtc", f"base={self._clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"]
         if self._hardware.firmware == "raspi4":

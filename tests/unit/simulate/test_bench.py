@@ -68,6 +68,21 @@ def test_what_is_no_relay(bench: Simulated) -> None:
     assert requests.put(RELAY, data=b"2", timeout=10).status_code == 400
 
 
+def test_planted_faults_are_there_and_can_be_healed(bench: Simulated) -> None:
+    """Seen from outside, each with its control: without it, and healed."""
+    assert requests.get(RELAY, timeout=5).text == "0"
+    assert heard(0.1) == b""
+    bench.harness("plant", "hung-pdu")
+    bench.harness("plant", "adapter-gone")
+    with pytest.raises(requests.Timeout):
+        requests.get(RELAY, timeout=1)
+    with pytest.raises(ConnectionRefusedError):
+        heard(0.1)
+    bench.harness("heal")
+    assert requests.get(RELAY, timeout=5).text == "0"
+    assert heard(0.1) == b""
+
+
 def test_a_second_bench_at_the_same_addresses_is_told_so(bench: Simulated) -> None:
     with (
         pytest.raises(AssertionError, match=r"virtual bench 127.0.77 is in use"),

@@ -30,6 +30,12 @@ class Simulated:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout + ("" if check else done.stderr)
 
+    def harness(self, command: str, *words: str) -> None:
+        """`harness lab COMMAND` of this bench."""
+        argv = [sys.executable, "-m", "harness", "-q", "lab", command, str(self.lab), *words]
+        env = {**ENVIRONMENT, "HARNESS_CACHE": str(self.cache)}
+        subprocess.run(argv, timeout=_SECONDS, check=True, env=env)
+
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("LG_")}
 

@@ -22,7 +22,7 @@ _CLIENTS = 10  # ser2net's `max-connections`, as labgrid's exporter sets it
 _BUFFER = 1 << 16
 
 
-class SerialLine:
+class PlayedLine:
     """The line of one board, from `open` to `close`. Thread-safe."""
 
     def __init__(self, console: Console, *, speed: int, address: tuple[str, int]) -> None:
@@ -44,7 +44,9 @@ class SerialLine:
         self._start(self._let_out)
 
     def plug(self) -> None:
-        """Listen: the adapter is there."""
+        """Listen: the adapter is there. No effect when it is."""
+        if self._server:
+            return
         self._server = listening(self._address)
         self._start(self._accept, self._server)
 

@@ -17,13 +17,14 @@ from harness import files, process
 from harness.boards.qemu.nbd.client import Medium
 from harness.deadline import Deadline
 from harness.errors import LabError
+from harness.medium.model import Failing, Misdeed
 
 _LOOP_CTL_ADD = 0x4C80  # linux/loop.h
 _SECONDS = 20.0
 _POLL = 0.02
 
 
-class Card:
+class PlayedCard:
     """`device` is `/dev/loopN`; `serial` the name of the file behind it, by which a card is told
     from another one. To be used by one thread, which must outlive it."""
 
@@ -35,7 +36,8 @@ class Card:
         self._device = Path(device)
         self._fuse: subprocess.Popen[bytes] | None = None
         self._position = 0
-        self.read_only = False
+        # What is wrong with it, from the next time on that the host gets it.
+        self.read_only = self.forgets = False
         self.limit = 0  # bytes; 0: all that the card has
 
     def prepare(self, size: int) -> None:
@@ -62,6 +64,7 @@ class Card:
         if self._fuse:
             return
         self._position = self._medium.position()
+        self._medium.fail([Failing(what=Misdeed.FORGOTTEN_WRITE)] if self.forgets else [])
         argv: list[str | Path] = ["nbdfuse", self._file, self._medium.uri]
         self._fuse = process.start(argv, log=self._folder / "nbdfuse.log")
         try:
@@ -83,6 +86,7 @@ class Card:
         with contextlib.suppress(subprocess.TimeoutExpired):  # it has flushed when it ends
             fuse.wait(_SECONDS)
         process.kill_group(fuse)
+        self._medium.fail([])
         if self._medium.position() != self._position:
             self._begin_anew()
 
