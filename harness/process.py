@@ -163,6 +163,19 @@ def piped(argv: Sequence[str | Path], *, pass_fds: Sequence[int] = ()) -> subpro
     )
 
 
+def dialogue(argv: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Start a program that the caller speaks with, and ends with `kill_group`; what it prints as
+    errors goes to the same pipe as its answers. LabError when it is missing; same rule for threads
+    as `start`."""
+    return subprocess.Popen(
+        _prepared([str(word) for word in argv], LabError),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def detach(argv: Sequence[str | Path], *, log: Path) -> subprocess.Popen[bytes]:
     """Start a process that outlives the harness, in a session of its own; output goes to `log`.
 

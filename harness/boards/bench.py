@@ -5,7 +5,6 @@ behind (`harness.boards.holder`). Who only wants to watch or log in finds it thr
 in the board's run folder; who wants to change it needs its lock.
 """
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,10 +17,10 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from harness import errors, files, paths, schema
-from harness.boards import lab_file, lock, terminal
+from harness.boards import flashed, lab_file, lock, terminal
+from harness.boards.flashed import FLASHED, KNOWN_HOSTS, PIN
 from harness.boards.lab import board_options, open_board
 from harness.boards.lab_file import BoardOptions
-from harness.boards.qemu.board import FLASHED, KNOWN_HOSTS, PIN
 from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, HarnessError, LabError
@@ -200,17 +199,6 @@ def _state_of(board: str) -> _State:
     return state
 
 
-def _flashed(folder: Path) -> str:
-    """The version that was flashed: empty for none, `?` when nobody can tell."""
-    file = folder / FLASHED
-    if not file.exists():
-        return ""
-    with contextlib.suppress(ConfigurationError):
-        content = schema.from_json(dict[str, str], files.read(file), what=file)
-        return content.get("version", "?")
-    return "?"
-
-
 def _status(board: str, options: BoardOptions) -> BoardStatus:
     folder = run_folder(board)
     state = _running(board)
@@ -221,7 +209,7 @@ def _status(board: str, options: BoardOptions) -> BoardStatus:
         holder=lock.holder(folder),
         boots=state.boots if state else None,
         ssh_port=state.ssh_port if state else None,
-        version=_flashed(folder),
+        version=flashed.version(folder),
     )
 
 

@@ -94,6 +94,9 @@ class Board(Protocol):
         or, where one got too little, that one: what did not happen in time on a board that was
         `starved` is no failure of the device."""
 
+    def check_lab(self) -> None:
+        """LabError when the bench is at fault for what the board does not do."""
+
     @property
     def addresses(self) -> Addresses:
         """Where servers are that it shall reach."""

@@ -13,7 +13,8 @@ from labgrid import Environment
 from harness import files
 from harness.boards import lab_file
 from harness.boards.board import Board
-from harness.boards.lab_file import BoardOptions
+from harness.boards.hardware import board as hardware
+from harness.boards.lab_file import BoardOptions, Kind
 from harness.boards.qemu.board import QemuBoard
 from harness.errors import ConfigurationError, HarnessError
 
@@ -31,14 +32,18 @@ def open_board(lab: Path, name: str) -> Iterator[Board]:
     kind = name.partition("@")[0]
     options = _options(lab, kind)
     environment = load_lab(lab)
+    if lab_file.load(lab).kind(kind) is not Kind.QEMU:
+        with hardware.opened(environment, name, lab=lab, options=options) as board:
+            yield board
+        return
     with _told(lab, f"board {name}"):
         targets = environment.config.get_targets()
         targets[name] = targets[kind]
-        board = QemuBoard(environment.get_target(name), options=options)
+        played = QemuBoard(environment.get_target(name), options=options)
     try:
-        yield board
+        yield played
     finally:
-        board.close()
+        played.close()
 
 
 def load_lab(lab: Path) -> Environment:
@@ -72,11 +77,6 @@ def _told(lab: Path, key: str) -> Iterator[None]:
 def _options(lab: Path, name: str) -> BoardOptions:
     target = lab_file.load(lab).target(lab, name)
     options = target.options or {}
-    if lab_file.QEMU not in (target.drivers or ()):
-        raise ConfigurationError(
-            f"{lab}: board {name} has no HarnessQemuDriver: scenarios run on QEMU boards only",
-            hint="boards in a rack can be used with labgrid-client and GatewayStrategy",
-        )
     if "machine" not in options:
         raise ConfigurationError(f"{lab}: targets.{name}.options.machine is missing")
     return options

@@ -27,6 +27,24 @@ _FOREIGN = ConfigDict(strict=True, extra="ignore")  # labgrid has more keys
 _Address = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 _Parts = dict[str, Any] | list[Any] | None
 QEMU = "HarnessQemuDriver"  # of boards that QEMU plays
+MUX = "USBSDMuxDriver"  # of boards whose card can be had while they are off
+_BEHIND_A_MUX = (Capability.MEDIUM_READ, Capability.MEDIUM_WRITE)
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from error
+    return text
+
+
+class Kind(StrEnum):
+    """What a board is: evidence says so, and a policy can ask for it."""
+
+    QEMU = "qemu"  # QEMU plays it, and the harness has all of that in its hands
+    VIRTUAL = "virtual"  # something plays it behind what a real bench shows
+    REAL = "real"
 
 
 class Part(StrEnum):
@@ -50,6 +68,16 @@ class BoardOptions(TypedDict, total=False):
     listen: _Address  # of this host, where servers for the board listen
     host_address: _Address  # under which the board reaches them
     lacks: list[Part]  # that the board has not
+    # Of a board that QEMU does not play:
+    virtual: bool  # it is no hardware, whatever it looks like
+    boot_banner: Annotated[str, AfterValidator(_regex)]  # what each boot prints once
+    board_serial: str
+    card_serial: str  # as the host of its reader names the card: no other is ever flashed
+    console_device: str  # by which the device writes to its serial console; empty: by none
+    relay_timeout: Annotated[int | float, Field(gt=0, le=600)]  # seconds
+    quiet: Annotated[int | float, Field(ge=0.2, le=60)]  # seconds without a byte that are silence
+    reserve: dict[str, str]  # tags of a place that will do
+    wait: Annotated[int | float, Field(ge=0)]  # seconds for a place that others have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +101,7 @@ class Target:
         """What it will have (`Board.can`) when it is opened."""
         drivers = self.drivers if isinstance(self.drivers, dict) else {}
         if QEMU not in drivers:
-            return frozenset()
+            return frozenset(_BEHIND_A_MUX if MUX in drivers else ())
         nic = (drivers[QEMU] or {}).get("nic")
         return frozenset(Capability) - (frozenset() if nic else {Capability.LINK})
 
@@ -110,6 +138,13 @@ class LabFile:
             raise ConfigurationError(f"{files.shown(lab)}: {key}: {asked!r} is none of {known}")
         words = shlex.split(str(told.get("extra_args", "")))
         return choose(Accelerator(asked), self.tools.get(program, program), words)
+
+    def kind(self, board: str) -> "Kind":
+        """What plays a board, or that it is one."""
+        target = self.targets[board.partition("@")[0]]
+        if isinstance(target.drivers, dict) and QEMU in target.drivers:
+            return Kind.QEMU
+        return Kind.VIRTUAL if (target.options or {}).get("virtual") else Kind.REAL
 
     @property
     def options(self) -> dict[str, BoardOptions]:

@@ -1,6 +1,6 @@
 """The user's terminal on a board's serial console: raw both ways, Ctrl-] leaves.
 
-Works on the files of `harness.boards.qemu.console`, so any number of terminals can watch a board,
+Works on the files of `harness.boards.console`, so any number of terminals can watch a board,
 also one that a test run holds, and what they see does not get lost to anybody else.
 """
 
@@ -13,7 +13,7 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.boards.qemu.console import existing_logs
+from harness.boards.console import existing_logs
 
 LEAVE = b"\x1d"  # Ctrl-]
 _POLL = 0.05  # seconds

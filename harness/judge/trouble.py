@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 from harness.boards.board import Board
-from harness.boards.capability import Capability
 from harness.errors import LabError
 from harness.log import emit
 
@@ -12,8 +11,7 @@ def lab_trouble(board: Board, problem: str) -> LabError | None:
     """What to say instead of `problem` when the bench may be at fault: a medium that its host could
     not serve, a boot that got too little of its host."""
     try:
-        if Capability.RECORD in board.can:  # who serves a medium is asked to do so once more
-            board.can.record.mark("problem")
+        board.check_lab()
     except LabError as error:
         return LabError(error.brief, details=f"{error.details}\n{problem}".strip(), hint=error.hint)
     share = board.share()

@@ -40,7 +40,7 @@ class Shared(FakeBoard):
     def console_logs(self) -> list[Path]:
         return self.logs
 
-    def mark(self, name: str) -> None:
+    def check_lab(self) -> None:
         if self.medium_fails:
             raise LabError("the host cannot read the medium")
 

@@ -1,7 +1,6 @@
 """A board that QEMU plays: `harness.boards.board.Board`, with every capability there is."""
 
 import contextlib
-import json
 import math
 import shutil
 from datetime import datetime
@@ -11,16 +10,17 @@ from typing import Any
 import pexpect
 from labgrid.strategy.common import StrategyError
 
-from harness import files, paths, schema
+from harness import paths
 from harness.boards.board import Addresses, CommandResult
 from harness.boards.capability import Capabilities, Parts, SavedState
+from harness.boards.flashed import FLASHED, PIN, begin_with
 from harness.boards.lab_file import BoardOptions
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
-from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
+from harness.errors import DeviceError, HarnessError, LabError
 from harness.log import step
 from harness.medium.model import Loss, PowerCut, Trigger
 
@@ -29,9 +29,6 @@ _LISTEN, _HOST = "127.0.0.1", "10.0.2.2"
 _LOGIN = 30.0  # seconds on the console of a board that runs
 _ASK_ITSELF = "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3'"
 _NETWORK_RESET = 90.0  # seconds
-FLASHED = "flashed.json"
-PIN = "ssh_host_key"
-KNOWN_HOSTS = "known_hosts"  # of `harness ssh`, which is OpenSSH
 
 
 class QemuBoard:
@@ -113,7 +110,7 @@ class QemuBoard:
             except StrategyError as error:
                 cause = error.__cause__
                 raise cause if isinstance(cause, HarnessError) else LabError(str(error)) from error
-            self._begin_with(image)
+            begin_with(self._device.folder, image)
 
     def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
         """Put a crash state on the medium; else as `flash`."""
@@ -122,19 +119,11 @@ class QemuBoard:
             self._strategy.force(Status.unknown)  # the strategy knows images only
             self._target.activate(self._driver)
             self._driver.load_state(state_file, clock=clock, seed=seed)
-            self._begin_with(state_file)
+            begin_with(self._device.folder, state_file)
 
     def read_set(self) -> list[tuple[int, int]]:
         """Runs of sectors read since load_state before they were written."""
         return self._device.medium.read_set()
-
-    def _begin_with(self, image: Path) -> None:
-        """The board has another identity now: host key, and what `harness boards` shows."""
-        for file in (PIN, KNOWN_HOSTS):
-            (self._device.folder / file).unlink(missing_ok=True)
-        flashed = self._device.folder / FLASHED
-        content = {"image": str(image.resolve()), **_release_of(image)}
-        files.write_whole(flashed, json.dumps(content).encode())
 
     def power_on(self) -> None:
         """Give power."""
@@ -232,6 +221,10 @@ class QemuBoard:
         """What the host gave its boots."""
         return self._device.share()
 
+    def check_lab(self) -> None:
+        """Who serves its medium is asked to do so once more."""
+        self.mark("problem")
+
     @property
     def addresses(self) -> Addresses:
         """This host's loopback, unless the lab file says otherwise."""
@@ -285,15 +278,3 @@ class QemuBoard:
             details=self._device.console.tail(),
             hint=f"console logs: {self._device.console.folder}",
         )
-
-
-def _release_of(image: Path) -> dict[str, str]:
-    """Version and machine, when the image lies in a release folder."""
-    file = image.parent / "release.json"
-    if not files.is_file(file):
-        return {}
-    with contextlib.suppress(ConfigurationError):
-        release = schema.json_data(files.read(file), what=file)
-        if isinstance(release, dict):
-            return {key: str(release[key]) for key in ("machine", "version") if key in release}
-    return {}

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import files, paths
+from harness.boards.console import Console
 from harness.boards.lock import BoardLock
 from harness.boards.qemu import pi_firmware
-from harness.boards.qemu.console import Console
 from harness.boards.qemu.fixed_boot import FixedBoots
 from harness.boards.qemu.nbd.client import Medium
 from harness.boards.qemu.pflash import FlashChips

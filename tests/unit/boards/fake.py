@@ -80,6 +80,9 @@ class FakeBoard:
     def put(self, content: bytes, path: str, *, timeout: float) -> None:
         self._unexpected("put")
 
+    def check_lab(self) -> None:
+        pass
+
     def share(self) -> Share:
         return Share()
 

@@ -1,9 +1,9 @@
-"""The serial console of a QEMU board: one file a boot, written by QEMU itself.
+"""The serial console of a board: one file a boot, and a reader that goes through them.
 
-QEMU writes each byte of its UART straight into `boot-<n>.log` (a `file` character device: no
-buffer, no reader that could be slow, nothing lost when QEMU is killed) and reads what is typed
-from a FIFO. A QEMU process lives for exactly one boot, so a file holds exactly one boot. Any
-number of readers may follow the files.
+Whoever plays or hears the board writes each byte into `boot-<n>.log` the moment it comes: QEMU
+itself (a `file` character device: no buffer, nothing lost when QEMU is killed; a QEMU process lives
+for exactly one boot), or the one thread that reads a real board's serial port. What is typed comes
+from a FIFO. Any number of readers may follow the files.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _POLL = 0.02  # seconds between two looks at a log that has not grown
 class Console:
     """The console logs of a board since it was flashed, and a reader that goes through them.
 
-    `begin_boot` is called by the thread that starts QEMU, the rest by the user of the board.
+    `begin_boot` is called by the thread that knows of a boot, the rest by the user of the board.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,6 +50,11 @@ class Console:
     def fifo(self) -> Path:
         """Where what is typed goes in."""
         return self.folder / "input"
+
+    @property
+    def input(self) -> int | None:
+        """Descriptor from which what is typed can be read, of a board that is on."""
+        return self._input
 
     def begin_boot(self) -> Path:
         """Open the log of the next boot and return its path; the power is off or in reset."""
@@ -92,6 +97,10 @@ class Console:
             if data or deadline.over:
                 return data
             self._pause.wait(min(_POLL, deadline.left()))
+
+    def wait(self, seconds: float) -> None:
+        """Let it go on for a moment."""
+        self._pause.wait(seconds)
 
     def skip(self) -> None:
         """Read on from the beginning of the next boot; the board is off."""

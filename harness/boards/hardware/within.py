@@ -1,0 +1,43 @@
+"""labgrid's calls under a deadline, and its many errors as one: trouble of the lab.
+
+Stock drivers wait without end (a hung relay never returns), and raise whatever was under them: bare
+KeyError, BrokenPipeError, requests' and gRPC's errors. None of them is the device's failure.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.errors import HarnessError, LabError
+
+_Answer = TypeVar("_Answer")
+
+
+def within(seconds: float, what: str, call: Callable[[], _Answer], *, hint: str = "") -> _Answer:
+    """What `call` answers; LabError, beginning with `what`, when it raises or takes longer. A call
+    that hangs is left behind in a thread of its own."""
+    answers: list[_Answer] = []
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            answers.append(call())
+        except BaseException as error:  # SystemExit, too: that is how some of them give up
+            failures.append(error)
+
+    thread = threading.Thread(target=ask, name=what, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if answers:
+        return answers[0]
+    if not failures:
+        raise LabError(f"{what}: no answer within {seconds:g} s", hint=hint)
+    if isinstance(failures[0], HarnessError):
+        raise failures[0]
+    raise LabError(f"{what}: {told(failures[0])}", hint=hint) from failures[0]
+
+
+def told(error: BaseException) -> str:
+    """An error of others in one line: the kind tells more than the text of a KeyError."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,149 @@
+"""Boards on labgrid's stock drivers: power that is believed when it is seen, boots by a banner."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.boards.board import Board
+from harness.boards.capability import Capability
+from harness.boards.console import Console
+from harness.boards.hardware import cuts
+from harness.boards.hardware.board import HardwareBoard
+from harness.boards.hardware.serial_line import BootSplitter
+from harness.boards.lab import open_board
+from harness.errors import ConfigurationError, LabError
+from tests.unit.boards.fake_bench import BANNER, FakeDevice, lab, served
+
+Opened = Callable[..., AbstractContextManager[Board]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    (tmp_path / "home/pki").mkdir(parents=True)
+
+    @contextmanager
+    def _opened(device: FakeDevice, options: str = "virtual: true") -> Iterator[Board]:
+        with served(device):
+            file = tmp_path / "lab.yaml"
+            file.write_text(lab(device, options))
+            with open_board(file, "desk") as board:
+                yield board
+
+    return _opened
+
+
+def text(board: Board) -> list[str]:
+    return [log.read_text() for log in board.console_logs]
+
+
+def heard(board: Board, *, boots: int) -> None:
+    board.wait_boots(boots, timeout=5)
+    board.expect("login: ", timeout=5)
+
+
+def test_each_banner_after_the_first_is_a_boot(opened: Opened) -> None:
+    device = FakeDevice()
+    with opened(device) as board:
+        assert (board.boots, board.is_on, set(board.can)) == (0, False, set())
+        board.power_on()
+        heard(board, boots=1)
+        device.reset()
+        heard(board, boots=2)
+        board.power_off()
+        assert not board.is_on
+        board.power_on()
+        heard(board, boots=3)
+        assert [log.startswith("boot selection") for log in text(board)] == [True] * 3
+    assert not device.on
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_banner_in_pieces_is_one_and_lies_in_its_own_log(tmp_path: Path, size: int) -> None:
+    console = Console(tmp_path)
+    console.reopen()
+    splitter = BootSplitter(console, "boot selection: slot")
+    splitter.begin()
+    said = b"\0junk" + BANNER + b"one\r\nhalf a line" + BANNER + b"two\r\n" + BANNER + b"login: "
+    for at in range(0, len(said), size):
+        splitter.feed(said[at : at + size])
+    assert [log.read_bytes() for log in console.logs] == [
+        b"\0junk" + BANNER + b"one\r\nhalf a line",
+        BANNER + b"two\r\n",
+        BANNER + b"login: ",
+    ]
+    console.close_input()
+
+
+def test_a_cut_is_measured_and_counted_for_its_card(opened: Opened) -> None:
+    device = FakeDevice(talks=True, late=0.3)
+    with opened(device) as board:
+        assert isinstance(board, HardwareBoard)
+        board.power_on()
+        heard(board, boots=1)
+        time.sleep(0.2)
+        board.power_off()
+        assert 0.25 < board.relay.latencies[0] < 1
+        assert cuts.history("CARD-1").cuts == 1
+        board.power_on()
+        board.power_off()
+    assert cuts.history("CARD-1").cuts == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"welded": True}, "the board still speaks"),
+        ({"welded": True, "talks": True}, "the board still speaks"),
+        ({"lies": True}, "says that it is on"),
+        ({"hangs": True}, "no answer within 2 s"),
+    ],
+)
+def test_off_is_believed_when_it_is_seen(opened: Opened, fault: dict[str, bool], told: str) -> None:
+    device = FakeDevice()
+    with pytest.raises(LabError, match=told), opened(device) as board:
+        board.power_on()
+        heard(board, boots=1)
+        for name, value in fault.items():
+            setattr(device, name, value)
+        board.power_off()
+
+
+def test_wrong_speed_is_trouble_of_the_lab(opened: Opened) -> None:
+    device = FakeDevice(garbled=True, says=BANNER * 200)
+    told = "bytes on the serial port are no text"
+    with pytest.raises(LabError, match=told), opened(device) as board:
+        board.power_on()
+        board.expect("login: ", timeout=3)
+
+
+def test_a_serial_port_that_vanishes_is_trouble_of_the_lab(opened: Opened) -> None:
+    device = FakeDevice()
+    with pytest.raises(LabError, match="serial port has failed"), opened(device) as board:
+        board.power_on()
+        heard(board, boots=1)
+        device.vanish()
+        board.wait_boots(2, timeout=5)
+
+
+def test_what_is_no_hardware_must_say_so(opened: Opened) -> None:
+    told = r"options\.virtual is missing: its address 127.0.0.1 is this host"
+    with pytest.raises(ConfigurationError, match=told), opened(FakeDevice(), "virtual: false"):
+        pytest.fail("it was opened")
+
+
+def test_a_board_has_one_user(opened: Opened, tmp_path: Path) -> None:
+    again = open_board(tmp_path / "lab.yaml", "desk")
+    with opened(FakeDevice()), pytest.raises(LabError, match="is in use by process"), again:
+        pytest.fail("it was opened twice")
+
+
+def test_what_only_a_mux_can_do_is_lacking_without_one(opened: Opened, tmp_path: Path) -> None:
+    with opened(FakeDevice()) as board:
+        assert Capability.MEDIUM_READ not in board.can
+        with pytest.raises(LabError, match="no SD mux"):
+            board.flash(tmp_path / "lab.yaml")
