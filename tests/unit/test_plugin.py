@@ -111,12 +111,12 @@ def test_what_is_asked_for_and_lacking_ends_it(tmp_path: Path, own: str) -> None
 
 
 def test_what_a_board_cannot_do_is_left_out(tmp_path: Path, own: str) -> None:
-    """A board in a rack has no capability yet: of ours remains what needs none."""
+    """A board behind a mux has no capability but its medium: of ours remains what needs no more."""
     words = ("--board", "gateway-rack-1", "--lab", str(ROOT / "labs/rack.yaml"))
     code, left_out, said = collect(tmp_path, str(SUITE), *words)
     assert code == 0
     assert "::test_update" in said and "::test_refused_update[truncated]" in said
-    lacking = "the board has no choose-loss and no cut-at-write and no medium-read and no save"
+    lacking = "the board has no choose-loss and no cut-at-write and no save"
     assert left_out["power-cut[switch/all]"] == lacking
     assert left_out["trial[link-down]"] == "the board has no link"
     assert "trial[portal]" not in left_out

@@ -38,14 +38,6 @@ def test_boards_of_the_embedded_lab() -> None:
     assert {"gateway-qemu", "gateway-qemu-2"} <= set(board_options(LABS / "qemu.yaml"))
 
 
-def test_scenarios_refuse_a_board_that_they_cannot_use() -> None:
-    with (
-        pytest.raises(ConfigurationError, match="QEMU boards only"),
-        open_board(LABS / "rack.yaml", "gateway-rack-1"),
-    ):
-        pass
-
-
 BAD_LABS = {
     "a raising import": ("imports: [boom.py]\ntargets: {one: {drivers: {HarnessQemuDriver: {}}, "
                          "options: {machine: m}}}", "imports: ZeroDivisionError"),
@@ -58,6 +50,10 @@ BAD_LABS = {
     "an address that is none": ("targets: {one: {options: {machine: m, listen: localhost}}}",
                                 "options.listen: "),
     "an option of another kind": ("targets: {one: {options: {machine: 1}}}", "options.machine: "),
+    "a board without a banner": ("targets: {one: {options: {machine: m}}}",
+                                 "options.boot_banner is missing"),
+    "a banner that is none": ("targets: {one: {options: {machine: m, boot_banner: '('}}}",
+                              "options.boot_banner: "),
     "a place that leaves its folder": ("targets: {../../one: {}}", "'../../one' is no name"),
     "a key twice": ("targets: {one: {}, one: {}}", "occurs twice"),
     "empty options": ("targets: {one: {options: , drivers: {HarnessQemuDriver: {}}}}",
