@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from harness.boards.qemu.console import Console
+from harness.boards.console import Console
 from harness.errors import LabError
 
 _BITS = 10  # on the wire for a byte, 8N1
