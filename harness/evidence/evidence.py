@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, JsonValue
 
 from harness import schema
+from harness.boards.lab_file import Kind
 from harness.errors import ConfigurationError
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.subject import Subject
@@ -23,9 +24,20 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
-# Of what follows: 2 has controls, and what was left out; 3 what was not checked, and accelerators.
-SCHEMA = 3
+# Of what follows: 2 has controls, and what was left out; 3 what was not checked, and accelerators;
+# 4 what boards are that QEMU does not play.
+SCHEMA = 4
 _DETAIL = "harness_evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardTold:
+    """A board on a bench, as its lab file has it: real, or virtual, and by which serial numbers."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    kind: Kind
+    board_serial: str = ""
+    card_serial: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,13 @@ class RunHeader:
         default_factory=dict
     )  # board that QEMU plays -> tcg or kvm
     left_out: dict[str, str] = field(default_factory=dict)  # scenario -> what was lacking for it
+    benches: dict[str, BoardTold] = field(default_factory=dict)  # of boards that QEMU does not play
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """What the boards of this run are."""
+        played = set(self.board.split(", ")) - set(self.benches)
+        return {each.kind for each in self.benches.values()} | ({Kind.QEMU} if played else set())
 
     @property
     def begun(self) -> datetime:

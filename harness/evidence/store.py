@@ -30,7 +30,7 @@ from harness import files, paths, schema, version
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.evidence import attachments, signing
 from harness.evidence.attachments import ENVELOPE_FILE, HEADER_FILE, STATEMENT_FILE
-from harness.evidence.evidence import STAMP, Evidence, RunHeader
+from harness.evidence.evidence import STAMP, BoardTold, Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
 from harness.fields import NAME
@@ -144,6 +144,7 @@ class EvidenceStore:
         tools: dict[str, JsonValue],
         left_out: dict[str, str] | None = None,
         accelerators: dict[str, str] | None = None,
+        benches: dict[str, BoardTold] | None = None,
     ) -> Run:
         """Start a run about `subject`: makes its folder, console folder and header."""
         stamp = datetime.now(UTC).strftime(STAMP)
@@ -157,6 +158,7 @@ class EvidenceStore:
             tools=tools,
             left_out=left_out or {},
             accelerators=accelerators or {},
+            benches=benches or {},
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
         files.make_folder(run.folder)

@@ -75,6 +75,8 @@ def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
         reasons.append("it is an update of the release to itself")
     if not any(matches(pattern, header.lab) for pattern in asked.labs):
         reasons.append(f"lab {header.lab} is not one of {', '.join(asked.labs)}")
+    if other := sorted(header.kinds - set(asked.boards)):
+        reasons.append(f"it is of a board that is {other[0]}, not {' or '.join(asked.boards)}")
     if in_the_future(header.begun, now):
         reasons.append("it begins on a day that is still to come: set the clocks")
     days = max([(now - record.finished).days for record in records], default=0)

@@ -27,6 +27,7 @@ from pydantic import ConfigDict, Field
 from securesystemslib.signer import Key  # type: ignore[attr-defined]
 
 from harness import schema
+from harness.boards.lab_file import Kind
 from harness.errors import ConfigurationError
 from harness.evidence import signing
 from harness.evidence.record import is_plain_path
@@ -74,7 +75,7 @@ class RingPolicy:
 
     All must have passed from each start: from what the ring holds now (unless `from_ring` is off)
     and from each of `from_versions`. What a run must be to count at all is said by `max_age_days`,
-    `labs` (patterns) and `harness`."""
+    `labs` (patterns), `boards` (what they must be) and `harness`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     machines: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -88,6 +89,7 @@ class RingPolicy:
     from_ring: bool = True
     from_versions: tuple[str, ...] = ()
     max_age_days: Annotated[int, Field(ge=1, le=36500)] = 90
+    boards: Annotated[tuple[Kind, ...], Field(min_length=1)] = (Kind.QEMU, Kind.REAL)
     labs: Annotated[tuple[str, ...], Field(min_length=1)] = ("labs/*",)  # those of the checkout
     harness: HarnessPolicy = HarnessPolicy()
     variants: tuple[str, ...] = ()  # deliberate variants that may go in

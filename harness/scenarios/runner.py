@@ -15,10 +15,12 @@ import pytest
 
 from harness import errors, project
 from harness.boards import lab_file
+from harness.boards.lab_file import Kind
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing
+from harness.evidence.evidence import BoardTold
 from harness.evidence.record import Outcome, Record
 from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Run, Stored
@@ -148,6 +150,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         tools=tool_versions(selection.lab),
         left_out=left_out,
         accelerators=accelerators,
+        benches=_benches(selection),
     )
     recorder = RecordKeeper(run)
     code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
@@ -256,6 +259,20 @@ def _accelerators(selection: Selection) -> dict[str, str]:
     lab = lab_file.load(selection.lab)
     found = {board: lab.accelerator(selection.lab, board) for board in selection.boards}
     return {board: each for board, each in found.items() if each}
+
+
+def _benches(selection: Selection) -> dict[str, BoardTold]:
+    """What the boards are that QEMU does not play."""
+    lab = lab_file.load(selection.lab)
+    return {
+        board: BoardTold(
+            kind=lab.kind(board),
+            board_serial=lab.options[board].get("board_serial", ""),
+            card_serial=lab.options[board].get("card_serial", ""),
+        )
+        for board in selection.boards
+        if lab.kind(board) is not Kind.QEMU
+    }
 
 
 def _filters(selection: Selection) -> list[str]:

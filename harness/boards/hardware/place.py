@@ -18,6 +18,8 @@ import grpc
 from labgrid.remote.client import start_session
 from labgrid.remote.common import Reservation, ReservationState
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
+from labgrid.resource.common import ResourceManager
+from labgrid.resource.remote import RemotePlaceManager
 
 from harness.boards.hardware.within import told
 from harness.errors import ConfigurationError, LabError
@@ -55,9 +57,12 @@ class LabPlace:
         self._coordinator = coordinator
         self._token = ""
         self._host = os.environ.setdefault("LG_HOSTNAME", socket.gethostname())
-        # labgrid's own session, by which the target gets its resources, has the same name.
         os.environ["LG_USERNAME"] = own_user()
         self._session = self._asked(lambda: start_session(coordinator))
+        # By which targets get their resources: a second session of one process, over the same
+        # connection, is none to the coordinator.
+        manager = RemotePlaceManager.get()
+        manager.session, manager.loop = self._session, self._session.loop
 
     def acquire(self, name: str, tags: Mapping[str, str], *, wait: float) -> None:
         """Get the place `name`, or any with these tags, waiting `wait` seconds for one that others
@@ -93,6 +98,7 @@ class LabPlace:
         except LabError as error:
             emit("place not released", place=self.name, why=error.brief)
         finally:
+            ResourceManager.instances.pop(RemotePlaceManager, None)
             self._asked(self._hang_up)
 
     def check(self) -> None:
