@@ -173,6 +173,20 @@ def test(
     scenario: Annotated[
         list[str] | None, typer.Option(help="Exactly this scenario; may be given again.")
     ] = None,
+    aim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AIM",
+            help="Cut the power there: console:PATTERN/50ms, bytes:50%, time:12.5s; @PHASE behind "
+            "it: nothing else counts. May be given again.",
+        ),
+    ] = None,
+    sweep: Annotated[
+        str, typer.Option(metavar="FROM..TO/STEP", help="A cut at each: 0s..120s/500ms.")
+    ] = "",
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Of the sweep only where the outcome changes.")
+    ] = False,
     tier: Annotated[Tier, typer.Option(help="How much: what CI can afford, everything.")] = Tier.CI,
     every: Annotated[bool, typer.Option("--all", help="Everything, as --tier all.")] = False,
     store: Store = None,
@@ -184,7 +198,7 @@ def test(
 
     [dim]harness test out/1.1.0 --from out/1.0.0 --board gateway-qemu -k power_cut[/]
     """
-    from harness.scenarios import runner
+    from harness.scenarios import asked, runner
 
     selection = runner.Selection(
         release=release[0],
@@ -193,7 +207,11 @@ def test(
         lab=lab,
         tier=str(Tier.ALL if every else tier),
         keyword=keyword,
-        scenarios=(*(scenario or ()), *([f"faults[{'+'.join(fault)}]"] if fault else [])),
+        scenarios=(
+            *(scenario or ()),
+            *([f"faults[{'+'.join(fault)}]"] if fault else []),
+            *asked.cuts(aim or (), sweep, bisect=bisect),
+        ),
     )
     if len(release) > 1 or len(from_release) > 1:
         _test_matrix(release, from_release, selection, store, as_json=as_json)

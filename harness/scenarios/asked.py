@@ -1,8 +1,11 @@
 """Faults as they are asked for on a command line: which printed form is which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.boards.capability import Capability
+from harness.errors import ConfigurationError
+from harness.faults.aim import Sweep
 from harness.faults.manners import ServerFault
 from harness.faults.memory import MemoryFault
 from harness.faults.network import NetworkFault, NetworkFaultKind, require_order
@@ -61,6 +64,21 @@ class AskedFaults:
             power=power[0] if power else None,
             memory=memory[0] if memory else None,
         )
+
+
+def cuts(aims: Sequence[str], sweep: str, *, bisect: bool) -> list[str]:
+    """The scenarios that `--aim`, `--sweep` and `--bisect` ask for. ConfigurationError for what
+    is none."""
+    try:
+        swept = Sweep.parse(sweep) if sweep else None
+    except ValueError as error:
+        raise ConfigurationError(f"--sweep: {error}") from error
+    if bisect and swept is None:
+        raise ConfigurationError("--bisect: between which cuts?", hint="--sweep 0s..120s/500ms")
+    found = [f"aimed-cut[{each}]" for each in aims]
+    if swept and bisect:
+        return [*found, f"bisected-cuts[{swept}]"]
+    return [*found, *(f"aimed-cut[{each}]" for each in (swept.aims if swept else ()))]
 
 
 def _is_elsewhere(text: str) -> bool:

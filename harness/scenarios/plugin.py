@@ -23,6 +23,7 @@ from harness.builders.builder import Ability
 from harness.clients.registry import client_of
 from harness.errors import ConfigurationError, HarnessError
 from harness.evidence.record import Record
+from harness.faults.aim import Aim, Sweep
 from harness.log import json_lines
 from harness.product.release import Release, load
 from harness.scenarios import products, walk
@@ -35,7 +36,17 @@ from harness.updates.server import UpdateServer
 
 TIERS = ("ci", "all")
 WALKS = [f"cover:{number}" for number in range(1, len(walk.covering()) + 1)]  # of a night
-_NAMED = re.compile(r"(walk|faults)\[(.+)\]")
+_NAMED = re.compile(r"(walk|faults|aimed-cut|bisected-cuts)\[(.+)\]")
+# Of a night: what a board on a bench can be cut at, instead of an exact write.
+AIMS = [
+    "bytes:50%@before-write",
+    "time:1s",
+    "console:reboot: Restarting system",
+    "console:systemd",
+    "console:boot selection: slot/2000ms@tried",
+    "console:gateway-health: slot [AB]: ok",
+]
+_ANY = 1 << 40  # bytes of an artifact that is not known
 _SUITE = Path(__file__).parent / "suite"
 # Whose verdicts the gate takes for more than that of a scenario.
 _RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
@@ -78,7 +89,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Walks and ad hoc faults are named by what happens in them: those that were asked for, or some
     walks by their seeds."""
-    for name, prefix, otherwise in (("walked", "walk", WALKS), ("asked", "faults", [])):
+    for name, prefix, otherwise in (
+        ("walked", "walk", WALKS),
+        ("asked", "faults", []),
+        ("aimed", "aimed-cut", [] if _cuts_exactly(metafunc.config) else AIMS),
+        ("swept", "bisected-cuts", []),
+    ):
         if name in metafunc.fixturenames:
             cases = [case for each, case in _named(metafunc.config) if each == prefix]
             metafunc.parametrize(
@@ -90,6 +106,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     for each in cases or otherwise
                 ],
             )
+
+
+def _cuts_exactly(config: pytest.Config) -> bool:
+    """Whether all boards have better than an aim: a cut at an exact write."""
+    boards = _boards(config.getoption("--lab"), config.getoption("--board"))
+    return not any(Capability.CUT_AT_WRITE in each.lacking for each in boards)
 
 
 def _named(config: pytest.Config) -> list[tuple[str, str]]:
@@ -112,6 +134,12 @@ def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability, .
     folder = config.getoption("--release")
     if prefix == "walk":
         return walk.needs(walk.parse(case))
+    if prefix == "bisected-cuts":
+        Sweep.parse(case)
+        return (Capability.MEDIUM_READ,)
+    if prefix == "aimed-cut":
+        aim = Aim.parse(case, size=load(folder).artifact.stat().st_size if folder else _ANY)
+        return (Capability.MEDIUM_READ,) if aim.phase else ()
     return AskedFaults.parse(case, load(folder)).needs if folder else ()
 
 
@@ -140,7 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("ci")
         return everything or (mark is not None and (mark.kwargs.get("slow", False) or not slow))
 
-    asked = [item for item in items if chosen(item) and item.name != "test_faults[NOTSET]"]
+    asked = [item for item in items if chosen(item) and not item.name.endswith("[NOTSET]")]
     reasons = {item: why for item in asked if (why := _lacks(item, release, lacking, unfit))}
     config.stash[LEFT_OUT] = {
         name: f"control absent: {why}" if name.partition("[")[0] in _RESERVED else why

@@ -1,0 +1,153 @@
+"""Power cuts of a real board: aimed at what can be seen, and looked up afterwards.
+
+A miss is a matter of the lab: it has no verdict, and is tried again. What the medium selects after
+the cut is what must come up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.boards.capability import Capability
+from harness.errors import LabError
+from harness.evidence.record import Fault
+from harness.faults.aim import Aim, StruckPhase, Sweep
+from harness.judge.judge import Judge
+from harness.judge.verdict import Judgement, Verdict
+from harness.log import emit
+from harness.product.release import Release
+from harness.scenarios.aimed import Shot, measure_latency, shoot, unmeasured, where_struck
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import Releases
+from harness.scenarios.scenario import Scenario
+
+ATTEMPTS = 3  # to land in a phase that was asked for
+ANY = frozenset({Verdict.OLD, Verdict.NEW, Verdict.RECOVERED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Struck:
+    """A cut that landed: where, what must come of it, and what is told of it."""
+
+    shot: Shot
+    phase: StruckPhase | None
+    final: str  # empty: nobody can say
+    told: dict[str, object]
+
+
+def strike(bench: Bench, judge: Judge, aim: Aim, old: Release, new: Release) -> Struck:
+    """Bring the board to `old`, update it and cut; it is off. LabError when no cut has landed in
+    the phase that was asked for."""
+    missed: list[str] = []
+    for _ in range(ATTEMPTS):
+        bench.running(old)
+        shot = shoot(bench, aim, new)
+        if Capability.MEDIUM_READ not in bench.board.can:
+            return Struck(shot=shot, phase=None, final="", told=_told(shot, None, missed, {}))
+        phase, seen = where_struck(judge, shot, new)
+        if aim.phase in (None, phase):
+            chosen = judge.medium.selection()
+            selected = chosen is not None and chosen.primary == shot.target
+            final = "new" if selected else "old"
+            told = _told(shot, phase, missed, seen)
+            return Struck(shot=shot, phase=phase, final=final, told=told)
+        emit("missed", board=bench.board.name, aim=str(aim), struck=phase, **seen)
+        missed.append(str(phase))
+    raise LabError(
+        f"{bench.board.name}: no cut at {aim} has landed in {aim.phase}",
+        details=f"struck: {', '.join(missed)}",
+        hint="aim elsewhere, or measure the relay (harness doctor)",
+    )
+
+
+def judged(bench: Bench, judge: Judge, struck: Struck) -> tuple[Judgement, frozenset[Verdict]]:
+    """Power on, and what comes of it, with the verdicts that are right."""
+    boots = bench.board.boots
+    bench.board.power_on()
+    judgement = judge.judge(boots_before=boots)
+    return judgement, frozenset({Verdict(struck.final)}) if struck.final else ANY
+
+
+def aimed_cut(bench: Bench, scenario: Scenario, aim: Aim, old: Release, new: Release) -> None:
+    """One cut, then: verdict, invariants, and a second update."""
+    judge = bench.judge(old, new)
+    with scenario:
+        scenario.fault = Fault(printed=str(aim))
+        latency_known(bench, old)
+        struck = strike(bench, judge, aim, old, new)
+        scenario.fault = Fault(printed=str(aim), parameters=struck.told)
+        judgement, expected = judged(bench, judge, struck)
+        scenario.conclude(judgement, expected=expected, final=struck.final)
+        scenario.second_update(judge, judgement)
+
+
+def bisected_cuts(
+    bench: Bench, scenario: Scenario, sweep: Sweep, old: Release, new: Release
+) -> None:
+    """Cuts around each change of what an update comes to, until neighbours are a step apart. The
+    first cut that ends badly is the end: its verdict is the scenario's."""
+    judge = bench.judge(old, new)
+    outcomes: dict[float, str] = {}
+    with scenario:
+        latency_known(bench, old)
+
+        def outcome(seconds: float) -> str:
+            if seconds not in outcomes:
+                struck = strike(bench, judge, Aim.at(seconds), old, new)
+                judgement, expected = judged(bench, judge, struck)
+                outcomes[seconds] = f"{struck.phase}: {judgement.verdict}"
+                parameters = {**struck.told, "outcomes": _listed(outcomes)}
+                scenario.fault = Fault(printed=f"time:{seconds:g}s", parameters=parameters)
+                scenario.conclude(judgement, expected=expected, final=struck.final)
+                if judgement.verdict not in expected:
+                    raise _Found
+            return outcomes[seconds]
+
+        try:
+            _bisect(outcome, sweep.first, sweep.last, sweep.step)
+        except _Found:
+            emit("found", board=bench.board.name, outcomes=_listed(outcomes))
+
+
+class _Found(Exception):
+    """A cut that ended as it must not."""
+
+
+def _bisect(outcome: Callable[[float], str], low: float, high: float, step: float) -> None:
+    if outcome(low) != outcome(high) and high - low > step:
+        middle = round((low + high) / 2, 3)
+        _bisect(outcome, low, middle, step)
+        _bisect(outcome, middle, high, step)
+
+
+def latency_known(bench: Bench, old: Release) -> None:
+    """Measure the relay once, on a board whose content does not count yet."""
+    if unmeasured(bench.board):
+        bench.boot_fresh(old)
+        measure_latency(bench)
+
+
+def _listed(outcomes: dict[float, str]) -> list[str]:
+    return [f"{seconds:g}s {told}" for seconds, told in sorted(outcomes.items())]
+
+
+def _told(
+    shot: Shot, phase: StruckPhase | None, missed: list[str], seen: dict[str, object]
+) -> dict[str, object]:
+    struck = str(phase) if phase else "not known: nobody reads the medium"
+    return {
+        "struck": struck,
+        "missed": missed,
+        "asked": shot.asked,
+        "latency": shot.latency,
+        "target": str(shot.target),
+        **seen,
+    }
+
+
+def test_aimed_cut(bench: Bench, releases: Releases, scenario: Scenario, aimed: str) -> None:
+    aim = Aim.parse(aimed, size=releases.new.artifact.stat().st_size)
+    aimed_cut(bench, scenario, aim, releases.old, releases.new)
+
+
+def test_bisected_cuts(bench: Bench, releases: Releases, scenario: Scenario, swept: str) -> None:
+    bisected_cuts(bench, scenario, Sweep.parse(swept), releases.old, releases.new)
