@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 Event = dict[str, Any]
 _sinks: list[Callable[[Event], None]] = []
 _lock = threading.Lock()
+WAITING = "waiting"  # the event of who cannot go on, with `why`
 _PATIENCE = 10.0  # seconds for a reader of events
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from harness.log import Event, sink
+from harness.log import WAITING, Event, sink
 
 _ENVELOPE = {"time", "event", "step", "seconds", "error", "done", "total"}
 
@@ -83,6 +83,8 @@ class _Lines:
     def receive(self, event: Event) -> None:
         if event["event"] in ("end", "failed"):
             self._console.print(_line(event), soft_wrap=True)
+        elif event["event"] == WAITING:
+            self._console.print(_waits(event), soft_wrap=True)
 
 
 class _Live:
@@ -116,6 +118,8 @@ class _Live:
                 self._advance(event)
             elif event["event"] in ("end", "failed"):
                 self._finish(event)
+            elif event["event"] == WAITING:
+                self._progress.console.print(_waits(event), soft_wrap=True)
 
     def _advance(self, event: Event) -> None:
         """A progress event may name its step without the step's fields: the newest one is meant."""
@@ -138,6 +142,11 @@ class _Bar(BarColumn):
 
     def render(self, task: Any) -> Any:
         return super().render(task) if task.total else Text("")
+
+
+def _waits(event: Event) -> Text:
+    """`           waiting: gateway-rack-1 is in use by desk/alice, since 22:10`."""
+    return Text(f"           {WAITING}: {event['why']}")
 
 
 def _label(event: Event) -> str:

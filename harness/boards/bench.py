@@ -19,11 +19,13 @@ from pydantic import ConfigDict
 from harness import errors, files, paths, schema
 from harness.boards import flashed, lab_file, lock, terminal
 from harness.boards.flashed import FLASHED, KNOWN_HOSTS, PIN
-from harness.boards.lab import board_options, open_board
-from harness.boards.lab_file import BoardOptions
+from harness.boards.hardware import target
+from harness.boards.lab import load_lab, open_board
+from harness.boards.lab_file import BoardOptions, Kind
 from harness.boards.qemu.device import run_folder
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, HarnessError, LabError
+from harness.log import WAITING, emit
 from harness.process import detach, interact
 
 ERROR = "holder.json"  # in a board's run folder: what its holder ended with
@@ -38,11 +40,12 @@ class BoardStatus:
 
     board: str
     machine: str
-    power: str  # on | off
+    power: str  # on | off | unknown: of a board that nobody of ours has
     holder: int | None = None
     boots: int | None = None
     ssh_port: int | None = None
     version: str = ""
+    place: str = ""  # who has it, of a shared lab
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +54,11 @@ class _State:
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     holder: int
-    qemu: int
     ssh_port: int
     boots: int
     console: str
+    qemu: int = 0  # of a board that QEMU plays
+    ssh_host: str = "127.0.0.1"
 
 
 def flash(image: Path, board: str, *, machine: str, lab: Path) -> None:
@@ -76,12 +80,12 @@ def power(board: str, action: str, *, lab: Path) -> str:
     """
     if action not in ACTIONS:
         raise ConfigurationError(f"power: no action {action!r}", hint=", ".join(ACTIONS))
-    options = _known(lab, board)
+    _known(lab, board)
     if action in ("off", "cut", "cycle"):
-        _off(board)
+        _off(lab, board)
     if action in ("on", "cycle") and not _is_on(board):
         _on(lab, board)
-    return _told(_status(board, options))
+    return _told(_status(lab, board))
 
 
 def console(board: str, *, lab: Path) -> None:
@@ -120,19 +124,30 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
         "LogLevel": "ERROR",
     }
     words = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    port = str(_state_of(board).ssh_port)
-    user = options.get("ssh_user", "root")
-    return interact(["ssh", "-i", key, "-p", port, *words, f"{user}@127.0.0.1", *command])
+    state = _state_of(board)
+    at = f"{options.get('ssh_user', 'root')}@{state.ssh_host}"
+    return interact(["ssh", "-i", key, "-p", str(state.ssh_port), *words, at, *command])
 
 
 def status(*, lab: Path) -> list[BoardStatus]:
     """All boards of a lab file."""
-    return [_status(name, options) for name, options in sorted(board_options(lab).items())]
+    file = lab_file.load(lab)
+    held = _held(lab, [name for name in file.targets if file.kind(name) is not Kind.QEMU])
+    return [_status(lab, name, held.get(name, "")) for name in sorted(file.targets)]
+
+
+def _held(lab: Path, boards: Sequence[str]) -> dict[str, str]:
+    """Who has boards of a shared lab, or why nobody can say."""
+    try:
+        return target.places_held(load_lab(lab), boards) if boards else {}
+    except LabError as error:
+        return dict.fromkeys(boards, error.brief)
 
 
 def _on(lab: Path, board: str) -> None:
     folder = files.make_folder(run_folder(board))
-    if not (folder / FLASHED).exists():
+    played = lab_file.load(lab).kind(board) is Kind.QEMU  # else whatever is on its card
+    if played and not (folder / FLASHED).exists():
         raise ConfigurationError(
             f"board {board} has nothing to boot from", hint="flash an image first: harness flash"
         )
@@ -140,7 +155,11 @@ def _on(lab: Path, board: str) -> None:
     (folder / ERROR).unlink(missing_ok=True)
     holder = detach([sys.executable, "-m", "harness.boards.holder", lab.resolve(), board], log=log)
     threading.Thread(target=holder.wait, daemon=True).start()  # reaps it, should it end before us
-    _wait(lambda: _is_on(board) or holder.poll() is not None, f"{board} did not come on")
+    patience = _SWITCHING
+    if not played and (why := _held(lab, [board]).get(board)):
+        emit(WAITING, why=why)
+        patience += _known(lab, board).get("wait", target.WAIT)
+    _wait(lambda: _is_on(board) or holder.poll() is not None, f"{board} did not come on", patience)
     if holder.poll() is not None and not _is_on(board):
         raise _reason(folder / ERROR, log, board)
 
@@ -154,9 +173,12 @@ def _reason(file: Path, log: Path, board: str) -> HarnessError:
     return LabError(f"{board} did not come on", details="\n".join(lines))
 
 
-def _off(board: str) -> None:
+def _off(lab: Path, board: str) -> None:
     pid = lock.holder(run_folder(board))
     if pid is None:
+        if lab_file.load(lab).kind(board) is not Kind.QEMU:
+            with open_board(lab, board):  # who has it has seen that it is off
+                return
         return
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -199,13 +221,15 @@ def _state_of(board: str) -> _State:
     return state
 
 
-def _status(board: str, options: BoardOptions) -> BoardStatus:
-    folder = run_folder(board)
+def _status(lab: Path, board: str, place: str = "") -> BoardStatus:
+    folder, file = run_folder(board), lab_file.load(lab)
     state = _running(board)
+    ours = file.kind(board) is Kind.QEMU or lock.holder(folder) is not None
     return BoardStatus(
         board=board,
-        machine=options.get("machine", "?"),
-        power="on" if state else "off",
+        machine=file.options[board.partition("@")[0]].get("machine", "?"),
+        power="on" if state else "off" if ours else "unknown",
+        place=place,
         holder=lock.holder(folder),
         boots=state.boots if state else None,
         ssh_port=state.ssh_port if state else None,
@@ -216,6 +240,8 @@ def _status(board: str, options: BoardOptions) -> BoardStatus:
 def _told(board: BoardStatus) -> str:
     if board.power == "off":
         return f"{board.board} is off"
+    if board.power == "unknown":
+        return f"{board.board}: nobody on this host has it, so its power is not known"
     return (
         f"{board.board} is on: boot {board.boots} since flashing, held by process {board.holder}\n"
         f"harness console {board.board} | harness ssh {board.board}"
@@ -226,10 +252,10 @@ def _known(lab: Path, board: str) -> BoardOptions:
     return lab_file.load(lab).target(lab, board).options or {}
 
 
-def _wait(reached: Callable[[], bool], otherwise: str) -> None:
-    deadline = Deadline(_SWITCHING)
+def _wait(reached: Callable[[], bool], otherwise: str, patience: float = _SWITCHING) -> None:
+    deadline = Deadline(patience)
     pause = threading.Event()
     while not reached():
         if deadline.over:
-            raise LabError(f"{otherwise} within {_SWITCHING:g} s")
+            raise LabError(f"{otherwise} within {patience:g} s")
         pause.wait(_POLL)

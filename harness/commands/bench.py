@@ -99,7 +99,7 @@ def status(*, lab: Lab, store: Store = None, as_json: Json = False) -> None:
     for each in bench.status(lab=lab):
         subject, record = newest.get(each.board, (None, None))
         last = f"{record.scenario} of {subject}: {record.verdict or 'none'}" if record else ""
-        holder = f"process {each.holder}" if each.holder else ""
+        holder = f"process {each.holder}" if each.holder else each.place
         table.add_row(each.board, each.machine, each.power, holder, each.version, last)
         boards.append({**asdict(each), "last_verdict": last})
     answer(as_json, table, boards=boards)

@@ -23,7 +23,7 @@ from labgrid.resource.remote import RemotePlaceManager
 
 from harness.boards.hardware.within import told
 from harness.errors import ConfigurationError, LabError
-from harness.log import emit, step
+from harness.log import WAITING, emit, step
 
 _ANSWER = 20.0  # seconds for the coordinator
 _POLL = 1.0  # seconds between two looks at a place that another has
@@ -152,7 +152,7 @@ class LabPlace:
                 raise LabError(f"the reservation has become {reservation.state.name}")
             if (now := _held(places)) != said:
                 said = now
-                emit("waiting", place=", ".join(each.name for each in places), why=said)
+                emit(WAITING, why=said)
             if time.monotonic() > until:
                 raise LabError(
                     f"no place within {wait:g} s: {said}", hint="options.wait waits longer"
@@ -190,6 +190,21 @@ class LabPlace:
         loop = self._session.loop
         loop.run_until_complete(self._session.stop())
         loop.run_until_complete(self._session.close())
+
+
+def held(coordinator: str) -> dict[str, str]:
+    """The places of a coordinator, and of each who has it, empty: nobody. LabError when it does not
+    answer. Not for a process that has a place: a second session of one is none."""
+    try:
+        session = start_session(coordinator)
+    except Exception as error:  # labgrid's have no root in common
+        raise LabError(f"coordinator {coordinator}: {told(error)}") from error
+    try:
+        places = session.places.values()
+        return {each.name: _held_by(each) if each.acquired else "" for each in places}
+    finally:
+        session.loop.run_until_complete(session.stop())
+        session.loop.run_until_complete(session.close())
 
 
 def _held(places: list[Any]) -> str:

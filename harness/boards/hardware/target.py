@@ -7,7 +7,7 @@ given back after. Whatever labgrid raises meanwhile is trouble of the lab.
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from labgrid import Environment
 from labgrid.exceptions import NoDriverFoundError, NoResourceFoundError
 
 from harness import files
-from harness.boards.hardware.place import LabPlace
+from harness.boards.hardware.place import LabPlace, held
 from harness.boards.hardware.within import told
 from harness.boards.lab_file import MUX, BoardOptions
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import emit
 
 PLACE = "RemotePlace"
-_WAIT = 600.0  # seconds for a place, where the lab file does not say
+WAIT = 600.0  # seconds for a place, where the lab file does not say
 _COORDINATOR = "127.0.0.1:20408"  # labgrid's own default
 _SECRET = ("user", "password")  # of a resource
 
@@ -54,11 +54,10 @@ def bound(
     with contextlib.ExitStack() as stack:
         check: Callable[[], None] = _ours
         if found:
-            default = os.environ.get("LG_COORDINATOR", _COORDINATOR)
-            place = LabPlace(str(environment.config.get_option("coordinator_address", default)))
+            place = LabPlace(coordinator_of(environment))
             stack.callback(place.close)
             wanted = "" if options.get("reserve") else str(found["name"])
-            wait = options.get("wait", _WAIT)
+            wait = options.get("wait", WAIT)
             place.acquire(wanted, options.get("reserve", {}), wait=wait)
             found["name"], check = place.name, place.check
             emit("place", board=name, place=place.name)
@@ -66,6 +65,24 @@ def bound(
             target = environment.get_target(name)
         stack.callback(_let_go, target)
         yield target, check
+
+
+def coordinator_of(environment: Environment) -> str:
+    """Its address: the lab file's, the environment's, or labgrid's own."""
+    default = os.environ.get("LG_COORDINATOR", _COORDINATOR)
+    return str(environment.config.get_option("coordinator_address", default))
+
+
+def places_held(environment: Environment, boards: Iterable[str]) -> dict[str, str]:
+    """Of each of these boards that is a place of the coordinator: who has it, empty for nobody.
+    LabError when the coordinator does not answer."""
+    targets = environment.config.get_targets()
+    found = {name: _place_of(targets[name].get("resources")) for name in boards}
+    named = {board: str(place["name"]) for board, place in found.items() if place}
+    if not named:
+        return {}
+    known = held(coordinator_of(environment))
+    return {board: known.get(name, "no such place") for board, name in named.items()}
 
 
 def parts_of(target: Any, board: str) -> TargetParts:
