@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from harness import errors, files, progress
-from harness.commands import bench, crash, designs, formats, lab, product, release
+from harness.commands import bench, crash, designs, formats, lab, product, release, watch
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import emit, json_lines
@@ -44,6 +44,7 @@ for command in (
     bench.ssh,
     bench.power,
     bench.status,
+    watch.watch,
     release.test,
     release.promote,
     release.report,
@@ -55,7 +56,7 @@ app.add_typer(designs.app)
 app.add_typer(lab.app)
 
 # The terminal is theirs: no progress display; `crash` decides for each of its commands.
-_INTERACTIVE = {"console", "ssh", "crash", "designs"}
+_INTERACTIVE = {"console", "ssh", "crash", "designs", "watch"}
 
 
 @app.callback()

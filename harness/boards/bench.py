@@ -136,6 +136,18 @@ def status(*, lab: Path) -> list[BoardStatus]:
     return [_status(lab, name, held.get(name, "")) for name in sorted(file.targets)]
 
 
+def status_of(board: str, *, lab: Path) -> BoardStatus:
+    """One of them, as far as it is known on this host."""
+    _known(lab, board)
+    return _status(lab, board)
+
+
+def address_of(board: str) -> tuple[str, int] | None:
+    """Where a board that is on answers to SSH; None of one that is off."""
+    state = _running(board)
+    return (state.ssh_host, state.ssh_port) if state else None
+
+
 def _held(lab: Path, boards: Sequence[str]) -> dict[str, str]:
     """Who has boards of a shared lab, or why nobody can say."""
     try:
