@@ -10,6 +10,7 @@ import jinja2
 from pydantic import JsonValue
 
 from harness import files
+from harness.evidence.aimed import landed
 from harness.evidence.attachments import REPORT_FILE
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
@@ -59,6 +60,7 @@ def write_report(evidence: Evidence, folder: Path) -> Path:
         timeline=_timeline,
         there=lambda log: (folder / log).is_file(),
         tools=_tool_rows(evidence),
+        aimed=landed(evidence.records),
     )
     file = folder / REPORT_FILE
     files.write_whole(file, page.encode())

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.boards.lab_file import Kind
 from harness.errors import PromotionError
+from harness.evidence.evidence import BoardTold
 from harness.evidence.record import Control
 from harness.evidence.subject import Subject
 from harness.evidence.tools import own_version
@@ -38,6 +40,11 @@ def harness(**changes: Any) -> dict[str, Any]:
     ("header", "told", "allowed"),
     [
         ({"lab": "/elsewhere/lab.yaml"}, "lab /elsewhere/lab.yaml", {"labs": ["/elsewhere/*"]}),
+        (
+            {"benches": {"gateway-qemu": BoardTold(kind=Kind.VIRTUAL)}},
+            "it is of a board that is virtual, not qemu or real",
+            {"boards": ["qemu", "virtual"]},
+        ),
         (harness(dirty=True), "changes that are in no commit", {"harness": {"dirty": True}}),
         (harness(dirty=None), "nobody can say of which commit", {"harness": {"dirty": True}}),
         (
@@ -73,6 +80,19 @@ def test_where_a_run_comes_from(
     if told != "is of harness unknown":  # that no policy lets count
         bench.change_policy(lambda policy: policy["rings"]["canary"].update(allowed))
         assert bench.promote(release).commit
+
+
+def test_what_was_shown_on_no_real_board_is_not_shown_on_one(bench: Bench) -> None:
+    release = bench.release()
+    bench.change_policy(lambda policy: policy["rings"]["canary"].update({"boards": ["real"]}))
+    for kind in (None, Kind.VIRTUAL):
+        benches = {"gateway-qemu": BoardTold(kind=kind)} if kind else {}
+        bench.test(release, [record(name) for name in ALL], benches=benches)
+        told = f"it is of a board that is {kind or Kind.QEMU}, not real"
+        assert told in refusal(bench, release)
+    real = BoardTold(kind=Kind.REAL, card_serial="1")
+    bench.test(release, [record(name) for name in ALL], benches={"gateway-qemu": real})
+    assert bench.promote(release).commit
 
 
 def test_a_scenario_that_was_left_out_is_told_so(bench: Bench) -> None:
