@@ -99,16 +99,16 @@ def bisected_cuts(
                 scenario.fault = Fault(printed=f"time:{seconds:g}s", parameters=parameters)
                 scenario.conclude(judgement, expected=expected, final=struck.final)
                 if judgement.verdict not in expected:
-                    raise _Found
+                    raise _EndedBadly
             return outcomes[seconds]
 
         try:
             _bisect(outcome, sweep.first, sweep.last, sweep.step)
-        except _Found:
+        except _EndedBadly:
             emit("found", board=bench.board.name, outcomes=_listed(outcomes))
 
 
-class _Found(Exception):
+class _EndedBadly(Exception):
     """A cut that ended as it must not."""
 
 
