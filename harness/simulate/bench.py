@@ -18,7 +18,7 @@ from harness.errors import ConfigurationError, LabError
 from harness.simulate import commands, faults, rack_file
 from harness.simulate.commands import Commands
 from harness.simulate.exporter import ExporterHost
-from harness.simulate.faults import BenchFault, Where
+from harness.simulate.faults import BenchFault, PartOfBench
 from harness.simulate.pdu import Pdu, PlayedRelay
 from harness.simulate.played import Played
 from harness.simulate.rack_file import Rack
@@ -119,7 +119,7 @@ class VirtualBench:
         if place not in self.boards or len(words) != {"plant": 3, "heal": 2}.get(words[0]):
             raise LabError(f"what does {command!r} mean?")
         relay = self.pdu.relays[str(self.rack.number(place))]
-        where = Where(board=self.boards[place], relay=relay, pdu=self.pdu, host=self._host)
+        where = PartOfBench(board=self.boards[place], relay=relay, pdu=self.pdu, host=self._host)
         if words[0] == "plant":
             self._gardener.submit(faults.plant, words[1], where).result()
         else:

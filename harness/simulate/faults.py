@@ -37,7 +37,7 @@ class BenchFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class PartOfBench:
     """A board of the bench, and what it is plugged into."""
 
     board: Played
@@ -46,12 +46,12 @@ class Where:
     host: ExporterHost
 
 
-def plant(fault: str, where: Where) -> None:
+def plant(fault: str, where: PartOfBench) -> None:
     """Plant a fault."""
     _PLANT[BenchFault(fault)](where)
 
 
-def heal(where: Where) -> None:
+def heal(where: PartOfBench) -> None:
     """A bench without a fault again."""
     board, relay, host = where.board, where.relay, where.host
     board.line.outward = board.line.inward = bytes
@@ -65,24 +65,24 @@ def heal(where: Where) -> None:
     board.switch(relay.closed)
 
 
-def _wrong_baud(where: Where) -> None:
+def _wrong_baud(where: PartOfBench) -> None:
     where.board.line.outward = other_speed()
     where.board.line.inward = other_speed()
 
 
-def _second_reader(where: Where) -> None:
+def _second_reader(where: PartOfBench) -> None:
     where.board.line.outward = shared()
 
 
-def _welded(where: Where) -> None:
+def _welded(where: PartOfBench) -> None:
     where.relay.welded = True
 
 
-def _late(where: Where) -> None:
+def _late(where: PartOfBench) -> None:
     where.relay.late = _LATE
 
 
-_PLANT: dict[BenchFault, Callable[[Where], None]] = {
+_PLANT: dict[BenchFault, Callable[[PartOfBench], None]] = {
     BenchFault.WRONG_BAUD: _wrong_baud,
     BenchFault.SECOND_READER: _second_reader,
     BenchFault.ADAPTER_GONE: lambda where: where.board.line.unplug(),
