@@ -1,12 +1,15 @@
 """Boards on labgrid's stock drivers: power that is believed when it is seen, boots by a banner."""
 
+import os
 import time
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from harness.boards import bench
 from harness.boards.board import Board
 from harness.boards.capability import Capability
 from harness.boards.console import Console
@@ -14,6 +17,8 @@ from harness.boards.hardware import cuts
 from harness.boards.hardware.board import HardwareBoard
 from harness.boards.hardware.serial_line import BootSplitter
 from harness.boards.lab import open_board
+from harness.boards.onlooker import Onlooker
+from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
 from tests.unit.boards.fake_bench import BANNER, FakeDevice, lab, served
 
@@ -147,3 +152,47 @@ def test_what_only_a_mux_can_do_is_lacking_without_one(opened: Opened, tmp_path:
         assert Capability.MEDIUM_READ not in board.can
         with pytest.raises(LabError, match="no SD mux"):
             board.flash(tmp_path / "lab.yaml")
+
+
+def test_a_bench_session_holds_a_board(opened: Opened, tmp_path: Path) -> None:
+    """`harness power BOARD on`, `status`, `off`, by whoever sits at the bench."""
+    device = FakeDevice()
+    lab_file = tmp_path / "lab.yaml"
+    with served(device):
+        lab_file.write_text(lab(device))
+        assert "its power is not known" in bench.power("desk", "status", lab=lab_file)
+        assert "boot 1 since flashing" in bench.power("desk", "on", lab=lab_file)
+        [status] = bench.status(lab=lab_file)
+        assert (status.power, status.boots, status.ssh_port) == ("on", 1, 9)
+        assert bench.address_of("desk") == ("127.0.0.1", 9)
+        onlooker = Onlooker(name="desk", lab=lab_file)
+        deadline = Deadline(10)
+        while "login:" not in onlooker.tail(3) and not deadline.over:
+            time.sleep(0.1)
+        assert onlooker.tail(3) == ["boot selection: slot A", "hello", "login:"]
+        with pytest.raises(LabError, match="is in use by process"), open_board(lab_file, "desk"):
+            pytest.fail("it was opened twice")
+        bench.power("desk", "off", lab=lab_file)
+        assert not device.on
+        device.switch(True)  # somebody else
+        bench.power("desk", "off", lab=lab_file)
+        assert not device.on
+
+
+def test_a_local_port_is_read_as_well(opened: Opened, tmp_path: Path) -> None:
+    """A USB adapter, here a pseudo terminal: a stock RawSerialPort."""
+    device = FakeDevice()
+    hand, terminal = os.openpty()
+    tty.setraw(terminal)
+    with served(device):
+        port = f"RawSerialPort: {{port: {os.ttyname(terminal)}}}"
+        network = f"NetworkSerialPort: {{host: 127.0.0.1, port: {device.port}, protocol: raw}}"
+        file = tmp_path / "lab.yaml"
+        file.write_text(lab(device).replace(network, port))
+        with open_board(file, "desk") as board:
+            board.power_on()
+            os.write(hand, BANNER + b"login: ")
+            board.expect("login: ", timeout=5)
+            assert text(board) == ["boot selection: slot A\nlogin: "]
+    os.close(hand)
+    os.close(terminal)
