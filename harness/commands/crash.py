@@ -94,6 +94,36 @@ def record(
 
 
 @app.command()
+def phases(
+    run: Run,
+    *,
+    jitter: Annotated[
+        int, typer.Option(min=0, metavar="MS", help="Of a relay: how much its cuts differ.")
+    ] = 5,
+    as_json: Json = False,
+) -> None:
+    """Show how long each phase of the update was, and how many real cuts it takes to meet it.
+
+    [dim]harness crash phases run --jitter 50[/]
+    """
+    from rich.table import Table
+
+    from harness.crash.recording.recording import Recording
+    from harness.crash.results.lengths import phase_lengths
+
+    found = phase_lengths(Recording.load(run))
+    table = Table("phase", "seconds", "random cuts", f"aimed, {jitter} ms", box=None)
+    rows = [(each, each.random, each.aimed(jitter / 1000)) for each in found]
+    for each, random, aimed in rows:
+        table.add_row(each.name, f"{each.seconds:.3f}", f"{random or '-'}", f"{aimed or '-'}")
+    told = [
+        {"phase": each.name, "seconds": each.seconds, "random": random, "aimed": aimed}
+        for each, random, aimed in rows
+    ]
+    answer(as_json, table, phases=told)
+
+
+@app.command()
 def explore(
     run: Run,
     *,
