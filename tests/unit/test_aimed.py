@@ -1,0 +1,230 @@
+"""Aimed cuts: when the relay is asked, and what was struck."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.boards.board import CommandResult
+from harness.clients.boot_selection import BootSelection, Slot, SlotChoice, SlotState
+from harness.clients.client import InstallResult
+from harness.errors import DeviceError, LabError
+from harness.faults.aim import Aim, StruckPhase
+from harness.judge.judge import Judge
+from harness.product.release import Release
+from harness.scenarios.aimed import Shot, latency_of, measure_latency, shoot, where_struck
+from harness.scenarios.bench import Bench
+from tests.unit.boards.fake import FakeBoard
+
+SIZE = 1000
+DONE = InstallResult(ok=True, output="", returncode=0, message="")
+REFUSED = InstallResult(ok=False, output="no", returncode=1, message="no")
+
+
+@dataclass
+class Relays:
+    latencies: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Cut(FakeBoard):
+    """Notes when its power went; prints into a log."""
+
+    log: Path = Path()
+    relay: Relays = field(default_factory=Relays)
+    at: float = 0.0
+    boots: int = 1
+    takes: float = 0.0
+
+    @property
+    def console_logs(self) -> list[Path]:
+        return [self.log] * self.boots
+
+    def say(self, text: str) -> None:
+        with self.log.open("a") as file:
+            file.write(text)
+
+    def run(self, command: str, *, timeout: float) -> CommandResult:
+        for _ in range(200):
+            self.say("harness-latency\n")
+            if not self.is_on:
+                raise DeviceError("the link died")
+            time.sleep(0.02)
+        return CommandResult(stdout="", stderr="", returncode=0)
+
+    def power_off(self) -> None:
+        time.sleep(self.takes)
+        self.at, self.is_on = time.monotonic(), False
+        if self.takes:
+            self.relay.latencies.append(self.takes)
+
+
+@dataclass
+class Installing:
+    """A client whose installation lasts until it is told to end, or the board is cut."""
+
+    board: Cut
+    result: InstallResult = DONE
+    ends: threading.Event = field(default_factory=threading.Event)
+    reboots: int = 0
+    begins: Callable[[], None] = lambda: None
+
+    def status(self, timeout: float) -> Any:
+        return SimpleNamespace(other_slot=Slot.B)
+
+    def start_install(self, url: str) -> None:
+        threading.Thread(target=self.begins, daemon=True).start()
+
+    def wait_install(self, timeout: float) -> InstallResult:
+        while not self.ends.wait(0.01):
+            if not self.board.is_on:
+                raise DeviceError("the link died")
+        return self.result
+
+    def reboot(self, timeout: float) -> None:
+        self.reboots += 1
+        self.board.boots += 1
+
+
+@dataclass
+class Rig:
+    board: Cut
+    client: Installing
+    requests: list[Any] = field(default_factory=list)
+
+    @property
+    def bench(self) -> Bench:
+        proxy = SimpleNamespace(requests=self.requests)
+        made = SimpleNamespace(
+            board=self.board, client=self.client, proxy=proxy, offer=lambda _: "http://x/y"
+        )
+        return cast(Bench, made)
+
+    def shoot(self, aim: str) -> float:
+        """Seconds from the beginning to the cut."""
+        began = time.monotonic()
+        self.shot = shoot(self.bench, Aim.parse(aim, size=SIZE), cast(Release, None))
+        return self.board.at - began
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    log = tmp_path / "boot-1.log"
+    log.write_text("Installing from before\n")
+    board = Cut(log=log)
+    board.is_on = True
+    return Rig(board, Installing(board))
+
+
+def test_a_time_is_met_with_the_latency_taken_off(rig: Rig) -> None:
+    rig.board.relay.latencies += [0.3, 0.2, 9.0]
+    assert 0.65 < rig.shoot("time:1s") < 1.2  # asked at 0.7: the median goes off
+    assert (rig.shot.latency, rig.shot.boots, rig.shot.target) == (0.3, 0, Slot.B)
+
+
+def test_a_pattern_is_what_the_console_shows_from_now_on(rig: Rig) -> None:
+    threading.Timer(0.5, rig.board.say, ["Instal"]).start()
+    threading.Timer(0.6, rig.board.say, ["ling now\n"]).start()
+    assert 0.79 < rig.shoot("console:Installing.*/200ms") < 1.5
+
+
+def test_a_byte_is_met_when_it_will_have_passed(rig: Rig) -> None:
+    rig.board.relay.latencies.append(0.5)
+    request = SimpleNamespace(method="GET", status=200, first=0, sent=0)
+    rig.requests.append(request)
+
+    # Requests from before do not count, this one does: `shoot` looks from its beginning on.
+    def download() -> None:
+        rig.requests.append(SimpleNamespace(method="GET", status=200, first=0, sent=1))
+        for _ in range(100):
+            time.sleep(0.02)
+            rig.requests[-1].sent += 10  # 500 a second
+
+    request.sent = 999
+    rig.client.begins = download
+    took = rig.shoot("bytes:90%")
+    assert rig.requests[-1].sent >= 500  # not by the request from before
+    assert took < 1.8  # 900 at 1.8 s; asked half a second earlier, as fast as it is
+
+
+def test_what_does_not_come_is_trouble_of_the_lab(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.scenarios.aimed._AFTER", 0.5)
+    rig.client.ends.set()
+    threading.Timer(0.3, rig.board.say, ["gateway-health: slot B: ok\n"]).start()
+    with pytest.raises(LabError, match="has not come"):
+        rig.shoot("console:never")
+    assert rig.client.reboots == 1
+
+
+def test_an_update_that_is_refused_is_the_device_s(rig: Rig) -> None:
+    rig.client.result = REFUSED
+    rig.client.ends.set()
+    with pytest.raises(DeviceError, match="refused the update"):
+        rig.shoot("console:never")
+
+
+def test_the_latency_is_measured_by_a_cut(rig: Rig) -> None:
+    rig.board.takes = 0.1
+    measure_latency(rig.bench)
+    assert (latency_of(rig.board), rig.board.is_on) == (0.1, False)
+
+
+NEW = b"n" * (600 << 10)
+
+
+@pytest.mark.parametrize(
+    ("told", "written", "boots", "phase"),
+    [
+        ("AB bad/3 2", 0, 0, StruckPhase.BEFORE_WRITE),
+        ("AB bad/3 2", 300, 0, StruckPhase.WRITE),
+        ("AB bad/3 2", 600, 0, StruckPhase.BEFORE_SWITCH),
+        ("BA trial/3 1", 600, 0, StruckPhase.SWITCH),
+        ("BA trial/3 2", 600, 0, StruckPhase.SWITCHED),
+        ("BA trial/2 2", 600, 1, StruckPhase.TRIED),
+        ("BA good/3 2", 600, 1, StruckPhase.COMMITTED),
+        ("AB bad/3 2", 600, 1, StruckPhase.REJECTED),
+    ],
+)
+def test_what_was_struck_is_what_the_medium_says(
+    tmp_path: Path, told: str, written: int, boots: int, phase: StruckPhase
+) -> None:
+    order, choice, whole = told.split()
+    state, left = choice.split("/")
+    both = whole == "2"
+    chosen = BootSelection(
+        order=(Slot(order[0]), Slot(order[1])),
+        generation=1,
+        slots={
+            Slot.A: SlotChoice(state=SlotState.GOOD, left=3),
+            Slot.B: SlotChoice(state=SlotState(state), left=int(left)),
+        },
+    )
+    image = tmp_path / "slot.img"
+    image.write_bytes(NEW)
+    content = NEW[: written << 10] + b"\0" * (len(NEW) - (written << 10))
+    medium = SimpleNamespace(
+        copies=lambda: [chosen, chosen if both else None],
+        format=SimpleNamespace(counting=lambda _: chosen, redundant=lambda _: both),
+    )
+    reads = SimpleNamespace(
+        sha256=lambda offset, length: hashlib.sha256(content[offset : offset + length]).hexdigest()
+    )
+    judge = SimpleNamespace(
+        medium=medium,
+        attempts=3,
+        flashed=SimpleNamespace(layout={"slot-B": (0, len(NEW))}),
+        board=SimpleNamespace(can=SimpleNamespace(medium_read=reads)),
+    )
+    judge.flashed.layout["slot-B"] = SimpleNamespace(offset=0)
+    new = SimpleNamespace(slot_image=image, slot=SimpleNamespace(size=len(NEW)))
+    shot = Shot(target=Slot.B, boots=boots, asked=1.0, latency=0.0)
+    found, _ = where_struck(cast(Judge, judge), shot, cast(Release, new))
+    assert found is phase
