@@ -45,6 +45,7 @@ for command in (
     bench.power,
     bench.status,
     watch.watch,
+    lab.doctor,
     release.test,
     release.promote,
     release.report,

@@ -69,7 +69,8 @@ class PlayedCard:
         self._fuse = process.start(argv, log=self._folder / "nbdfuse.log")
         try:
             _wait(self._file.exists, f"nbdfuse did not show {self._file}")
-            words = ["--read-only"] if self.read_only else []
+            words = ["--direct-io=on"]  # what the medium holds, not what the kernel remembers of it
+            words += ["--read-only"] if self.read_only else []
             words += ["--sizelimit", str(self.limit)] if self.limit else []
             process.run(["losetup", *words, self._device, self._file], timeout=_SECONDS)
         except BaseException:

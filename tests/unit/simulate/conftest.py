@@ -11,29 +11,34 @@ from tests.unit.boards import guest
 from tests.unit.boards.conftest import LAB
 from tests.unit.simulate.virtual import Simulated, simulated
 
-NETWORK = "127.0.77"
+# Another bench for each worker of pytest-xdist.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+NETWORK = f"127.0.{77 + _WORKER}"
+STORAGE = f"/dev/loop{178 + 10 * _WORKER}"
 PLACE = "sector-1"
-RACK = """
+RACK = f"""
 imports: [harness.boards.strategy]
-options: {coordinator_address: "127.0.77.1:20408"}
+options: {{coordinator_address: "{NETWORK}.1:20408"}}
 targets:
   sector-1:
-    options: {machine: sector}
+    options:
+      {{machine: sector, virtual: true, boot_banner: boot, relay_timeout: 5, card_serial: VCARD-77}}
     resources:
-      RemotePlace: {name: sector-1}
+      RemotePlace: {{name: sector-1}}
     drivers:
-      NetworkPowerDriver: {}
-      SerialDriver: {}
-      USBSDMuxDriver: {}
-      USBStorageDriver: {}
-      ShellDriver: {prompt: '# ', login_prompt: 'login: ', username: root}
-      GatewayStrategy: {bootloader: boot, bootloader_timeout: 20}
+      NetworkPowerDriver: {{}}
+      SerialDriver: {{}}
+      USBSDMuxDriver: {{}}
+      USBStorageDriver: {{}}
+      ShellDriver: {{prompt: '# ', login_prompt: 'boot', username: root, login_timeout: 3}}
+      GatewayStrategy: {{bootloader: boot, bootloader_timeout: 20}}
 simulate:
-  network: 127.0.77
-  relay: {latency: 0.02, jitter: 0.01}
-  first_loop: 177
+  network: {NETWORK}
+  relay: {{latency: 0.02, jitter: 0.01}}
+  first_loop: {177 + 10 * _WORKER}
   boards:
-    sector-1: {plays: one, lab: played.yaml, machine: sector, card: 8M, card_serial: VCARD-77}
+    sector-1:
+      {{plays: one, lab: played.yaml, machine: sector, card: 8M, card_serial: VCARD-77}}
 """
 
 needs_bench = pytest.mark.skipif(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.unit.simulate.conftest import NETWORK, PLACE, needs_bench
+from tests.unit.simulate.conftest import NETWORK, PLACE, STORAGE, needs_bench
 from tests.unit.simulate.virtual import Simulated, simulated
 
 pytestmark = needs_bench
 RELAY = f"http://{NETWORK}.2/relay/1/value"
-DEVICE = Path("/sys/class/block/loop178")
+DEVICE = Path("/sys/class/block", Path(STORAGE).name)
 
 
 def heard(seconds: float, send: bytes = b"") -> bytes:
@@ -85,7 +85,7 @@ def test_planted_faults_are_there_and_can_be_healed(bench: Simulated) -> None:
 
 def test_a_second_bench_at_the_same_addresses_is_told_so(bench: Simulated) -> None:
     with (
-        pytest.raises(AssertionError, match=r"virtual bench 127.0.77 is in use"),
+        pytest.raises(AssertionError, match=f"virtual bench {NETWORK} is in use"),
         simulated(bench.lab),
     ):
         pass
