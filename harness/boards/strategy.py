@@ -16,6 +16,8 @@ from labgrid.strategy.common import Strategy, StrategyError, never_retry
 import harness.boards.qemu.driver  # noqa: F401  (registers HarnessQemuDriver, which we may bind)
 from harness.errors import LabError
 
+_GRUB = "boot selection: slot"  # images/legacy-gateway/boot/grub.cfg
+
 
 class Status(enum.Enum):
     """Where a board is."""
@@ -30,7 +32,8 @@ class Status(enum.Enum):
 @target_factory.reg_driver
 @attr.s(eq=False)
 class GatewayStrategy(Strategy):  # type: ignore[misc]
-    """Args: image (what `flashed` writes; set it before), bootloader (seen on the console),
+    """Args: image (what `flashed` writes; set it before), bootloader (a regular expression for what
+    it says on the console; empty: the target's option `boot_banner`, or what our own GRUB says),
     bootloader_timeout (seconds from power-on)."""
 
     bindings = {  # noqa: RUF012  (labgrid's way)
@@ -43,7 +46,7 @@ class GatewayStrategy(Strategy):  # type: ignore[misc]
     }
 
     image: str = attr.ib(default="", validator=attr.validators.instance_of(str))
-    bootloader: str = attr.ib(default="GRUB", validator=attr.validators.instance_of(str))
+    bootloader: str = attr.ib(default="", validator=attr.validators.instance_of(str))
     bootloader_timeout: int = attr.ib(default=60, validator=attr.validators.instance_of(int))
     status: Status = attr.ib(default=Status.unknown)
 
@@ -93,7 +96,11 @@ class GatewayStrategy(Strategy):  # type: ignore[misc]
         self._to_off()
         self.target.activate(self.console)
         self.power.on()
-        self.console.expect(self.bootloader, timeout=self.bootloader_timeout)
+        self.console.expect(self._banner(), timeout=self.bootloader_timeout)
+
+    def _banner(self) -> str:
+        options = self.target.env.config.data["targets"][self.target.name].get("options") or {}
+        return self.bootloader or str(options.get("boot_banner") or _GRUB)
 
     def _to_shell(self) -> None:
         self._to_off()

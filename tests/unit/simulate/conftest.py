@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.simulate import commands
 from tests.unit.boards import guest
 from tests.unit.boards.conftest import LAB
 from tests.unit.simulate.virtual import Simulated, simulated
@@ -15,16 +16,16 @@ from tests.unit.simulate.virtual import Simulated, simulated
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 NETWORK = f"127.0.{77 + _WORKER}"
 STORAGE = f"/dev/loop{178 + 10 * _WORKER}"
-PLACE = "sector-1"
+PLACE = "gateway-rack-1"  # as in labs/rack.yaml
 RACK = f"""
 imports: [harness.boards.strategy]
 options: {{coordinator_address: "{NETWORK}.1:20408"}}
 targets:
-  sector-1:
+  {PLACE}:
     options:
       {{machine: sector, virtual: true, boot_banner: boot, relay_timeout: 5, card_serial: VCARD-77}}
     resources:
-      RemotePlace: {{name: sector-1}}
+      RemotePlace: {{name: {PLACE}}}
     drivers:
       NetworkPowerDriver: {{}}
       SerialDriver: {{}}
@@ -37,7 +38,7 @@ simulate:
   relay: {{latency: 0.02, jitter: 0.01}}
   first_loop: {177 + 10 * _WORKER}
   boards:
-    sector-1:
+    {PLACE}:
       {{plays: one, lab: played.yaml, machine: sector, card: 8M, card_serial: VCARD-77}}
 """
 
@@ -63,3 +64,14 @@ def bench(rack_lab: Path) -> Iterator[Simulated]:
     """Up, its board off, its card empty."""
     with simulated(rack_lab) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def flashed(bench: Simulated) -> Simulated:
+    """With the guest on its card."""
+    (mux,) = bench.cache.glob(f"virtual/*/{PLACE}.mux")
+    commands.tell(mux, "host")
+    with Path(STORAGE).open("r+b") as card:
+        card.write(guest.image())
+    commands.tell(mux, "dut")
+    return bench

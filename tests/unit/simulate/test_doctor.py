@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.simulate import commands
 from harness.simulate.faults import BenchFault
-from tests.unit.boards import guest
 from tests.unit.simulate.conftest import PLACE, STORAGE, needs_bench
 from tests.unit.simulate.virtual import Simulated
 
@@ -33,17 +31,6 @@ NAMED = {
     BenchFault.WELDED_RELAY: ("power cut", "still speaks"),
     BenchFault.LATE_RELAY: ("power cut", "after its relay"),
 }
-
-
-@pytest.fixture(scope="module")
-def flashed(bench: Simulated) -> Simulated:
-    """With the guest on its card."""
-    (mux,) = bench.cache.glob(f"virtual/*/{PLACE}.mux")
-    commands.tell(mux, "host")
-    with Path(STORAGE).open("r+b") as card:
-        card.write(guest.image())
-    commands.tell(mux, "dut")
-    return bench
 
 
 def examined(bench: Simulated, *without: str, code: int) -> dict[str, dict[str, Any]]:
