@@ -17,6 +17,7 @@ from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.product.profile import DeviceCommands
 
+_NOT_COMMITTED = "well, and not committed"
 _LOOK = 2.0  # seconds between two looks at a device that is coming up
 _ASK = 30.0  # seconds for one look
 
@@ -66,16 +67,14 @@ class OutsideClient(DeviceShell):
         return InstallResult(ok=not code and said, output=log, returncode=code, message=message)
 
     def status(self, timeout: float) -> DeviceStatus:
-        """Ask what runs; see `Client`."""
+        """Ask what runs; see `Client`. What is not committed is not well."""
         limit = Deadline(timeout)
-        well = self._board.run(self._device.well, timeout=limit.left())
-        told = (well.stdout + well.stderr).strip().splitlines() or [f"exit code {well.returncode}"]
         return DeviceStatus(
             version=self._line(self._device.version, limit),
             variants=(),
             slot=self._slot(limit),
             boot_selection=None,
-            health="ok" if well.returncode == 0 else told[-1].strip(),
+            health=self._why_not_well(limit) or "ok",
             update_server="",
             device_id=self._line(self._device.id, limit) if self._device.id else "",
         )
@@ -96,8 +95,11 @@ class OutsideClient(DeviceShell):
         while not limit.over and boot in (0, self._board.boots):
             try:
                 status = self.status(timeout=min(_ASK, limit.left()))
+                if self._device.commit and status.health in ("ok", _NOT_COMMITTED):
+                    self._do(self._device.commit, min(_ASK, limit.left()))
+                    status = self.status(timeout=min(_ASK, limit.left()))
                 seen = status.health
-                if seen == "ok" and self._is_committed(limit):
+                if seen == "ok":
                     return f"slot {status.slot}: ok"
             except DeviceError as error:  # not up yet, or not any more
                 seen = error.brief
@@ -105,13 +107,16 @@ class OutsideClient(DeviceShell):
                 self._board.wait_boots(self._board.boots + 1, timeout=_LOOK)
         raise DeviceError(f"{self._board.name}: not well within {timeout:g} s", details=seen)
 
-    def _is_committed(self, limit: Deadline) -> bool:
-        if self._device.commit:
-            self._do(self._device.commit, min(_ASK, limit.left()))
+    def _why_not_well(self, limit: Deadline) -> str:
+        """Nothing, of one that is well, and committed as far as that can be asked."""
+        well = self._board.run(self._device.well, timeout=limit.left())
+        if well.returncode != 0:
+            told = (well.stdout + well.stderr).strip().splitlines()
+            return told[-1].strip() if told else f"exit code {well.returncode}"
         if not self._device.committed:
-            return True
-        asked = self._board.run(self._device.committed, timeout=min(_ASK, limit.left()))
-        return asked.returncode == 0
+            return ""
+        asked = self._board.run(self._device.committed, timeout=limit.left())
+        return _NOT_COMMITTED if asked.returncode else ""
 
     def boot_selection(self, timeout: float) -> BootSelection:
         """Not told: LabError, for only the medium could say."""

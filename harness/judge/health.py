@@ -14,6 +14,7 @@ from harness.errors import DeviceError
 from harness.log import emit
 
 ROLLED_BACK = r"gateway-health: slot [AB]: rolled back[^\r\n]*"
+_STATUS = 60.0  # seconds for what a device that is up says of itself
 _SLICE = 5.0  # seconds between two looks whether there is another line
 
 
@@ -63,10 +64,19 @@ class Health:
             except DeviceError as silence:
                 if self.board.boots != boot:
                     continue  # it rebooted meanwhile: the next boot has its own time
+                if self.asked and self._answers():
+                    return ""  # how well it is, is the first question
                 return f"no sign of health in boot {boot}: {silence.brief}"
             emit("health", board=self.board.name, boot=boot, line=line)
             if "rolled back" not in line:
                 return ""
+
+    def _answers(self) -> bool:
+        try:
+            self.client.status(timeout=_STATUS)
+        except DeviceError:
+            return False
+        return True
 
     def last(self, boot: int) -> str:
         """What a boot says of its health at last: its only line, or, where there may be more, the

@@ -129,6 +129,7 @@ def test_what_is_well_and_never_committed_is_not_well(board: RebootingBoard) -> 
     device = replace(DEVICE, committed="test -e /run/committed")
     with pytest.raises(DeviceError, match="not well within"):
         client_of(board, device).await_health(1, boot=1)
+    assert client_of(board, device).status(timeout=10).health == "well, and not committed"
     (board.root / "run/committed").touch()
     assert client_of(board, device).await_health(20, boot=1) == "slot A: ok"
 

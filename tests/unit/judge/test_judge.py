@@ -724,3 +724,19 @@ def test_who_is_asked_would_still_answer_while_it_goes_down(*, asked: bool) -> N
     judge = judge_of(board, AlwaysWell(board))
     assert replace(judge.health, asked=asked).wait(1) == ""
     assert (board.boots == 2) is asked
+
+
+class NeverWell(FakeClient):
+    """Says in its own words that it is not, for as long as it is asked."""
+
+    def await_health(self, timeout: float, *, boot: int = 0) -> str:
+        raise DeviceError("not well within 1 s")
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_who_is_asked_and_answers_is_no_brick(*, silent: bool) -> None:
+    """It is there, and can be looked at; how well it is, is one question of many."""
+    board = GoingDown([])
+    judge = judge_of(board, NeverWell(board, health="degraded", silent=silent))
+    told = replace(judge.health, asked=True).wait(1)
+    assert bool(told) is silent
