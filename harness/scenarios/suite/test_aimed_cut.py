@@ -12,6 +12,7 @@ from harness.errors import LabError
 from harness.evidence.record import Fault
 from harness.faults.aim import Aim, StruckPhase, Sweep
 from harness.judge.judge import Judge
+from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Judgement, Verdict
 from harness.log import emit
 from harness.product.release import Release
@@ -39,7 +40,7 @@ def strike(bench: Bench, judge: Judge, aim: Aim, old: Release, new: Release) -> 
     the phase that was asked for."""
     missed: list[str] = []
     for _ in range(ATTEMPTS):
-        bench.running(old)
+        ready(bench, old)
         shot = shoot(bench, aim, new)
         if Capability.MEDIUM_READ not in bench.board.can:
             return Struck(shot=shot, phase=None, final="", told=_told(shot, None, missed, {}))
@@ -72,7 +73,6 @@ def aimed_cut(bench: Bench, scenario: Scenario, aim: Aim, old: Release, new: Rel
     judge = bench.judge(old, new)
     with scenario:
         scenario.fault = Fault(printed=str(aim))
-        latency_known(bench, old)
         struck = strike(bench, judge, aim, old, new)
         scenario.fault = Fault(printed=str(aim), parameters=struck.told)
         judgement, expected = judged(bench, judge, struck)
@@ -88,7 +88,6 @@ def bisected_cuts(
     judge = bench.judge(old, new)
     outcomes: dict[float, str] = {}
     with scenario:
-        latency_known(bench, old)
 
         def outcome(seconds: float) -> str:
             if seconds not in outcomes:
@@ -119,11 +118,13 @@ def _bisect(outcome: Callable[[float], str], low: float, high: float, step: floa
         _bisect(outcome, middle, high, step)
 
 
-def latency_known(bench: Bench, old: Release) -> None:
-    """Measure the relay once, on a board whose content does not count yet."""
+def ready(bench: Bench, old: Release) -> None:
+    """Bring the board to `old`, healthy; its relay is measured once, by a cut while it is idle."""
+    bench.running(old)
     if unmeasured(bench.board):
-        bench.boot_fresh(old)
         measure_latency(bench)
+        bench.board.power_on()
+        bench.client.await_health(timeout=BOOT_SECONDS)
 
 
 def _listed(outcomes: dict[float, str]) -> list[str]:
