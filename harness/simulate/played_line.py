@@ -30,6 +30,7 @@ class PlayedLine:
         self._rate = speed / _BITS
         self._address = address
         self._clients: list[socket.socket] = []
+        self._held = b""  # printed, and not on the wire yet
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._server: socket.socket | None = None
@@ -72,6 +73,7 @@ class PlayedLine:
     def cut(self) -> None:
         """The power has gone: what was not on the wire yet was never printed."""
         self._console.skip()
+        self._held = b""
 
     def _start(self, what: Callable[..., None], *words: object) -> None:
         thread = threading.Thread(target=what, args=words, name="serial", daemon=True)
@@ -79,14 +81,14 @@ class PlayedLine:
         thread.start()
 
     def _let_out(self) -> None:
-        held = b""
         share = max(1, round(self._rate * _TURN))
         while not self._over.is_set():
             began = time.monotonic()
-            held += b"" if len(held) >= share else self._console.read(_TURN)
-            if not held:
+            if len(self._held) < share:
+                self._held += self._console.read(_TURN)
+            if not self._held:
                 continue
-            turn, held = held[:share], held[share:]
+            turn, self._held = self._held[:share], self._held[share:]
             self._send(self.outward(turn))
             self._over.wait(max(0.0, len(turn) / self._rate - (time.monotonic() - began)))
 
