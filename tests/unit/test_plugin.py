@@ -83,7 +83,7 @@ def test_a_product_whose_builder_makes_no_more_is_still_tested(tmp_path: Path, o
     code, left_out, said = collect(tmp_path, str(SUITE), "--tier", "all", "--board", "gateway-qemu")
     why = "the product's recipe is not here: images/nowhere"
     assert code == 0
-    for name in ("bad-update[kernel-panic]", "refused-update[signed-by-stranger]", "walk[seed:1]"):
+    for name in ("bad-update[kernel-panic]", "refused-update[signed-by-stranger]", "walk[cover:1]"):
         assert left_out[name] == why
     controls = {name for name in left_out if name.startswith(("negative-control[", "crash["))}
     told = {left_out[name] for name in controls}
