@@ -36,6 +36,11 @@ class ScenarioResult:
     finished: AwareDatetime
     replay: str
 
+    @property
+    def ending(self) -> str:
+        """Its verdict; `broken` where it failed on a bench that then had no time for one."""
+        return str(self.verdict or ("broken" if self.outcome is Outcome.FAILED else self.outcome))
+
     @classmethod
     def of(cls, record: Record) -> "ScenarioResult":
         """Of a record of the evidence."""
@@ -46,7 +51,7 @@ class ScenarioResult:
             outcome=record.outcome,
             verdict=record.verdict,
             expected=record.expected,
-            why=tuple(why) or ((record.error,) if record.error else ()),
+            why=(*why, *record.error.splitlines()[:1]),
             not_checked=tuple(f"{each.name}: {each.why}" for each in record.not_checked),
             cut=parameters,
             boots=record.boots,

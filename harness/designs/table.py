@@ -58,7 +58,7 @@ def found(result: VariantResult | None) -> str:
     """What failed, in short."""
     if result is None:
         return "nothing is known"
-    told = [f"{each.scenario}: {each.verdict}" for each in result.findings]
+    told = [f"{each.scenario}: {each.ending}" for each in result.findings]
     if result.explored and result.explored.bad:
         told.append(f"{result.explored.bad:,} cut points end badly")
     return "; ".join(told) or "no finding in what was covered"
@@ -107,19 +107,19 @@ def _sorted(result: VariantResult) -> Iterable[tuple[str, str]]:
 
 def _row(each: ScenarioResult) -> str:
     expected = ", ".join(each.expected) or "-"
-    cells = f"`{each.scenario}`", str(each.verdict or each.outcome), expected, "; ".join(each.why)
+    cells = f"`{each.scenario}`", each.ending, expected, "; ".join(each.why)
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
 
 
 def _finding(each: ScenarioResult) -> list[str]:
     """With what the cut was: how many writes it met, and which of them were kept."""
     cut = each.cut.get("cut")
-    lines = [f"`{each.scenario}` ends {each.verdict}, where {' or '.join(each.expected)} is due:"]
+    lines = [f"`{each.scenario}` ends {each.ending}, where {' or '.join(each.expected)} is due:"]
     if isinstance(cut, dict):
         position, unflushed = cut.get("position"), cut.get("unflushed")
         lines[0] = (
             f"`{each.scenario}`, cut after {position} records of the write log with {unflushed}"
-            f" writes in doubt, ends {each.verdict}, where {' or '.join(each.expected)} is due:"
+            f" writes in doubt, ends {each.ending}, where {' or '.join(each.expected)} is due:"
         )
     lines += ["", *(f"- {_cell(why)}" for why in each.why), "", f"    {each.replay}"]
     return lines

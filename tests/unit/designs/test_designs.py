@@ -158,3 +158,11 @@ def test_no_finding_is_not_called_safe() -> None:
 def test_lab_trouble_is_no_verdict() -> None:
     trouble = replace(PASSED, outcome=Outcome.LAB_ERROR, verdict=None, why=("no host",))
     assert replace(RESULT, scenarios=(trouble,)).judged == ()
+
+
+def test_a_finding_on_a_bench_that_then_had_no_time() -> None:
+    """It has failed, and has no verdict."""
+    found = replace(FAILED, verdict=None, why=("final-version: ended in old", "too busy"))
+    assert found.ending == "broken"
+    assert table.found(replace(RESULT, scenarios=(found,))) == f"{FAILED.scenario}: broken"
+    assert replace(found, outcome=Outcome.LAB_ERROR).ending == "lab-error"
