@@ -19,7 +19,12 @@ from harness.builders.builder import Ability
 from harness.builders.debian import pki, tools
 from harness.builders.debian.artifacts import payload
 from harness.builders.finished import builder as finished
-from harness.builders.finished.builder import artifact, server_ca, strange_artifact
+from harness.builders.finished.builder import (
+    artifact,
+    misdirected_artifact,
+    server_ca,
+    strange_artifact,
+)
 from harness.builders.yocto import adopt, built, host, kas, recipe, sources
 from harness.builders.yocto.recipe import KasRecipe as RECIPE
 from harness.errors import ConfigurationError
@@ -33,6 +38,7 @@ __all__ = [
     "artifact",
     "build",
     "lacks",
+    "misdirected_artifact",
     "payload",
     "server_ca",
     "strange_artifact",
@@ -120,7 +126,8 @@ def lacks(release: Release) -> Mapping[Ability, str]:
     made = built.of(release)
     found = dict(finished.lacking(made.folders))
     if made.recipe and (project.named(made.recipe) / recipe.FILE).exists():
-        del found[Ability.AGAIN]
+        for ability in (Ability.AGAIN, Ability.NEWER):
+            found.pop(ability, None)
     return found
 
 
