@@ -156,5 +156,5 @@ def _failure(argv: list[str], code: int, log: Path) -> BuildError:
                 details="\n".join([told, *("  " + line for line in lines[-_LAST_LINES:])]),
                 hint=hint,
             )
-    said = _ERROR.findall(text) or text.strip().splitlines()[-1:] or ["says nothing"]
-    return BuildError(f"kas failed: exit code {code}", details="\n".join(said[:10]), hint=hint)
+    said = _ERROR.findall(text)[:10] or text.strip().splitlines()[-5:] or ["says nothing"]
+    return BuildError(f"kas failed: exit code {code}", details="\n".join(said), hint=hint)
