@@ -19,6 +19,8 @@ sys.exit(pytest.main([*words, "-p", "harness.scenarios.plugin", sys.argv[1]], pl
 """
 SUITE = Path("harness/scenarios/suite")
 ASKED_FOR = {
+    "aimed-cut[AIM]",
+    "bisected-cuts[SWEEP]",
     "faults[FAULTS]",
     "walk[EVENTS]",
     "walk[seed:N]",
