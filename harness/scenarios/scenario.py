@@ -148,13 +148,17 @@ class Scenario:
         same = (again.final, again.boots) == (judgement.final, 1) and not again.verdict.failed
         self._further("second-boot", again, same)
 
+    def leave(self, invariant: str, why: str) -> None:
+        """It is not checked: nobody can look at it, or there is nothing to try it with."""
+        self._not_checked.append(NotChecked(name=invariant, why=why))
+
     def second_update(self, judge: Judge, judgement: Judgement) -> None:
         """The board must still be able to update: to the new version, or on from it."""
         if judgement.verdict.failed:
             return
         if judgement.final == "new":
             if why := products.no_way_on(judge.new, judge.old):
-                self._not_checked.append(NotChecked(name="second-update", why=why))
+                self.leave("second-update", why)
                 return
             onward = products.onward(judge.new, judge.old)
             judge = self.bench.judge(judge.new, onward, flashed=judge.flashed)

@@ -59,6 +59,9 @@ def bad_update(
         sign = candidate.product.signs.get(variant, SIGNS[variant])
         shown = re.search(sign, bench.console_text())
         scenario.must("bad-version-ran", bool(shown), f"not on the console: {sign}")
+        if why := products.no_way_on(candidate, releases.old):
+            scenario.leave("second-update", why)
+            return
         onward = products.onward(candidate, releases.old)
         scenario.second_update(bench.judge(candidate, onward, flashed=flashed), judgement)
 
