@@ -97,6 +97,8 @@ def _placed(name: PurePosixPath, start: Start) -> PurePosixPath | None:
     match name.parts:
         case ("images", "common", *rest):
             return PurePosixPath("recipes/common", *rest)
+        case ("images", start.machine, "yocto.yaml"):
+            return None  # the kas project that it names is the checkout's
         case ("images", start.machine, *rest):
             return PurePosixPath(start.recipe, *rest)
         case ("labs", "qemu.yaml"):

@@ -127,6 +127,7 @@ def test_a_product_begins(site: Path, tmp_path: Path, machine: str) -> None:
     assert must("git", "status", "--porcelain", cwd=mine).count("\nA ") > 50
     made = {str(path.relative_to(mine)) for path in mine.rglob("*")}
     assert {".github/workflows/harness.yml", ".gitlab-ci.yml", "Jenkinsfile"} <= made
+    assert "yocto.yaml" not in {Path(name).name for name in made}  # its kas project is not there
     policy = must("git", "show", "HEAD:policy.yaml", cwd=mine / "releases.git")
     assert "power-cut[*" in policy
     link = next(mine.rglob("default.target"))
