@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_SECONDS = 60
+_SECONDS = 180  # a client of labgrid takes seconds to start, on a loaded machine many
 
 
 @dataclass(frozen=True)
