@@ -272,7 +272,7 @@ def test_wrong_lab_files(lab: Path, tmp_path: Path) -> None:
     for file, name, message in [
         (tmp_path / "none.yaml", "one", "No such file"),
         (lab, "three", "no board 'three'\nhint: it has: far, one, rack, two"),
-        (lab, "rack", "no HarnessQemuDriver"),
+        (lab, "rack", r"targets.rack.options.machine is missing"),
     ]:
         with pytest.raises(ConfigurationError, match=message), open_board(file, name):
             pass

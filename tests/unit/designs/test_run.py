@@ -40,7 +40,7 @@ def made(image, artifact, *, product, version, output, variants):
     make_release(output, version=version, variants=variants)
     return releases.load(output)
 adopt.adopt = made
-profile.load = lambda file: type("P", (), {{"boot_selection": None}})
+profile.load = lambda file: type("P", (), {{"boot_selection": None, "device": ""}})
 selection_format.reader_of = lambda source: None
 def run_scenarios(selection, store):
     subject, before = read_subject(selection.release), read_subject(selection.from_release)
