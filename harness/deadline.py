@@ -1,6 +1,8 @@
 """One monotonic deadline, made at the edge of an operation and handed down."""
 
+import threading
 import time
+from collections.abc import Callable
 
 
 class Deadline:
@@ -18,3 +20,13 @@ class Deadline:
     def over(self) -> bool:
         """Whether the time has run out."""
         return self.left() == 0
+
+
+def reached_within(seconds: float, reached: Callable[[], bool], *, poll: float) -> bool:
+    """Look every `poll` seconds whether something is reached; whether it was, in that time."""
+    deadline, pause = Deadline(seconds), threading.Event()
+    while not reached():
+        if deadline.over:
+            return False
+        pause.wait(poll)
+    return True

@@ -20,6 +20,12 @@ def cache() -> Path:
     return _folder("HARNESS_CACHE", ".cache/harness")
 
 
+def ssh_key() -> Path:
+    """The private key by which the harness logs in, where nobody names another one: made by who
+    builds images that let it in (harness.builders.debian.pki)."""
+    return home() / "pki/ssh_ed25519"
+
+
 def _folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable)
     try:

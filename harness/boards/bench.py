@@ -16,14 +16,14 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from harness import errors, files, paths, schema
+from harness import errors, files, schema
 from harness.boards import flashed, lab_file, lock, terminal
 from harness.boards.flashed import FLASHED, KNOWN_HOSTS, PIN
 from harness.boards.hardware import target
 from harness.boards.lab import load_lab, open_board
 from harness.boards.lab_file import BoardOptions, Kind
 from harness.boards.qemu.device import run_folder
-from harness.deadline import Deadline
+from harness.deadline import reached_within
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import WAITING, emit
 from harness.process import detach, interact
@@ -112,7 +112,7 @@ def ssh(board: str, command: Sequence[str] = (), *, lab: Path) -> int:
     if (folder / PIN).exists():
         pinned = files.text(folder / PIN, hint=f"flash {board} again")
         files.write_whole(known, f"{board} {pinned}".encode())
-    key = Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser()
+    key = lab_file.ssh_key(options)
     settings = {
         "HostKeyAlias": board,
         "UserKnownHostsFile": known,
@@ -265,9 +265,5 @@ def _known(lab: Path, board: str) -> BoardOptions:
 
 
 def _wait(reached: Callable[[], bool], otherwise: str, patience: float = _SWITCHING) -> None:
-    deadline = Deadline(patience)
-    pause = threading.Event()
-    while not reached():
-        if deadline.over:
-            raise LabError(f"{otherwise} within {patience:g} s")
-        pause.wait(_POLL)
+    if not reached_within(patience, reached, poll=_POLL):
+        raise LabError(f"{otherwise} within {patience:g} s")

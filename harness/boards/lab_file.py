@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from harness import files, schema
+from harness import files, paths, schema
 from harness.boards.capability import Capability
 from harness.boards.qemu.accelerator import Accelerator, choose
 from harness.errors import ConfigurationError
@@ -78,6 +78,11 @@ class BoardOptions(TypedDict, total=False):
     quiet: Annotated[int | float, Field(ge=0.2, le=60)]  # seconds without a byte that are silence
     reserve: dict[str, str]  # tags of a place that will do
     wait: Annotated[int | float, Field(ge=0)]  # seconds for a place that others have
+
+
+def ssh_key(options: BoardOptions) -> Path:
+    """The private key by which the harness logs in to a board."""
+    return Path(options.get("ssh_key") or paths.ssh_key()).expanduser()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

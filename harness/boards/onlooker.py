@@ -6,7 +6,7 @@ Found through `state.json` in the board's run folder. Nothing here changes a boa
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import files, paths, schema
+from harness import files, schema
 from harness.boards import bench, lab_file
 from harness.boards.board import CommandResult
 from harness.boards.console import existing_logs
@@ -55,7 +55,7 @@ class Onlooker:
             self._ssh = SshLink(
                 self._address,
                 user=options.get("ssh_user", "root"),
-                key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
+                key=lab_file.ssh_key(options),
                 pin=run_folder(self.name) / PIN,
             )
         return self._ssh.run(command, timeout=timeout)

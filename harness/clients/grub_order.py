@@ -20,7 +20,6 @@ from harness.clients.one_copy import OneCopy
 from harness.product.profile import SelectionSource
 
 _HEADER = b"# GRUB Environment Block\n"
-_KEYS = ("ORDER", "A_OK", "A_TRY", "B_OK", "B_TRY")
 
 
 def variables(partition: Path, file: str) -> dict[str, str] | None:

@@ -17,7 +17,8 @@ from harness.clients.boot_selection import (
     SlotState,
 )
 
-_HEADER = 5  # bytes: checksum and serial number
+CRC = 4  # bytes: the checksum
+_HEADER = CRC + 1  # and the serial number
 _SERIALS = 256
 _SLOTS = {"2": Slot.A, "3": Slot.B}  # by partition number
 
@@ -31,9 +32,16 @@ CHECKSUM = True  # U-Boot's env_import_redund and libubootenv look at nothing el
 
 def variables(copy: bytes) -> dict[str, str] | None:
     """All variables in a copy, as fw_printenv prints them; None when its checksum is wrong."""
-    if len(copy) != SIZE or zlib.crc32(copy[_HEADER:]) != int.from_bytes(copy[:4], "little"):
+    return strings(copy, _HEADER) if len(copy) == SIZE else None
+
+
+def strings(environment: bytes, header: int) -> dict[str, str] | None:
+    """The variables of an environment whose strings begin after `header` bytes, the first four of
+    them the checksum; None when that is wrong."""
+    content = environment[header:]
+    if zlib.crc32(content) != int.from_bytes(environment[:CRC], "little"):
         return None
-    text = copy[_HEADER:].partition(b"\0\0")[0].decode("utf-8", errors="replace")
+    text = content.partition(b"\0\0")[0].decode("utf-8", errors="replace")
     pairs = (line.partition("=") for line in text.split("\0") if "=" in line)
     return {key: value for key, _, value in pairs}
 
@@ -58,11 +66,11 @@ def parse(copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
             each: SlotChoice(state=state, left=left)
             for each, (state, left) in zip((slot, slot.other), choices, strict=True)
         },
-        generation=copy[4],
+        generation=copy[CRC],
     )
 
 
-def newer(copies: Copies) -> BootSelection | None:
+def counting(copies: Copies) -> BootSelection | None:
     """The copy that U-Boot will use: the newer one of those that are whole."""
     first, second = copies
     if first is None or second is None:
@@ -72,15 +80,12 @@ def newer(copies: Copies) -> BootSelection | None:
     return second if second.generation > first.generation else first
 
 
-def one_after_the_other(copies: Copies) -> bool:
+def redundant(copies: Copies) -> bool:
     """Whether either copy may be lost: both are whole, and one is the other's predecessor."""
     first, second = copies
     if first is None or second is None:
         return False
     return (first.generation - second.generation) % _SERIALS in (1, _SERIALS - 1)
-
-
-counting, redundant = newer, one_after_the_other  # as a `SelectionFormat` has them
 
 
 def halfway(copies: Copies, slot: Slot, before: str, after: str) -> bool:

@@ -5,10 +5,9 @@ A copy is a CRC-32 of all that follows the header, in two copies one byte with a
 is the file's first bytes. Which variables choose a slot is the product's: `words`, else Mender's.
 """
 
-import zlib
 from collections.abc import Mapping
 
-from harness.clients import boot_files, selection_words
+from harness.clients import boot_files, selection_words, u_boot_environment
 from harness.clients.boot_selection import (
     ATTEMPTS,
     BootSelection,
@@ -17,10 +16,9 @@ from harness.clients.boot_selection import (
     SlotChoice,
     SlotState,
 )
-from harness.clients.u_boot_environment import newer, one_after_the_other
+from harness.clients.u_boot_environment import CRC
 from harness.product.profile import SelectionSource
 
-_CHECKSUM = 4  # bytes
 _WORDS = {
     "slot": "mender_boot_part",  # variable that names the slot, and its values
     "A": "2",
@@ -43,7 +41,7 @@ class UBootVariables:
         self._source = source
         self._words = selection_words.checked(source, _WORDS)
         self._size = selection_words.number(self._words, "size")
-        self._header = _CHECKSUM + (selection_words.number(self._words, "copies") > 1)
+        self._header = CRC + (selection_words.number(self._words, "copies") > 1)
 
     @property
     def CHANGE(self) -> int:
@@ -59,13 +57,7 @@ class UBootVariables:
     def variables(self, copy: bytes) -> dict[str, str] | None:
         """All variables, None when U-Boot would take its built-in ones: bad checksum."""
         found = self.environment(copy)
-        if found is None or zlib.crc32(found[self._header :]) != int.from_bytes(
-            found[:_CHECKSUM], "little"
-        ):
-            return None
-        text = found[self._header :].partition(b"\0\0")[0].decode("utf-8", errors="replace")
-        pairs = (line.partition("=") for line in text.split("\0") if "=" in line)
-        return {key: value for key, _, value in pairs}
+        return u_boot_environment.strings(found, self._header) if found else None
 
     def parse(self, copy: bytes, attempts: int = ATTEMPTS) -> BootSelection | None:
         """The boot selection there; None when it is torn, or names no slot."""
@@ -78,7 +70,7 @@ class UBootVariables:
         return BootSelection(
             order=(slot, slot.other),
             slots=dict(zip((slot, slot.other), choices, strict=True)),
-            generation=whole[_CHECKSUM] if self._header > _CHECKSUM else 0,
+            generation=whole[CRC] if self._header > CRC else 0,
             otherwise=Slot(self._source.otherwise),
         )
 
@@ -97,11 +89,11 @@ class UBootVariables:
 
     def counting(self, copies: Copies) -> BootSelection | None:
         """The one there is, or the newer of two that are whole."""
-        return copies[0] if len(copies) == 1 else newer(copies)
+        return copies[0] if len(copies) == 1 else u_boot_environment.counting(copies)
 
     def redundant(self, copies: Copies) -> bool:
         """Whether either of two may be lost."""
-        return len(copies) == 2 and one_after_the_other(copies)
+        return len(copies) == 2 and u_boot_environment.redundant(copies)
 
     def halfway(self, copies: Copies, slot: Slot, before: str, after: str) -> bool:
         """Of one copy nothing tells; of two one is torn, or its change has just begun."""

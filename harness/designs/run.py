@@ -206,7 +206,7 @@ def _commit(run: Stored) -> str:
 
 def _public_key() -> Path:
     """By which the harness logs in; made where there is none."""
-    key = paths.home() / "pki/ssh_ed25519"
+    key = paths.ssh_key()
     if not key.exists():
         files.make_folder(key.parent, mode=0o700)
         process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], timeout=60)

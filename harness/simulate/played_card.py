@@ -9,13 +9,12 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from harness import files, process
 from harness.boards.qemu.nbd.client import Medium
-from harness.deadline import Deadline
+from harness.deadline import reached_within
 from harness.errors import LabError
 from harness.medium.model import Failing, Misdeed
 
@@ -137,9 +136,5 @@ def _add_loop(device: Path) -> None:
 
 
 def _wait(reached: Callable[[], bool], otherwise: str) -> None:
-    deadline = Deadline(_SECONDS)
-    pause = threading.Event()
-    while not reached():
-        if deadline.over:
-            raise LabError(f"{otherwise} within {_SECONDS:g} s")
-        pause.wait(_POLL)
+    if not reached_within(_SECONDS, reached, poll=_POLL):
+        raise LabError(f"{otherwise} within {_SECONDS:g} s")

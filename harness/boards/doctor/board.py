@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pexpect
@@ -16,7 +16,7 @@ from harness.boards.doctor.bench import ExaminedBench
 from harness.boards.doctor.finding import CouldNotLook, Look
 from harness.boards.doctor.power import cut_seconds
 from harness.boards.doctor.speech import require_all_or_nothing, require_echo, require_text
-from harness.deadline import Deadline
+from harness.deadline import reached_within
 from harness.errors import LabError
 
 _SPEAK = 30.0  # seconds from power to the first bytes
@@ -52,7 +52,7 @@ class OnBoard:
         bench.line.power_on()
         began = time.monotonic()
         bench.switch("on")
-        if not _waited(lambda: len(bench.heard()) >= _ENOUGH, _SPEAK):
+        if not reached_within(_SPEAK, lambda: len(bench.heard()) >= _ENOUGH, poll=_LOOK):
             require_text(bench.heard())
             require_all_or_nothing(bench.line, bench.heard)
             raise LabError(
@@ -68,7 +68,9 @@ class OnBoard:
     def _prompt(self) -> str:
         pattern = re.compile(self._bench.parts.shell.login_prompt.encode())
         began = time.monotonic()
-        if not _waited(lambda: bool(pattern.search(self._bench.heard())), _LOGIN):
+        if not reached_within(
+            _LOGIN, lambda: bool(pattern.search(self._bench.heard())), poll=_LOOK
+        ):
             require_text(self._bench.heard())
             require_all_or_nothing(self._bench.line, self._bench.heard)
             raise LabError(
@@ -85,7 +87,7 @@ class OnBoard:
     def _network(self) -> str:
         service = self._bench.parts.service
         where = f"{service.address}:{service.port}"
-        if not _waited(lambda: _greets(service.address, service.port), _NETWORK):
+        if not reached_within(_NETWORK, lambda: _greets(service.address, service.port), poll=_LOOK):
             raise LabError(
                 f"no SSH server answers at {where} within {_NETWORK:g} s of the login prompt",
                 details=self._own_word("ip -br link; ip -4 -br address"),
@@ -142,12 +144,3 @@ def _greets(address: str, port: int) -> bool:
             return channel.recv(4) == b"SSH-"
     except OSError:
         return False
-
-
-def _waited(reached: Callable[[], bool], seconds: float) -> bool:
-    deadline, pause = Deadline(seconds), threading.Event()
-    while not reached():
-        if deadline.over:
-            return False
-        pause.wait(_LOOK)
-    return True

@@ -1,11 +1,10 @@
 """The SD mux and the card in it, looked at from the host of its reader; the board is off."""
 
 import secrets
-import threading
 
 from harness.boards.hardware.card import BOARD, HOST, Card, CardLook, Storage
 from harness.boards.hardware.card_link import CardLink
-from harness.deadline import Deadline
+from harness.deadline import reached_within
 from harness.errors import LabError
 
 _COMES = 10.0  # seconds for a card to come or to go
@@ -18,7 +17,7 @@ def look_at_mux(card: Card, storage: Storage) -> str:
     """Give the card to the host and to the board: its device must come, and go."""
     for to, there in ((HOST, True), (BOARD, False)):
         card.give(to)
-        if bool(_size(storage)) is not there and not _waited(storage, there=there):
+        if not _waited(storage, there=there):
             seen = "no card comes at" if there else "the card is still at"
             raise LabError(
                 f"the mux says {to!r}, and {seen} {storage.path}",
@@ -91,9 +90,4 @@ def _size(storage: Storage) -> int:
 
 
 def _waited(storage: Storage, *, there: bool) -> bool:
-    deadline, pause = Deadline(_COMES), threading.Event()
-    while not deadline.over:
-        if bool(_size(storage)) is there:
-            return True
-        pause.wait(_LOOK)
-    return False
+    return reached_within(_COMES, lambda: bool(_size(storage)) is there, poll=_LOOK)

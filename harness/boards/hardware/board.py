@@ -15,7 +15,8 @@ import pexpect
 from labgrid import Environment
 from labgrid.util.expect import PtxExpect
 
-from harness import files, paths
+from harness import files
+from harness.boards import lab_file
 from harness.boards.board import Addresses, Board, CommandResult
 from harness.boards.capability import Capabilities, Parts
 from harness.boards.console import Console
@@ -37,7 +38,7 @@ from harness.log import emit, step
 
 _POLL = 0.05  # seconds between two looks at how many boots there were
 _OFF_ITSELF = b"reboot: Power down"  # the kernel's last word (kernel/reboot.c)
-_PATIENCE, _QUIET, _WAIT = 10.0, 1.0, 600.0  # where the lab file says nothing
+_PATIENCE, _QUIET = 10.0, 1.0  # where the lab file says nothing
 _LOGIN = 30.0  # seconds on the console of a board that runs
 
 
@@ -100,7 +101,7 @@ class HardwareBoard:
         self._ssh = SshLink(
             lambda: (service.address, service.port),
             user=options.get("ssh_user", service.username),
-            key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
+            key=lab_file.ssh_key(options),
             pin=self.folder / PIN,
             prepare=options.get("ssh_prepare", ""),
             patience=options.get("ssh_patience", 0),

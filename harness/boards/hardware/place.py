@@ -99,7 +99,7 @@ class LabPlace:
             emit("place not released", place=self.name, why=error.brief)
         finally:
             ResourceManager.instances.pop(RemotePlaceManager, None)
-            self._asked(self._hang_up)
+            self._asked(lambda: _hang_up(self._session))
 
     def check(self) -> None:
         """LabError when the place is not ours any more, or a resource of it has gone."""
@@ -186,11 +186,6 @@ class LabPlace:
         except Exception as error:  # labgrid's have no root in common
             raise LabError(f"coordinator {self._coordinator}: {told(error)}") from error
 
-    def _hang_up(self) -> None:
-        loop = self._session.loop
-        loop.run_until_complete(self._session.stop())
-        loop.run_until_complete(self._session.close())
-
 
 def held(coordinator: str) -> dict[str, str]:
     """The places of a coordinator, and of each who has it, empty: nobody. LabError when it does not
@@ -203,8 +198,12 @@ def held(coordinator: str) -> dict[str, str]:
         places = session.places.values()
         return {each.name: _held_by(each) if each.acquired else "" for each in places}
     finally:
-        session.loop.run_until_complete(session.stop())
-        session.loop.run_until_complete(session.close())
+        _hang_up(session)
+
+
+def _hang_up(session: Any) -> None:
+    session.loop.run_until_complete(session.stop())
+    session.loop.run_until_complete(session.close())
 
 
 def _held(places: list[Any]) -> str:

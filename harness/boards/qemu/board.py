@@ -10,7 +10,7 @@ from typing import Any
 import pexpect
 from labgrid.strategy.common import StrategyError
 
-from harness import paths
+from harness.boards import lab_file
 from harness.boards.board import Addresses, CommandResult
 from harness.boards.capability import Capabilities, Parts, SavedState
 from harness.boards.flashed import FLASHED, PIN, begin_with
@@ -45,7 +45,7 @@ class QemuBoard:
         self._ssh = SshLink(
             self._ssh_address,
             user=options.get("ssh_user", "root"),
-            key=Path(options.get("ssh_key") or paths.home() / "pki/ssh_ed25519").expanduser(),
+            key=lab_file.ssh_key(options),
             pin=self._device.folder / PIN,
             prepare=options.get("ssh_prepare", ""),
             patience=options.get("ssh_patience", 0),

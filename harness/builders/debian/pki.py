@@ -22,7 +22,6 @@ from harness.builders.debian.recipe import DEVELOPMENT, Recipe, Signing
 
 _BEFORE = datetime.timedelta(days=1)  # for hosts whose clocks are a little late
 _UNTIL = datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)
-_SSH = "ssh_ed25519"
 
 
 def development() -> Signing:
@@ -54,7 +53,7 @@ def server_ca(recipe: Recipe) -> Authority | None:
 def ssh_key() -> Path:
     """The private SSH key (ed25519, OpenSSH format) that images let in; `.pub` is next to it."""
     folder = _folder()
-    path = folder / _SSH
+    path = paths.ssh_key()
     _once(folder, path, lambda: _make_ssh_key(path))
     files.require_private(path)
     return path

@@ -116,16 +116,22 @@ def _environment(found: RECIPE, version: str) -> dict[str, str]:
             "GATEWAY_SIGNING_CERTIFICATE": str(signer.certificate),
             "GATEWAY_KEYRING": str(signer.keyring),
             "GATEWAY_VERIFY_KEY": str(verify),
-            "GATEWAY_AUTHORIZED_KEYS": f"{key}.pub" if key.suffix else str(key.with_suffix(".pub")),
+            "GATEWAY_AUTHORIZED_KEYS": str(key.with_suffix(".pub")),
         }
     return told
+
+
+def _recipe_folder(made: built.Deployed) -> Path | None:
+    """Where a release was built, if it was built here, and can be again."""
+    folder = project.named(made.recipe) if made.recipe else None
+    return folder if folder and (folder / recipe.FILE).exists() else None
 
 
 def lacks(release: Release) -> Mapping[Ability, str]:
     """What takes the signing key of BitBake's build, and what takes a recipe that is not here."""
     made = built.of(release)
     found = dict(finished.lacking(made.folders))
-    if made.recipe and (project.named(made.recipe) / recipe.FILE).exists():
+    if _recipe_folder(made):
         for ability in (Ability.AGAIN, Ability.NEWER):
             found.pop(ability, None)
     return found
@@ -134,8 +140,7 @@ def lacks(release: Release) -> Mapping[Ability, str]:
 def variants(release: Release) -> Collection[str]:
     """Those of its yocto.yaml, or the adopted ones."""
     made = built.of(release)
-    folder = project.named(made.recipe) if made.recipe else None
-    if folder and (folder / recipe.FILE).exists():
+    if folder := _recipe_folder(made):
         return recipe.load(folder).variants.keys()
     return finished.there(made.folders)
 
@@ -144,9 +149,9 @@ def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Re
     """Another version, built when it was built here. Refuses when kas files, lock or layers have
     changed since: it would be another product's version."""
     made = built.of(release)
-    if not made.recipe or not (project.named(made.recipe) / recipe.FILE).exists():
+    folder = _recipe_folder(made)
+    if folder is None:
         return finished.adopted(release, made.folders, version=version, variants=variants)
-    folder = project.named(made.recipe)
     if sources.read(recipe.load(folder).project(release.variants)).inputs != made.inputs:
         raise ConfigurationError(
             f"{folder} does not build {release.version} as it was tested any more",
