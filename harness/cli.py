@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.text import Text
 
-from harness import errors, files, progress
+from harness import errors, files, plugins, progress
 from harness.commands import bench, crash, designs, formats, lab, product, release, watch
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
@@ -106,7 +106,7 @@ def _run(sinks: contextlib.ExitStack) -> None:
         raise
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] == "harness":
-            _bug()
+            _bug(error)
         _fail(
             ConfigurationError(
                 f"this needs the Python package {error.name}, which is not installed",
@@ -124,11 +124,11 @@ def _run(sinks: contextlib.ExitStack) -> None:
             )
         # Files are told where they are used; a disk can be full, and a folder be closed, anywhere.
         if not error.filename and error.errno not in files.MACHINE:
-            _bug()
+            _bug(error)
         logging.getLogger(__name__).debug("", exc_info=error)
         _fail(files.trouble(error.filename or "this machine", error))
-    except Exception:
-        _bug()
+    except Exception as error:
+        _bug(error)
 
 
 def _fail(error: HarnessError) -> NoReturn:
@@ -138,9 +138,11 @@ def _fail(error: HarnessError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def _bug() -> NoReturn:
+def _bug(error: Exception) -> NoReturn:
     with _nobody_there():
         sys.stderr.write(plain(traceback.format_exc()))
+    if of_a_part := plugins.at_fault(error):
+        _fail(of_a_part)
     _complain("this is a bug in the harness", "please report it with the lines above")
     sys.exit(1)
 

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from typing_extensions import get_protocol_members
@@ -18,6 +19,8 @@ BUILDERS = "harness.builders"  # name of a builder -> harness.builders.builder.B
 ARTIFACTS = "harness.artifacts"  # name of an update client -> how its artifacts are made
 BOOTLOADERS = "harness.bootloaders"  # name -> what it puts on a disk
 SELECTIONS = "harness.selections"  # name of a bootloader -> how the medium holds its boot selection
+
+_US = __name__.partition(".")[0]
 
 
 @cache
@@ -42,6 +45,16 @@ def load(group: str, name: str, *, kind: type, key: str) -> Any:
     return found
 
 
+def at_fault(error: BaseException) -> ConfigurationError | None:
+    """Whose part raised this, when it was one and not the harness: of the frames that are either's
+    the innermost one counts, for a part may have handed nonsense to a library."""
+    theirs = {each.module.partition(".")[0]: each for each in _theirs()}
+    frames = [each.f_globals.get("__name__", "") for each, _ in walk_tb(error.__traceback__)]
+    packages = [name.partition(".")[0] for name in frames]
+    point = theirs.get(next((each for each in reversed(packages) if each in {_US, *theirs}), _US))
+    return None if point is None else _unusable(point, one_line(f"{type(error).__name__}: {error}"))
+
+
 def origin(group: str, name: str) -> list[str]:
     """Where a part comes from: what provides it, of which version, and a digest of its module."""
     told = []
@@ -51,6 +64,13 @@ def origin(group: str, name: str) -> list[str]:
         if source and source.origin and Path(source.origin).is_file():
             told.append(hashlib.sha256(Path(source.origin).read_bytes()).hexdigest())
     return told
+
+
+def _theirs() -> list[EntryPoint]:
+    """Parts of others."""
+    groups = (CLIENTS, BUILDERS, ARTIFACTS, BOOTLOADERS, SELECTIONS)
+    points = [point for group in groups for name in names(group) for point in _found(group)[name]]
+    return [each for each in points if each.module.partition(".")[0] != _US]
 
 
 @cache

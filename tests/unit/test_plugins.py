@@ -132,3 +132,53 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "client: acme, harness each have a 'rauc'" in tried(
         tmp_path, "make_client('rauc', None)", declared
     )
+
+
+USED = """
+from harness import cli, plain
+from harness.builders import builder
+@cli.app.command()
+def use():
+    {use}
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "code", "told"),
+    [
+        (
+            "builder.named('acme').again()",
+            2,
+            "entry point harness.builders acme (breaks:Builder): KeyError: 'x'",
+        ),
+        (
+            "builder.named('acme').payload()",
+            2,
+            "entry point harness.builders acme (breaks:Builder): JSONDecodeError: Expecting value:",
+        ),
+        ("builder.named('acme').lacks(plain)", 1, "this is a bug in the harness"),
+        ("builder.named('acme').lacks({}['x'])", 1, "this is a bug in the harness"),
+    ],
+)
+def test_a_part_that_raises_when_it_is_used(tmp_path: Path, use: str, code: int, told: str) -> None:
+    """The part is named, with its traceback; what it only called of ours is ours."""
+    info = tmp_path / "acme-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[harness.builders]\nacme = breaks:Builder\n")
+    (tmp_path / "breaks.py").write_text(
+        "import json\n"
+        "class Builder:\n    RECIPE = {}\n    build = variants = artifact = None\n"
+        "    strange_artifact = misdirected_artifact = server_ca = None\n"
+        "    again = lambda: {}['x']\n    payload = lambda: json.loads('')\n"
+        "    lacks = lambda plain: plain.one_line(3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", USED.format(use=use), "use"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" in done.stderr
