@@ -92,7 +92,7 @@ class Board(Protocol):
     def share(self) -> Share:
         """What the host gave the boots of a board that it plays, since it was flashed or restored,
         or, where one got too little, that one: what did not happen in time on a board that was
-        `starved` is no failure of the device."""
+        `starved` is no failure of the device. LabError when somebody plays it and does not tell."""
 
     def check_lab(self) -> None:
         """LabError when the bench is at fault for what the board does not do."""

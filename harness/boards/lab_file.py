@@ -12,6 +12,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -36,6 +37,13 @@ def _regex(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"is no regular expression: {error}") from error
+    return text
+
+
+def _url(text: str) -> str:
+    where = urlsplit(text)
+    if where.scheme != "http" or not where.hostname or where.port == 0:
+        raise ValueError("is no http://HOST[:PORT]/PATH")
     return text
 
 
@@ -70,6 +78,7 @@ class BoardOptions(TypedDict, total=False):
     lacks: list[Part]  # that the board has not
     # Of a board that QEMU does not play:
     virtual: bool  # it is no hardware, whatever it looks like
+    share: Annotated[str, AfterValidator(_url)]  # where its host says what it gave it; of one only
     boot_banner: Annotated[str, AfterValidator(_regex)]  # what each boot prints once
     board_serial: str
     card_serial: str  # as the host of its reader names the card: no other is ever flashed
@@ -161,6 +170,14 @@ def load(lab: Path) -> LabFile:
     """Read a lab file. Raises ConfigurationError."""
     text = files.text(lab, limit=schema.YAML_LIMIT, hint=_HINT)
     found = schema.from_yaml(LabFile, text, what=lab, tags=True)
+    played = {name for name in found.targets if found.kind(name) is Kind.VIRTUAL}
+    if real := [
+        name for name, told in found.options.items() if "share" in told and name not in played
+    ]:
+        told = [
+            f"targets.{name}.options.share: is of a board with `virtual: true`" for name in real
+        ]
+        raise ConfigurationError.of(files.shown(lab), told)
     if wrong := [name for name in found.targets if not _NAME.fullmatch(name)]:
         raise ConfigurationError.of(
             files.shown(lab), [f"targets: {name[:99]!r} is no name of a board" for name in wrong]

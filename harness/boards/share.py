@@ -9,6 +9,12 @@ so a hang on a quiet host is told apart from a boot on one that has no time for 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from harness import schema
+from harness.schema import Seconds
 
 _LEAST = 10.0  # seconds of wanting a CPU, below which nothing can be said
 _TOO_MUCH = 1 / 2  # of the time that it wanted, or that the host had
@@ -20,9 +26,10 @@ class Share:
     """Seconds that a board's process ran, and in which it waited for a CPU; and which share of its
     time the host itself was not given. All zero: nobody plays this board."""
 
-    ran: float = 0.0
-    waited: float = 0.0
-    stolen: float = 0.0
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    ran: Seconds = 0.0
+    waited: Seconds = 0.0
+    stolen: Seconds = 0.0
 
     @classmethod
     def worst(cls, boots: Iterable["Share"]) -> "Share":
@@ -41,6 +48,18 @@ class Share:
         return f"{told}; {self.stolen:.0%} of the host's time was taken" if self.stolen else told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """What the host of a board says of it since it plays it, in JSON over HTTP: `boots`, one after
+    the other; `short`: seconds in which the host's own program got too little (`Pulse`);
+    `trouble`: what else keeps it from playing the board, empty: nothing."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    boots: tuple[Share, ...]
+    short: Seconds = 0.0
+    trouble: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The host's CPU time so far, in ticks: all of it, and what was stolen."""
@@ -54,6 +73,10 @@ class Clock:
         ticks = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
         return cls(total=sum(ticks), stolen=ticks[7])
 
+    def since(self, before: "Clock") -> float:
+        """Which share of the time since then was stolen."""
+        return (self.stolen - before.stolen) / max(1, self.total - before.total)
+
 
 def given(pid: int, since: Clock) -> Share:
     """What the threads of a process got that began at `since`; nothing when it has ended."""
@@ -64,6 +87,5 @@ def given(pid: int, since: Clock) -> Share:
         except (OSError, ValueError):  # that thread has ended
             continue
         ran, waited = ran + int(on_cpu), waited + int(ready)
-    now = Clock.now()
-    stolen = (now.stolen - since.stolen) / max(1, now.total - since.total)
+    stolen = max(0.0, Clock.now().since(since))
     return Share(ran=ran / _NS, waited=waited / _NS, stolen=round(stolen, 3))

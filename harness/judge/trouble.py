@@ -9,12 +9,12 @@ from harness.log import emit
 
 def lab_trouble(board: Board, problem: str) -> LabError | None:
     """What to say instead of `problem` when the bench may be at fault: a medium that its host could
-    not serve, a boot that got too little of its host."""
+    not serve, a boot that got too little of its host, or of which nobody knows what it got."""
     try:
         board.check_lab()
+        share = board.share()
     except LabError as error:
         return LabError(error.brief, details=f"{error.details}\n{problem}".strip(), hint=error.hint)
-    share = board.share()
     emit("share", board=board.name, **asdict(share))
     if not share.starved:
         return None

@@ -4,16 +4,20 @@ All that it keeps is in a folder of its own, so that it has nothing in common wi
 uses it, not even where both run on one machine.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from harness import files, paths
 from harness.boards.lock import BoardLock
+from harness.boards.pulse import Pulse
+from harness.boards.share import Fed
 from harness.errors import ConfigurationError, LabError
 from harness.simulate import commands, faults, rack_file
 from harness.simulate.commands import Commands
@@ -72,6 +76,7 @@ class VirtualBench:
         self._gardener = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gardener")
         self.boards: dict[str, Played] = {}
         self.pdu = Pdu(self.rack.pdu, {})
+        self._pulse = Pulse()
 
     def __enter__(self) -> Self:
         try:
@@ -93,6 +98,8 @@ class VirtualBench:
         self._lock.acquire()
         self._stack.callback(self._lock.release)
         self._stack.callback(self._gardener.shutdown)
+        self._stack.callback(self._pulse.close)
+        self._pulse.open()
         # The boards that it plays look there for their run folders, as all QEMU boards do.
         os.environ["HARNESS_CACHE"] = str(self.folder)
         for place in self.rack.boards:
@@ -100,6 +107,7 @@ class VirtualBench:
             self._stack.callback(board.close)
             board.open()
             self.boards[place] = board
+            self.pdu.boards[place] = functools.partial(self._fed, board)
         self._plug_in()
         self._stack.callback(self.pdu.close)
         self.pdu.open()
@@ -111,6 +119,9 @@ class VirtualBench:
         self._stack.callback(control.close)
         control.open()
         self._host = host
+
+    def _fed(self, board: Played) -> Fed:
+        return replace(board.fed(), short=round(self._pulse.short, 1))
 
     def _told(self, command: str) -> str:
         """`plant FAULT PLACE`, or `heal PLACE`."""

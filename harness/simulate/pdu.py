@@ -2,6 +2,10 @@
 
 GET /relay/INDEX/value   answers 1 or 0: how the relay stands
 PUT /relay/INDEX/value   with 1 or 0 switches it; answered when the contact has moved
+
+and, which no PDU has, what a virtual board must tell:
+
+GET /share/PLACE         what a board got of this host, as JSON (`harness.boards.share.Fed`)
 """
 
 import random
@@ -11,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from harness import schema
+from harness.boards.share import Fed
 from harness.errors import HarnessError, LabError
 from harness.simulate.rack_file import RelaySpec
 
@@ -49,6 +55,7 @@ class Pdu:
 
     def __init__(self, address: str, relays: dict[str, PlayedRelay]) -> None:
         self.relays = relays
+        self.boards: dict[str, Callable[[], Fed]] = {}  # by their places
         self.hung = threading.Event()  # it takes connections and answers none
         self._over = threading.Event()
         self._address = address
@@ -88,8 +95,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """How a relay stands."""
+        """How a relay stands, or what a board got."""
         self.of.hang()
+        kind, _, place = self.path.strip("/").partition("/")
+        if kind == "share" and place in self.of.boards:
+            told = schema.to_bytes(schema.to_data(self.of.boards[place]()))
+            self._answer(200, told.decode())
+            return
         relay = self._relay()
         if relay:
             self._answer(200, "1" if relay.closed else "0")

@@ -13,6 +13,7 @@ from typing import TypeVar
 from harness.boards.lab import load_lab
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
+from harness.boards.share import Fed
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.simulate.address import Address
 from harness.simulate.played_card import PlayedCard
@@ -78,6 +79,19 @@ class Played:
             self._address.down()
             self._device.off()
             self.line.cut()
+
+    def fed(self) -> Fed:
+        """What its boots got since the bench began, and what keeps it from playing on."""
+        return self._do(self._fed)
+
+    def _fed(self) -> Fed:
+        trouble = ""
+        try:
+            if self._device.is_on:
+                self._device.medium.mark("asked")  # who serves it must answer
+        except HarnessError as error:
+            trouble = error.brief
+        return Fed(boots=self._device.shares, trouble=trouble)
 
     def mux(self, command: str) -> str:
         """What `usbsdmux` asks: `get`, or where the card shall be. Returns where it is."""

@@ -20,6 +20,7 @@ from harness.boards.doctor.card import look_at_card, look_at_mux
 from harness.boards.doctor.finding import Look
 from harness.boards.hardware import target
 from harness.boards.hardware.card import Card
+from harness.boards.hardware.player import Player
 from harness.boards.hardware.serial_line import SerialLine, SerialTap
 from harness.boards.hardware.within import within
 from harness.boards.lab import load_lab
@@ -55,6 +56,7 @@ class ExaminedBench:
             Look(part="coordinator", at=self._look_at_coordinator, on=["lab file"]),
             Look(part="place", at=self._look_at_place, on=["coordinator"]),
             Look(part="relay", at=self._look_at_relay, on=["place"]),
+            Look(part="share", at=self._look_at_share, on=["relay"]),
             Look(part="serial port", at=self._look_at_serial_port, on=["place"]),
             Look(part="off", at=self._switch_off, on=["relay"]),
             Look(part="SD mux", at=self._look_at_mux, on=["off"]),
@@ -153,6 +155,13 @@ class ExaminedBench:
         says = within(self.patience, self.parts.relay, get, hint=_RELAY)
         took = (time.monotonic() - began) * 1000
         return f"{self.parts.relay} is {'on' if says else 'off'}; it answers in {took:.0f} ms"
+
+    def _look_at_share(self) -> str:
+        if not self.options.get("virtual"):
+            return "nobody plays it: the power is its own"
+        player = Player(self.board, self.options)
+        player.begin()
+        return f"its host tells what it gave it: {player.share(boots=0)}"
 
     def _look_at_serial_port(self) -> str:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())

@@ -25,10 +25,12 @@ from harness.boards.hardware import kind, target
 from harness.boards.hardware.after_boot import AfterBoot
 from harness.boards.hardware.card import BOARD, HOST, Card
 from harness.boards.hardware.cuts import count_cut
+from harness.boards.hardware.player import Player
 from harness.boards.hardware.relay import Relay
 from harness.boards.hardware.serial_line import SerialLine, SerialTap
 from harness.boards.lab_file import BoardOptions
 from harness.boards.lock import BoardLock
+from harness.boards.pulse import Pulse
 from harness.boards.qemu.device import run_folder
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
@@ -107,11 +109,14 @@ class HardwareBoard:
             patience=options.get("ssh_patience", 0),
         )
         self._after_boot = AfterBoot(self.name, options, self._ssh, self._console)
+        self._player = Player(self.name, options)
+        self._pulse = Pulse()
         self._pause = threading.Event()
         self._prompt_boot = 0
 
     def open(self, lab: Path) -> None:
         """Hear its console, see that it is off, and that it is what the lab file says it is."""
+        self._pulse.open()
         self._console.reopen()
         target.activate(self._target, self._serial)
         self.relay.off()
@@ -160,6 +165,8 @@ class HardwareBoard:
                 hint="write it by hand, or give the board a USBSDMuxDriver",
             )
         with step("flash", board=self.name, image=str(image)):
+            self._pulse.begin()
+            self._player.begin()
             self.check_lab()
             if self.relay.is_on:
                 self.power_off()
@@ -255,11 +262,13 @@ class HardwareBoard:
         self._ssh.put(content, path, timeout=timeout)
 
     def share(self) -> Share:
-        """Nobody plays it."""
-        return Share()
+        """What its host gave a virtual one."""
+        return self._player.share(boots=self.boots)
 
     def check_lab(self) -> None:
-        """LabError when relay, serial line, mux, network or place are not as they should be."""
+        """LabError when relay, serial line, mux, network or place are not as they should be, or
+        this process had no time for the board."""
+        self._pulse.check(self.name)
         self._check_place()
         self._line.check()
         if self.relay.is_on and self.relay.says() == "off":
@@ -273,6 +282,7 @@ class HardwareBoard:
     def close(self) -> None:
         """Power off and give everything back. Idempotent."""
         self._forget_sessions()
+        self._pulse.close()
         try:
             if self._serial.state.name == "active" and self.relay.is_on:
                 self.power_off()

@@ -91,7 +91,12 @@ class QemuDevice:
 
     def share(self) -> Share:
         """What the host gave the boots since the board was flashed or restored: the worst of it."""
-        return Share.worst(vm.share() for vm in self._vms)
+        return Share.worst(self.shares)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Of each of those boots."""
+        return tuple(vm.share() for vm in self._vms)
 
     @property
     def ssh_port(self) -> int:

@@ -29,6 +29,7 @@ class FakeDevice:
     lies: bool = False  # the relay says the opposite
     garbled: bool = False
     talks: bool = False  # without a break
+    fed: str = '{"boots": []}'  # what its host says that it gave it
     on: bool = False
     relay: bool = False
     connections: list[socket.socket] = field(default_factory=list)
@@ -102,6 +103,9 @@ def served(device: FakeDevice) -> Iterator[FakeDevice]:
             self._answer(b"")
 
         def do_GET(self) -> None:
+            if self.path == "/share":
+                self._answer(device.fed.encode())
+                return
             self._answer(b"1" if device.relay != device.lies else b"0")
 
         def _answer(self, body: bytes) -> None:

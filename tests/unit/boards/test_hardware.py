@@ -20,6 +20,7 @@ from harness.boards.lab import open_board
 from harness.boards.onlooker import Onlooker
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, LabError
+from harness.judge.trouble import lab_trouble
 from tests.unit.boards.fake_bench import BANNER, FakeDevice, lab, served
 
 Opened = Callable[..., AbstractContextManager[Board]]
@@ -35,7 +36,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     def _opened(device: FakeDevice, options: str = "virtual: true") -> Iterator[Board]:
         with served(device):
             file = tmp_path / "lab.yaml"
-            file.write_text(lab(device, options))
+            file.write_text(lab(device, options.replace("PORT", str(device.http_port))))
             with open_board(file, "desk") as board:
                 yield board
 
@@ -133,6 +134,41 @@ def test_a_serial_port_that_vanishes_is_trouble_of_the_lab(opened: Opened) -> No
         heard(board, boots=1)
         device.vanish()
         board.wait_boots(2, timeout=5)
+
+
+def test_what_a_virtual_board_does_not_do_is_a_verdict_only_when_it_was_well_fed(
+    opened: Opened,
+) -> None:
+    device = FakeDevice()
+    with opened(device) as board:
+        trouble = lab_trouble(board, "no health")
+        assert trouble
+        assert "nobody says what it got" in str(trouble)
+        assert "no health" in str(trouble)
+    share = "virtual: true\n      share: http://127.0.0.1:PORT/share"
+    with opened(device, share) as board:
+        board.power_on()
+        heard(board, boots=1)
+        board.power_off()
+        device.fed = '{"boots": [{"ran": 100.0, "waited": 20.0}]}'
+        assert lab_trouble(board, "no health") is None  # a failure of the device
+        device.fed = '{"boots": [{"ran": 100.0, "waited": 120.0}]}'
+        told = str(lab_trouble(board, "no health"))
+        assert "too busy to tell: it had a CPU for 100 s, and waited 120 s for one" in told
+        device.fed = '{"boots": [{"ran": 100.0}], "trouble": "QEMU ended"}'
+        assert "QEMU ended" in str(lab_trouble(board, "no health"))
+
+
+def test_only_a_virtual_board_is_played(opened: Opened) -> None:
+    told = r"targets\.desk\.options\.share: is of a board with `virtual: true`"
+    options = "virtual: false\n      share: http://127.0.0.1/share"
+    with pytest.raises(ConfigurationError, match=told), opened(FakeDevice(), options):
+        pytest.fail("it was opened")
+    with (
+        pytest.raises(ConfigurationError, match="is no http://HOST"),
+        opened(FakeDevice(), "virtual: true\n      share: 127.0.0.1/share"),
+    ):
+        pytest.fail("it was opened")
 
 
 def test_what_is_no_hardware_must_say_so(opened: Opened) -> None:

@@ -23,7 +23,12 @@ options: {{coordinator_address: "{NETWORK}.1:20408"}}
 targets:
   {PLACE}:
     options:
-      {{machine: sector, virtual: true, boot_banner: boot, relay_timeout: 5, card_serial: VCARD-77}}
+      machine: sector
+      virtual: true
+      share: http://{NETWORK}.2/share/{PLACE}
+      boot_banner: boot
+      relay_timeout: 5
+      card_serial: VCARD-77
     resources:
       RemotePlace: {{name: {PLACE}}}
     drivers:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from harness import schema
+from harness.boards.share import Fed
 from tests.unit.simulate.conftest import NETWORK, PLACE, STORAGE, needs_bench
 from tests.unit.simulate.virtual import Simulated, simulated
 
@@ -66,6 +68,18 @@ def test_the_line_has_the_speed_of_the_wire(bench: Simulated) -> None:
 def test_what_is_no_relay(bench: Simulated) -> None:
     assert requests.get(f"http://{NETWORK}.2/relay/9/value", timeout=10).status_code == 404
     assert requests.put(RELAY, data=b"2", timeout=10).status_code == 400
+
+
+def test_the_host_tells_what_each_boot_of_a_board_got(bench: Simulated) -> None:
+    share = f"http://{NETWORK}.2/share/{PLACE}"
+    before = schema.from_json(Fed, requests.get(share, timeout=10).content, what="before")
+    for value in (b"1", b"0"):
+        requests.put(RELAY, data=value, timeout=10)
+    after = schema.from_json(Fed, requests.get(share, timeout=10).content, what="after")
+    assert len(after.boots) == len(before.boots) + 1
+    assert after.boots[-1].ran > 0
+    assert after.trouble == ""
+    assert requests.get(f"{share}-2", timeout=10).status_code == 404
 
 
 def test_planted_faults_are_there_and_can_be_healed(bench: Simulated) -> None:
