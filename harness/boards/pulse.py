@@ -24,7 +24,7 @@ _NS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Beat:
     """At one instant: seconds that each thread waited for a CPU, the host's time."""
 
     at: float
@@ -32,7 +32,7 @@ class Look:
     host: Clock
 
     @classmethod
-    def now(cls) -> "Look":
+    def now(cls) -> "Beat":
         """At this process."""
         waited = {}
         for file in Path("/proc/self/task").glob("*/schedstat"):
@@ -43,7 +43,7 @@ class Look:
         # Also counts what the host sleeps (clock_gettime(2)).
         return cls(time.clock_gettime(time.CLOCK_BOOTTIME), waited, Clock.now())
 
-    def short(self, before: "Look") -> float:
+    def short(self, before: "Beat") -> float:
         """Seconds since then in which it got too little: none, what it was late, or all."""
         took = self.at - before.at
         longest = max(
@@ -85,9 +85,9 @@ class Pulse:
         require_fed(board, "the harness itself", self.short)
 
     def _beat(self) -> None:
-        before = Look.now()
+        before = Beat.now()
         while not self._over.wait(_EVERY):
-            now = Look.now()
+            now = Beat.now()
             self.short += now.short(before)
             before = now
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness.boards.pulse import Look, Pulse
+from harness.boards.pulse import Beat, Pulse
 from harness.boards.share import Clock
 from harness.errors import LabError
 
@@ -26,8 +26,8 @@ pulse.close()
 """
 
 
-def look(at: float, waited: float, stolen: int = 0) -> Look:
-    return Look(at, {"1": 0.1, "2": waited}, Clock(total=round(at * 200), stolen=stolen))
+def look(at: float, waited: float, stolen: int = 0) -> Beat:
+    return Beat(at, {"1": 0.1, "2": waited}, Clock(total=round(at * 200), stolen=stolen))
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def look(at: float, waited: float, stolen: int = 0) -> Look:
         (look(12.0, 5.0, stolen=220), 2.0),
     ],
 )
-def test_when_a_process_got_too_little(now: Look, short: float) -> None:
+def test_when_a_process_got_too_little(now: Beat, short: float) -> None:
     assert now.short(look(10.0, 5.0)) == pytest.approx(short)
 
 
 def test_a_thread_that_began_meanwhile_counts_from_its_beginning() -> None:
-    before = Look(10.0, {"1": 0.0}, Clock(0, 0))
-    assert Look(12.0, {"1": 0.0, "7": 1.9}, Clock(400, 0)).short(before) == 2.0
-    assert Look(12.0, {}, Clock(400, 0)).short(before) == 0.0
+    before = Beat(10.0, {"1": 0.0}, Clock(0, 0))
+    assert Beat(12.0, {"1": 0.0, "7": 1.9}, Clock(400, 0)).short(before) == 2.0
+    assert Beat(12.0, {}, Clock(400, 0)).short(before) == 0.0
 
 
 @pytest.mark.parametrize("stopped", [True, False])
