@@ -9,6 +9,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from harness import process
@@ -23,10 +24,12 @@ def commit(root: Path) -> str | None:
     return told and told.strip()
 
 
-def changed(root: Path, code: Collection[str]) -> tuple[str, ...] | None:
+def changed(
+    root: Path, code: Collection[str], *, made: Collection[str] = ()
+) -> tuple[str, ...] | None:
     """The files of a checkout that are not those of its commit, and those that are more, by name;
     None when nobody can say. What the commit's own .gitignore leaves out does not count, but for
-    what lies in the folders of `code`."""
+    what lies in the folders of `code`; what a pattern of `made` names does not count at all."""
     listed = _git(root, "ls-tree", "-r", "-z", "HEAD")
     with tempfile.TemporaryDirectory() as place:
         index = f"{place}/index"  # a fresh one, in which nothing is marked
@@ -39,7 +42,8 @@ def changed(root: Path, code: Collection[str]) -> tuple[str, ...] | None:
     others = {name for name in f"{more}\0{hidden}".split("\0") if name}
     wanted = [line.split("\t", 1) for line in listed.split("\0") if line]
     different = _different(root, [(path, *told.split()[::2]) for told, path in wanted])
-    return tuple(sorted({*different, *(name for name in others if not _is_compiled(name))}))
+    found = {*different, *(name for name in others if not _is_compiled(name))}
+    return tuple(sorted(n for n in found if not any(fnmatchcase(n, each) for each in made)))
 
 
 def _is_compiled(name: str) -> bool:

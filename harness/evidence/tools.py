@@ -30,6 +30,9 @@ _PACKAGES = ("labgrid", "pytest", "paramiko", "pexpect", "qemu.qmp", "securesyst
 UNKNOWN = "unknown"  # its version, where it is not installed as a package
 _SECONDS = 20
 _NAMED = 5  # changed files that are told by name
+# What `harness designs run` makes: what is tested is named with its digests, and what was found
+# decides nothing. From the checkout, and from a design's own folder.
+_MADE = ("images/designs/*/out/*", "images/designs/*/results.json", "results.json")
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ def _harness() -> JsonValue:
 def _committed(name: str, root: Path, code: Collection[str]) -> dict[str, JsonValue]:
     """Commit of a checkout, and whether files differ from it; in its folders of `code` also those
     that its .gitignore leaves out."""
-    changed = checkout.changed(root, code)
+    changed = checkout.changed(root, code, made=_MADE)
     _warn(name, changed, "the one of its commit")
     return {
         "commit": checkout.commit(root),

@@ -127,6 +127,16 @@ def test_a_checkout_with_changes(root: Path, change: Callable[[Path], object], n
     assert checkout.changed(root, CODE) == (name,)
 
 
+def test_what_is_made_there_does_not_count(root: Path) -> None:
+    (root / "labs/one/out").mkdir(parents=True)
+    (root / "labs/one/out/disk.img").touch()
+    (root / "labs/one/found.json").touch()
+    (root / "labs/qemu.yaml").write_text("other\n")
+    made = ("labs/*/out/*", "labs/*/found.json")
+    assert checkout.changed(root, CODE, made=made) == ("labs/qemu.yaml",)
+    assert len(checkout.changed(root, CODE) or ()) == 3
+
+
 def test_variables_of_a_hook_lead_nowhere(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
