@@ -38,6 +38,10 @@ def run(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the design.")],
     *,
     variant: Annotated[str, typer.Option(help="Only this variant; none: all of them.")] = "",
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="Of its scenarios only this one, and no cut points; repeatable."),
+    ] = None,
     budget: Annotated[
         str, typer.Option(metavar="30m", help="Begin nothing after this time: 90s, 30m, 2h.")
     ] = "",
@@ -58,9 +62,15 @@ def run(
 
     context.with_resource(progress.shown())
     found = design.named(name, folder)
+    only, limit = tuple(scenario or ()), seconds_of(budget) if budget else 0.0
     told = {
         each: DesignRun(
-            design=found, variant=each, budget=seconds_of(budget), tell=tell, explore=explore
+            design=found,
+            variant=each,
+            budget=limit,
+            tell=tell,
+            only=only,
+            explore=explore and not only,
         ).run()
         for each in ([variant] if variant else found.variants)
     }

@@ -36,31 +36,31 @@ _STAMP, _PACKAGES, _RECORDING = "inputs", "packages.txt", "recording"
 
 @dataclass(frozen=True, kw_only=True)
 class DesignRun:
-    """One variant of a design, for at most `budget` seconds after it was built (0: to the end)."""
+    """One variant of a design, for at most `budget` seconds after it was built (0: to the end);
+    `only`: of its scenarios these, and no other."""
 
     design: Design
     variant: str
     budget: float
     tell: Tell
+    only: tuple[str, ...] = ()
     explore: bool = True
     program: Sequence[str | Path] = children.HARNESS
 
     def run(self) -> VariantResult:
         """All of it; stored after each step. Errors are those of building and adopting, of a lab
         in which nothing can be judged, and of input; a device that fails is a finding."""
-        design, made = self.design, self._prepared()
+        design, asked = self.design, self._asked
+        made = self._prepared()
         limit = Deadline(self.budget) if self.budget else None
-        waiting = self._waiting(made)
+        left = [name for name in self._waiting(made) if name in asked]
         with contextlib.chdir(design.folder):
-            while waiting and not (limit and limit.over):  # each is tried once
-                batch, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
-                made = replace(self._stored(made, batch), waiting=waiting)
-                self._keep(made)
-            made = replace(made, waiting=waiting)
+            while left and not (limit and limit.over):  # each is tried once
+                batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
+                made = self._keep(self._stored(made, batch))
             if self.explore:
                 made = self._explored(made, limit)
-        self._keep(made)
-        return made
+        return self._keep(made)
 
     @property
     def _of(self) -> DesignVariant:
@@ -71,9 +71,24 @@ class DesignRun:
             )
         return self.design.variants[self.variant]
 
-    def _keep(self, made: VariantResult) -> None:
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        """The scenarios that are to be run, in the design's order."""
+        wanted = self._of.scenarios or self.design.scenarios
+        if strange := [name for name in self.only if name not in wanted]:
+            raise ConfigurationError(
+                f"{self.design.name}, {self.variant} has no scenario '{strange[0]}'",
+                hint=f"design.yaml names {', '.join(wanted)}",
+            )
+        return tuple(name for name in wanted if not self.only or name in self.only)
+
+    def _keep(self, made: VariantResult) -> VariantResult:
+        told = {each.scenario for each in made.scenarios} | made.left_out.keys()
+        wanted = self.design.wanted(self.variant)
+        made = replace(made, waiting=tuple(name for name in wanted if name not in told))
         found = results.load(self.design.folder)
         results.save(self.design.folder, found.with_variant(self.variant, made))
+        return made
 
     def _waiting(self, made: VariantResult) -> tuple[str, ...]:
         """Scenarios without a verdict: lab trouble is none."""
