@@ -207,10 +207,12 @@ def report(
     from harness.evidence import crash, signing
     from harness.evidence.store import EvidenceStore
 
+    evidence: dict[str, str] = {}
     if store:
         stored = crash.keep(run, EvidenceStore(store), signing.load_signer())
+        evidence["evidence"] = str(stored.folder)
         typer.echo(f"evidence: {stored.folder}", err=True)
-    _tell_results(results.load(run), reports.write(run), as_json=as_json)
+    _tell_results(results.load(run), reports.write(run), as_json=as_json, **evidence)
 
 
 @app.command()
@@ -324,7 +326,7 @@ def _show_steps(context: typer.Context) -> None:
         context.find_root().with_resource(progress.shown())
 
 
-def _tell_results(results: "Results", page: Path, *, as_json: bool) -> None:
+def _tell_results(results: "Results", page: Path, *, as_json: bool, **more: str) -> None:
     """The verdicts of an exploration; DeviceError when there is a failure among them."""
     from harness.crash.results import report as reports
     from harness.errors import DeviceError
@@ -337,6 +339,7 @@ def _tell_results(results: "Results", page: Path, *, as_json: bool) -> None:
         problems=results.problems,
         good=results.good,
         report=str(page),
+        **more,
     )
     if not as_json:
         show(f"report: {page}")

@@ -45,23 +45,28 @@ def run(
     budget: Annotated[
         str, typer.Option(metavar="30m", help="Begin nothing after this time: 90s, 30m, 2h.")
     ] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Those that have a verdict, too, the oldest first.")
+    ] = False,
     explore: Annotated[bool, typer.Option(help="Its cut points, too, after the scenarios.")] = True,
     folder: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Build a design, run its scenarios, explore its cut points, store what was found.
 
-    Goes on where it was ended. A finding is no error: it is what this is for.
+    Goes on where it was ended. A finding is no error: it is what this is for. A scenario that ends
+    otherwise than it did before is one.
 
     [dim]harness designs run sysupdate-sdboot --variant plain --budget 30m[/]
     """
     from harness import schema
     from harness.commands.crash import seconds_of
-    from harness.designs import design, table
+    from harness.designs import design, results, table
     from harness.designs.run import DesignRun
 
     context.with_resource(progress.shown())
     found = design.named(name, folder)
+    before = results.load(found.folder).variants
     only, limit = tuple(scenario or ()), seconds_of(budget) if budget else 0.0
     told = {
         each: DesignRun(
@@ -70,12 +75,15 @@ def run(
             budget=limit,
             tell=tell,
             only=only,
+            again=again,
             explore=explore and not only,
         ).run()
         for each in ([variant] if variant else found.variants)
     }
     data = {each: schema.to_data(result) for each, result in told.items()}
     answer(as_json, table.shown({name: found}), design=name, variants=data)
+    for each, result in told.items():
+        results.compared(before.get(each), result)
 
 
 @app.command()

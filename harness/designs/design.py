@@ -34,6 +34,7 @@ from harness.product import profile
 FILE = "design.yaml"
 FOLDER = "images/designs"  # of a product folder
 BUILD, OUT = "build", "out"
+OLD, NEW = "1.0.0", "1.1.0"  # what is updated, and to what
 _LEFT_OUT = {OUT, FILE, "results.json"}  # no build reads them
 
 
@@ -80,16 +81,22 @@ class Design(DesignFile):
         """As its folder is called."""
         return self.folder.name
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """Versions that are bad, and what is broken in each."""
+        return {version: broken for broken, version in self.breaks.items()}
+
     def wanted(self, variant: str) -> tuple[str, ...]:
         """Scenarios of a variant, in the order in which they are run."""
         return self.variants[variant].scenarios or self.scenarios
 
     def inputs(self, variant: DesignVariant) -> str:
         """SHA-256 of all that a build of the variant is made of, but for Debian's packages."""
+        others = {each.profile for each in self.variants.values()} - {variant.profile}
         digest = hashlib.sha256(repr((variant.build, variant.profile)).encode())
         for file in sorted(self.folder.rglob("*")):
             inside = file.relative_to(self.folder)
-            if inside.parts[0] not in _LEFT_OUT and file.is_file():
+            if inside.parts[0] not in _LEFT_OUT | others and file.is_file():
                 digest.update(f"{inside}\0".encode() + files.read(file))
         return digest.hexdigest()
 

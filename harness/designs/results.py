@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, JsonValue
 
 from harness import files, schema
+from harness.errors import DeviceError, LabError
 from harness.evidence.record import Outcome, Record
 from harness.fields import Line, Name
 from harness.judge.verdict import Verdict
@@ -61,6 +62,20 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutFinding:
+    """Cuts in one phase that end alike, and badly, second cuts in the next boot counted in;
+    `state` is one of them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    phase: Line
+    verdict: Verdict
+    why: tuple[str, ...] = ()
+    cuts: Count
+    state: Line
+    replay: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explored:
     """An exploration of the variant's recorded update, in cut points."""
 
@@ -70,6 +85,7 @@ class Explored:
     bad: Count
     boots: Count
     minutes: float
+    found: tuple[CutFinding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,3 +146,15 @@ def load(folder: Path) -> DesignResults:
 def save(folder: Path, results: DesignResults) -> None:
     """Write them whole."""
     files.write_whole(folder / FILE, schema.to_bytes(schema.to_data(results)))
+
+
+def compared(before: VariantResult | None, now: VariantResult) -> None:
+    """What had a verdict must have it again: DeviceError for another one, LabError for none."""
+    known = {each.scenario: each.ending for each in before.judged} if before else {}
+    other = [e for e in now.scenarios if known.get(e.scenario, e.ending) != e.ending]
+    told = [f"{e.scenario} ended {e.ending}, and {known[e.scenario]} before" for e in other]
+    if not other:
+        return
+    if any(each.outcome is Outcome.LAB_ERROR for each in other):
+        raise LabError("; ".join(told), hint="run it again when the host has less to do")
+    raise DeviceError("; ".join(told), hint=f"look at the evidence; {FILE} has what is so now")

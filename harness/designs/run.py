@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import files, paths, process
-from harness.crash.results import results as crash_results
 from harness.deadline import Deadline
-from harness.designs import results
-from harness.designs.design import BUILD, OUT, Design, DesignVariant
-from harness.designs.results import DesignResults, Explored, ScenarioResult, VariantResult
+from harness.designs import exploring, results
+from harness.designs.design import BUILD, NEW, OLD, OUT, Design, DesignVariant
+from harness.designs.results import DesignResults, ScenarioResult, VariantResult
 from harness.errors import BuildError, ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing, store
 from harness.evidence.store import Stored
@@ -27,34 +26,33 @@ from harness.product import release as releases
 from harness.scenarios import children
 from harness.scenarios.children import Job, Tell
 
-OLD, NEW = "1.0.0", "1.1.0"
 _BUILD_SECONDS = 3600
 _AT_ONCE = 4  # scenarios of one process, which share a booted board; between them time is looked at
-_LEAST = 60.0  # seconds that an exploration must have
-_STAMP, _PACKAGES, _RECORDING = "inputs", "packages.txt", "recording"
+_STAMP, _PACKAGES = "inputs", "packages.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DesignRun:
     """One variant of a design, for at most `budget` seconds after it was built (0: to the end);
-    `only`: of its scenarios these, and no other."""
+    `only`: of its scenarios these, and no other; `again`: those with a verdict, too."""
 
     design: Design
     variant: str
     budget: float
     tell: Tell
     only: tuple[str, ...] = ()
+    again: bool = False
     explore: bool = True
     program: Sequence[str | Path] = children.HARNESS
 
     def run(self) -> VariantResult:
         """All of it; stored after each step. Errors are those of building and adopting, of a lab
         in which nothing can be judged, and of input; a device that fails is a finding."""
-        design, asked = self.design, self._asked
+        self._asked()
         made = self._prepared()
         limit = Deadline(self.budget) if self.budget else None
-        left = [name for name in self._waiting(made) if name in asked]
-        with contextlib.chdir(design.folder):
+        left = self.left(made)
+        with contextlib.chdir(self.design.folder):
             while left and not (limit and limit.over):  # each is tried once
                 batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
                 made = self._keep(self._stored(made, batch))
@@ -71,7 +69,6 @@ class DesignRun:
             )
         return self.design.variants[self.variant]
 
-    @property
     def _asked(self) -> tuple[str, ...]:
         """The scenarios that are to be run, in the design's order."""
         wanted = self._of.scenarios or self.design.scenarios
@@ -90,10 +87,13 @@ class DesignRun:
         results.save(self.design.folder, found.with_variant(self.variant, made))
         return made
 
-    def _waiting(self, made: VariantResult) -> tuple[str, ...]:
-        """Scenarios without a verdict: lab trouble is none."""
-        done = {each.scenario for each in made.judged} | made.left_out.keys()
-        return tuple(name for name in self.design.wanted(self.variant) if name not in done)
+    def left(self, made: VariantResult) -> tuple[str, ...]:
+        """Scenarios that are to be run: without a verdict (lab trouble is none), and, where they
+        are asked for again, those with one; of these the oldest verdict first."""
+        done = {each.scenario: each.finished for each in made.judged}
+        new = tuple(name for name in self._asked() if name not in {*done, *made.left_out})
+        known = [name for name in self._asked() if name in done] if self.again else []
+        return (*new, *sorted(known, key=lambda name: done[name]))
 
     def _prepared(self) -> VariantResult:
         """Images of these inputs, and what is known about them."""
@@ -118,7 +118,7 @@ class DesignRun:
         )
 
     def _build(self, variant: DesignVariant, out: Path, key: Path) -> None:
-        versions = {OLD: "", NEW: "", **{v: broken for broken, v in self.design.breaks.items()}}
+        versions = {OLD: "", NEW: "", **self.design.broken}
         for version, broken in versions.items():
             built, folder = out / f"built-{version}", self.design.folder
             words: list[str | Path] = ["--version", version, "--ssh-key", key, *variant.build]
@@ -171,33 +171,14 @@ class DesignRun:
         )
 
     def _explored(self, made: VariantResult, limit: Deadline | None) -> VariantResult:
-        """With all power-cut points of the recorded update, as far as the budget goes."""
-        if limit and limit.left() < _LEAST:
+        """With the cut points of the recorded update, as far as the budget goes."""
+        if limit and limit.left() < exploring.LEAST:
             return replace(made, not_explored=made.not_explored or "the budget was used up before")
-        recording = Path(OUT) / _RECORDING
+        exploration = exploring.Exploration(design=self.design, child=self._child)
         try:
-            if not recording.exists():
-                words: list[str | Path] = ["--board", self.design.board, "--lab", "lab.yaml"]
-                words += ["-o", recording]
-                pair: list[str | Path] = ["crash", "record", f"{OUT}/{NEW}", "--from"]
-                self._child("record", [*pair, f"{OUT}/{OLD}", *words, "--json"])
-            rest = ["--budget", f"{limit.left():.0f}s"] if limit else []
-            self._child("explore", ["crash", "explore", recording, "--jobs", "1", *rest, "--json"])
+            return replace(made, explored=exploration.made(limit), not_explored="")
         except HarnessError as error:
             return replace(made, not_explored=error.brief)
-        return replace(made, explored=_counted(recording), not_explored="")
-
-
-def _counted(recording: Path) -> Explored:
-    found = crash_results.load(recording)
-    counts = found.counts
-    return Explored(
-        total=counts.cut_points,
-        decided=counts.cut_points - counts.undecided,
-        bad=sum(number for verdict, number in found.verdicts.items() if verdict.failed),
-        boots=counts.booted,
-        minutes=round(sum(found.timing.values()) / 60, 1),
-    )
 
 
 def _known(found: DesignResults, variant: str, inputs: str, packages: str) -> VariantResult | None:

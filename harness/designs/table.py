@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.table import Table
 
 from harness.designs.design import Design
-from harness.designs.results import ScenarioResult, VariantResult
+from harness.designs.results import CutFinding, ScenarioResult, VariantResult
 from harness.designs.run import stored
 
 _NEVER = "never run"
@@ -21,6 +21,7 @@ harness in it, adopted by a profile ([adopt](../adopt.md)), judged by what it pr
 
     harness designs                                        # what is known
     harness designs run NAME [--variant V] [--budget 30m]  # build, run, store; goes on where it was
+    harness designs run NAME --scenario S --again          # one of its scenarios, once more
     harness designs table --output docs/designs/README.md  # this page, made of the stored results
 
 *Covered* says what was looked at, and no more: a design without a finding is not a safe one.
@@ -98,6 +99,8 @@ def _details(design: Design, name: str, result: VariantResult) -> list[str]:
         lines += ["", f"Cut points not explored: {_cell(result.not_explored)}."]
     for finding in result.findings:
         lines += ["", *_finding(finding)]
+    for cut in result.explored.found if result.explored else ():
+        lines += ["", *_cut_finding(cut)]
     return [*lines, ""]
 
 
@@ -123,6 +126,11 @@ def _finding(each: ScenarioResult) -> list[str]:
         )
     lines += ["", *(f"- {_cell(why)}" for why in each.why), "", f"    {each.replay}"]
     return lines
+
+
+def _cut_finding(each: CutFinding) -> list[str]:
+    lines = [f"{each.cuts:,} cuts in `{each.phase}` (second ones counted in) end {each.verdict}:"]
+    return [*lines, "", *(f"- {_cell(why)}" for why in each.why), "", f"    {each.replay}"]
 
 
 def _cell(text: str) -> str:

@@ -1,7 +1,9 @@
 """A design is built, adopted and run in real processes; images and verdicts are made up."""
 
+import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ import yaml
 from harness.designs import design, results
 from harness.designs.results import VariantResult
 from harness.designs.run import DesignRun
-from harness.errors import BuildError, HarnessError
+from harness.errors import BuildError, ConfigurationError, DeviceError, HarnessError, LabError
+from harness.evidence.record import Outcome
 from harness.judge.verdict import Verdict
-from tests.unit.designs.test_designs import FILE
+from tests.unit.designs.test_designs import FAILED, FILE, PASSED, RESULT
 
 ROOT = Path(__file__).parents[3]
 BUILD = """#!/bin/sh
@@ -44,12 +47,28 @@ profile.load = lambda file: type("P", (), {{"boot_selection": None, "device": ""
 selection_format.reader_of = lambda source: None
 def run_scenarios(selection, store):
     subject, before = read_subject(selection.release), read_subject(selection.from_release)
-    verdict = lambda name: Verdict.BRICKED if "cut" in name else Verdict.NEW
+    bad = Path("../mended").exists() and Verdict.NEW or Verdict.BRICKED
+    verdict = lambda name: bad if "cut" in name else Verdict.NEW
     records = [record(name, verdict(name)) for name in selection.scenarios]
     Path("../ran.txt").open("a").write(f"{{len(records)}}\\n")
     return finished_run(store, subject, records, signing.load_signer(), from_release=before)
 runner.run_scenarios = run_scenarios
 from harness import cli
+from harness.crash import record as recorder
+from harness.crash.exploration import explore as explorer
+from harness.crash.results import results as crash_results
+from tests.unit.crash import explored, recordings
+def recorded(release, from_release, *, board, lab, output, bad, like):
+    Path("../recorded.txt").open("a").write(f"{{bad}} {{board}}\\n")
+    folder = recordings.recording(Path("..", "recording").resolve(), careful=False).folder
+    output.symlink_to(folder)
+    return recorder.Recording.load(output)
+def explore(folder, plan):
+    Path("../explored.txt").open("a").write(f"{{plan.budget}} {{' '.join(plan.first)}}\\n")
+    if not (folder / crash_results.FILE).exists():
+        explored.explore(folder)
+    return crash_results.load(folder)
+recorder.record, explorer.explore = recorded, explore
 cli.main()
 """
 Run = Callable[..., VariantResult]
@@ -112,6 +131,73 @@ def test_a_budget_that_is_over_leaves_scenarios_waiting(place: Path) -> None:
     found = run(place, budget=1e-9)
     assert (found.scenarios, found.waiting) == ((), tuple(FILE["scenarios"]))
     assert run(place).waiting == ()
+
+
+def test_its_cut_points_are_explored_and_signed(place: Path) -> None:
+    unwell = {"panic": "1.2.0", "failing-service": "1.3.0"}
+    (place / "design.yaml").write_text(yaml.safe_dump({**FILE, "breaks": unwell}))
+    (place.parent / "recording").mkdir()
+    explored = run(place, explore=True).explored
+    assert explored, run(place).not_explored
+    assert 0 < explored.bad < explored.decided == explored.total
+    assert sum(each.cuts for each in explored.found) >= explored.bad
+    first = explored.found[0]
+    assert (first.verdict.failed, first.replay.split()[:4]) == (
+        True,
+        ["harness", "crash", "replay", "out/recording"],
+    )
+    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 b\n"
+    assert (place.parent / "explored.txt").read_text().startswith("inf switch ")
+    assert run(place, explore=True, budget=90.0).explored == explored  # recorded once
+    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 b\n"
+    assert re.search(r"^\d\d\.0 switch ", (place.parent / "explored.txt").read_text(), re.MULTILINE)
+
+
+def test_what_cannot_be_recorded_is_told(place: Path) -> None:
+    found = run(place, explore=True)
+    assert (found.explored, bool(found.not_explored)) == (None, True)
+    assert run(place, explore=True, budget=30.0).not_explored == found.not_explored
+
+
+def test_one_scenario_alone(place: Path) -> None:
+    found = run(place, only=("update",))
+    assert [each.scenario for each in found.scenarios] == ["update"]
+    assert found.waiting == ("power-cut[acknowledged/all]",)
+    assert run(place).waiting == ()
+    with pytest.raises(ConfigurationError, match="has no scenario 'dance'"):
+        run(place, only=("dance",))
+
+
+def test_what_is_known_is_run_again_where_that_is_asked(place: Path) -> None:
+    first = run(place)
+    assert run(place, again=True) != first
+    assert (place.parent / "ran.txt").read_text() == "2\n2\n"
+    assert run(place, again=True, budget=1e-9).waiting == ()
+
+
+def test_what_is_oldest_is_run_again_first(place: Path) -> None:
+    found = run(place)
+    late = replace(found.scenarios[1], finished=found.scenarios[1].finished.replace(year=2001))
+    old = replace(found, scenarios=(found.scenarios[0], late))
+    one = DesignRun(
+        design=design.load(place), variant="plain", budget=0, tell=lambda *_: None, again=True
+    )
+    assert one.left(old) == (late.scenario, found.scenarios[0].scenario)
+    assert one.left(replace(old, scenarios=(late,)))[-1] == late.scenario
+    assert replace(one, again=False).left(old) == ()
+
+
+def test_what_ends_otherwise_than_before_is_told() -> None:
+    known = replace(RESULT, scenarios=(PASSED, FAILED))
+    trouble = replace(PASSED, outcome=Outcome.LAB_ERROR, verdict=None)
+    results.compared(known, known)
+    results.compared(None, known)
+    results.compared(replace(RESULT, scenarios=(trouble,)), known)
+    with pytest.raises(LabError, match="update"):
+        results.compared(known, replace(known, scenarios=(trouble, FAILED)))
+    mended = replace(FAILED, outcome=Outcome.PASSED, verdict=Verdict.NEW)
+    with pytest.raises(DeviceError, match=r"acknowledged/all\] ended new, and old before"):
+        results.compared(known, replace(known, scenarios=(PASSED, mended)))
 
 
 def test_a_build_that_fails_is_told(place: Path) -> None:
