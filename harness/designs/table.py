@@ -25,6 +25,11 @@ harness in it, adopted by a profile ([adopt](../adopt.md)), judged by what it pr
     harness designs table --output docs/designs/README.md  # this page, made of the stored results
 
 *Covered* says what was looked at, and no more: a design without a finding is not a safe one.
+
+Two designs are not here yet. Mender standalone with its stock U-Boot policy: Debian has the client
+(bookworm, 3.4), but its U-Boot for QEMU's `virt` keeps no environment on a disk, so that it takes a
+U-Boot built for a board with a card. The Raspberry Pi's `tryboot`: our stand-in for its firmware
+reads config.txt alone, and knows no flag that lasts over a reset.
 """
 
 
