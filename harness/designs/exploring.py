@@ -30,7 +30,7 @@ Child = Callable[[str, Sequence[str | Path]], str]  # a name, a command of the h
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exploration:
+class DesignExploration:
     """In the design's folder, where its images are in `out`."""
 
     design: Design

@@ -163,7 +163,10 @@ def test_one_scenario_alone(place: Path) -> None:
     found = run(place, only=("update",))
     assert [each.scenario for each in found.scenarios] == ["update"]
     assert found.waiting == ("power-cut[acknowledged/all]",)
+    built = (place.parent / "built.txt").read_text()
+    assert "--break" not in built  # a bad version is built when it is needed
     assert run(place).waiting == ()
+    assert (place.parent / "built.txt").read_text().removeprefix(built).count("--version") == 1
     with pytest.raises(ConfigurationError, match="has no scenario 'dance'"):
         run(place, only=("dance",))
 
