@@ -20,7 +20,7 @@ from harness.judge.identity import Identity
 from harness.judge.inquiry import REACH_SECONDS, Inquiry
 from harness.judge.inspection import Inspection
 from harness.judge.services import Services
-from harness.judge.trouble import require_lab
+from harness.judge.trouble import muteness, require_lab
 from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.log import emit, step
 from harness.product.release import Release
@@ -219,6 +219,8 @@ class Judge:
     def _failed(self, verdict: Verdict, name: str, problem: str, boots: int) -> Judgement:
         """Of a board that could not be looked at, unless the bench is to blame (LabError)."""
         require_lab(self.board, problem)
+        if trouble := muteness(self.board, self.flashed, problem):
+            raise trouble
         broken = Invariant(name=name, holds=False, detail=problem)
         return self._told(Judgement(verdict=verdict, final="", boots=boots, invariants=(broken,)))
 

@@ -23,7 +23,7 @@ from harness.judge.identity import Identity
 from harness.judge.inquiry import reaches_server
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
-from harness.judge.trouble import lab_trouble
+from harness.judge.trouble import lab_trouble, muteness
 from harness.judge.verdict import Invariant, Judgement
 from harness.log import step
 from harness.product.release import Release
@@ -63,6 +63,7 @@ class Bench:
     identities: dict[str, Identity] = field(default_factory=dict)  # of the saved ones
     instants: dict[str, Instant] = field(default_factory=dict)
     judged: dict[object, Judged] = field(default_factory=dict)
+    flashed: Release | None = None  # what the board was given last
     reached: bool = False  # whether a board was ever seen to reach the update server
 
     def calm(self) -> None:
@@ -74,6 +75,7 @@ class Bench:
     def boot_fresh(self, release: Release) -> None:
         """Flash `release`, boot it and provision it: update server, and data to be kept."""
         self.calm()
+        self.flashed = release
         with step("boot-fresh", board=self.board.name, version=release.version):
             provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
             self._require_reached()
@@ -98,6 +100,8 @@ class Bench:
     def trouble(self, problem: str) -> LabError | None:
         """What to say instead of `problem`, when the bench may be at fault."""
         if trouble := lab_trouble(self.board, problem):
+            return trouble
+        if self.flashed and (trouble := muteness(self.board, self.flashed, problem)):
             return trouble
         self.calm()
         said = _asked(self.proxy.url())

@@ -17,7 +17,7 @@ def look_at_mux(card: Card, storage: Storage) -> str:
     """Give the card to the host and to the board: its device must come, and go."""
     for to, there in ((HOST, True), (BOARD, False)):
         card.give(to)
-        if not _waited(storage, there=there):
+        if not _waited(card, there=there):
             seen = "no card comes at" if there else "the card is still at"
             raise LabError(
                 f"the mux says {to!r}, and {seen} {storage.path}",
@@ -79,15 +79,5 @@ def _require_kept(link: CardLink, offset: int) -> None:
         )
 
 
-def _size(storage: Storage) -> int:
-    try:
-        with CardLink(storage.wrap_command, storage.path) as link:
-            return int(link.ask("look", timeout=_ANSWER)["size"])
-    except LabError as error:
-        if "No such file" in error.brief or "No medium" in error.brief:
-            return 0
-        raise
-
-
-def _waited(storage: Storage, *, there: bool) -> bool:
-    return reached_within(_COMES, lambda: bool(_size(storage)) is there, poll=_LOOK)
+def _waited(card: Card, *, there: bool) -> bool:
+    return reached_within(_COMES, lambda: card.seen() is there, poll=_LOOK)

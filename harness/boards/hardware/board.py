@@ -21,7 +21,7 @@ from harness.boards.board import Addresses, Board, CommandResult
 from harness.boards.capability import Capabilities, Parts
 from harness.boards.console import Console
 from harness.boards.flashed import PIN, begin_with
-from harness.boards.hardware import kind, target
+from harness.boards.hardware import kind, reach, target
 from harness.boards.hardware.after_boot import AfterBoot
 from harness.boards.hardware.card import BOARD, HOST, Card
 from harness.boards.hardware.cuts import count_cut
@@ -35,7 +35,7 @@ from harness.boards.qemu.device import run_folder
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.deadline import Deadline
-from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
+from harness.errors import ConfigurationError, DeviceError, HarnessError, IdentityChanged, LabError
 from harness.log import emit, step
 
 _POLL = 0.05  # seconds between two looks at how many boots there were
@@ -99,10 +99,9 @@ class HardwareBoard:
             quiet=options.get("quiet", _QUIET),
         )
         self.card = self._card_of(self._parts.mux, self._parts.storage)
-        service = self._parts.service
         self._ssh = SshLink(
-            lambda: (service.address, service.port),
-            user=options.get("ssh_user", service.username),
+            lambda: self._address,
+            user=options.get("ssh_user", self._parts.service.username),
             key=lab_file.ssh_key(options),
             pin=self.folder / PIN,
             prepare=options.get("ssh_prepare", ""),
@@ -187,6 +186,7 @@ class HardwareBoard:
             self.power_off()  # it has switched itself off
         if self.card and self.card.where() != BOARD:
             self.card.give(BOARD)
+            self.card.require_gone()
         self._console.skip()
         self._forget_console()
         self.relay.on(before=self._line.power_on)
@@ -248,18 +248,21 @@ class HardwareBoard:
     def run(self, command: str, *, timeout: float) -> CommandResult:
         """Run a command over SSH; the first one of a boot after a look at console and card."""
         self._require_on()
-        self._after_boot.look(self.boots, timeout=timeout)
-        return self._ssh.run(command, timeout=timeout)
+        with self._itself():
+            self._after_boot.look(self.boots, timeout=timeout)
+            return self._ssh.run(command, timeout=timeout)
 
     def host_key(self, *, timeout: float) -> str:
         """The host key that is pinned, and that it answers with now."""
         self._require_on()
-        return self._ssh.host_key(timeout=timeout)
+        with self._itself():
+            return self._ssh.host_key(timeout=timeout)
 
     def put(self, content: bytes, path: str, *, timeout: float) -> None:
         """Write a file over SSH, synced."""
         self._require_on()
-        self._ssh.put(content, path, timeout=timeout)
+        with self._itself():
+            self._ssh.put(content, path, timeout=timeout)
 
     def share(self) -> Share:
         """What its host gave a virtual one."""
@@ -277,6 +280,9 @@ class HardwareBoard:
             return
         if self.card and (now := self.card.where()) != BOARD:
             raise LabError(f"{self.name}: its card is not in the board, but at {now!r}")
+        if self.card:
+            self.card.require_gone()
+        reach.require_way(self.name, self._address, self._options.get("listen", ""))
         self._after_boot.check(self._answers_itself)
 
     def close(self) -> None:
@@ -306,17 +312,35 @@ class HardwareBoard:
             is_off=lambda: not self.relay.is_on,
         )
 
-    def _answers_itself(self) -> bool:
-        """Whether its SSH server answers on the board: asked over the console."""
+    def _ask_itself(self, command: str) -> list[str]:
+        """What a command prints on the board, over the console; nothing when it lets nobody in."""
         said: list[str] = []
-        command = "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3'"
         with contextlib.suppress(DeviceError, pexpect.TIMEOUT), step("ask itself", board=self.name):
             self.login(_LOGIN)
             try:
                 said, _, _ = self._parts.shell.run(command, timeout=_LOGIN)
             finally:
                 self._leave_shell()
-        return any(line.startswith("SSH-") for line in said)
+        return said
+
+    def _answers_itself(self) -> bool:
+        """Whether its SSH server answers on the board."""
+        return any(line.startswith("SSH-") for line in self._ask_itself(reach.SSH_ANSWERS))
+
+    @contextlib.contextmanager
+    def _itself(self) -> Iterator[None]:
+        """A block in which another host key than the board's own is the bench's doing."""
+        try:
+            yield
+        except IdentityChanged:
+            pin = self.folder / PIN
+            pinned = pin.read_text() if pin.exists() else ""
+            reach.require_other_host(self.name, pinned, self._ask_itself, self._address)
+            raise
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        return self._parts.service.address, self._parts.service.port
 
     def _require_on(self) -> None:
         if not self.is_on:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from harness.boards.hardware.block_map import BlockMap
 from harness.boards.hardware.card_link import CardLink
 from harness.boards.hardware.within import within
-from harness.deadline import Deadline
+from harness.deadline import Deadline, reached_within
 from harness.errors import LabError
 from harness.log import emit, progress, step
 
@@ -89,6 +89,20 @@ class Card:
     def where(self) -> str:
         """Who has the card: `host`, `dut` or `off`."""
         return within(_SWITCH, f"SD mux of {self._board}", self._mux.get_mode).strip().lower()
+
+    def seen(self) -> bool:
+        """Whether its host sees the card now, whatever the mux says."""
+        with self._link() as link:
+            return bool(_look(link).size)
+
+    def require_gone(self) -> None:
+        """LabError when the mux says that the board has the card, and its host still sees it."""
+        if not reached_within(_SWITCH, lambda: not self.seen(), poll=_LOOK):
+            raise LabError(
+                f"SD mux of {self._board}: says {BOARD!r}, and the card is still at "
+                f"{self._storage.path}",
+                hint="the mux is stuck, or its cable leads to another card (harness doctor)",
+            )
 
     def flash(self, image: Path) -> None:
         """Write a disk image and read it back; the card is then the host's. LabError for a card

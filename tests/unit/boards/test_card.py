@@ -87,6 +87,20 @@ def test_what_the_board_writes_is_read_and_not_what_the_host_remembers(reader: R
     assert card.read(0, 4) == b"new!"
 
 
+def test_a_mux_that_says_board_and_leaves_the_card_at_its_host_is_told(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.boards.hardware.card._SWITCH", 1.0)
+    card = reader.card()
+    card.give(BOARD)
+    assert card.seen()
+    with pytest.raises(LabError, match="says 'dut', and the card is still at"):
+        card.require_gone()
+    gone = Card("desk", reader.mux, LocalStorage("/dev/loop9999"), serial=SERIAL, is_off=bool)
+    assert not gone.seen()
+    gone.require_gone()
+
+
 def test_a_card_at_the_board_stays_there_while_it_is_on(reader: Reader, image: Path) -> None:
     reader.off = False
     for use in (lambda: reader.card().flash(image), lambda: reader.card().read(0, 1)):

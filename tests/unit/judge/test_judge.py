@@ -431,6 +431,55 @@ def test_a_board_that_got_no_time_has_not_failed(share: Share, told: bool, silen
         judged(board, client)
 
 
+@pytest.mark.parametrize(
+    ("said", "changed", "live", "told"),
+    [
+        ("", "", False, False),
+        ("\0\xff", "", False, False),  # as a wire does when the power comes
+        ("boot selection: slot A\r\n", "", False, True),
+        ("", "boot", False, True),  # its bootloader has been changed: nobody but the product did
+        ("", "start", False, True),
+        ("", "", True, True),  # QEMU's: there is no wire
+    ],
+)
+def test_a_board_that_says_nothing_at_all_and_whose_bootloader_is_there_has_not_failed(
+    tmp_path: Path, said: str, changed: str, live: bool, told: bool
+) -> None:
+    layout = {name: Region(at + 1024, size) for name, (at, size) in LAYOUT.items()}
+    layout["boot"] = Region(3500, 100)
+    log = tmp_path / "boot-1.log"
+
+    class Logged(Talking):
+        @property
+        def console_logs(self) -> list[Path]:
+            return [log]
+
+    board = Logged(says=["nothing"] * 9)
+    board.live = live
+    (tmp_path / "disk.img").write_bytes(board.medium)
+    log.write_text(said)
+    if changed:
+        board.medium[{"boot": 3550, "start": 1000}[changed]] ^= 1
+    flashed = replace(release("1", OLD), layout=layout, folder=tmp_path)
+    judge = replace(judge_of(board), flashed=flashed)
+    if told:
+        assert judge.judge(boots_before=0).verdict is Verdict.BRICKED
+        return
+    with pytest.raises(LabError, match="has said nothing at all in boot 1"):
+        judge.judge(boots_before=0)
+    assert not board.is_on
+
+
+def test_nobody_tells_what_a_virtual_board_got_and_nobody_judges_it() -> None:
+    class Untold(Talking):
+        def share(self) -> Share:
+            raise LabError("nobody says what it got")
+
+    with pytest.raises(LabError, match="nobody says what it got"):
+        judged(Untold(says=["nothing"] * 9))
+    assert judged(Untold(HEALTHY)).verdict is Verdict.NEW  # what is well is well
+
+
 def test_what_a_starved_board_holds_is_held_against_it() -> None:
     """Control: what is on its medium does not get there by being slow."""
     board = Talking(says=["gateway-health: slot B: ok"], got=STARVED)
