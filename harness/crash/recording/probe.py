@@ -149,7 +149,9 @@ def _install(recording: Recording, board: Board, judge: Judge) -> str:
         installed = judge.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         return "" if installed.ok else f"{installed.message}: {installed.output[-1000:]}"
     # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
-    result = board.run(f'gateway-update install "{url}" 2>&1', timeout=_SECONDS)
+    whole = recording.probe_slot == recording.old.slot  # not the tiny one
+    limit = DOWNLOAD_AND_INSTALL_SECONDS if whole else _SECONDS
+    result = board.run(f'gateway-update install "{url}" 2>&1', timeout=limit)
     return f"exit code {result.returncode}: {result.stdout[-1000:]}" if result.returncode else ""
 
 

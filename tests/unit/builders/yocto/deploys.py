@@ -114,6 +114,7 @@ def lay_out(release: Release, folder: Path) -> Path:
     """A release of the Debian builder as BitBake would have left it: the same bytes under Yocto's
     names, and nothing of what release.json says but MACHINE and version."""
     stem = f"gateway-image-{release.machine}.rootfs"
+    mender = release.product.client == "mender"
     folder.mkdir(parents=True)
     names = {"IMAGE_LINK_NAME": stem, "IMAGE_NAME": f"{stem}-{BUILT}", "MACHINE": release.machine}
     told = {**TOLD, **names, "DISTRO_VERSION": release.version}
@@ -123,18 +124,18 @@ def lay_out(release: Release, folder: Path) -> Path:
     (folder / f"{stem}-{BUILT}.testdata.json").write_text(json.dumps(told))
     slot = subprocess.run(["file", "-b", release.slot_image], check=True, capture_output=True)
     kind = "squashfs" if slot.stdout.startswith(b"Squashfs") else "ext4"
-    parts = {"wic": release.disk_image, kind: release.slot_image}
+    # As wic and meta-mender call it; a bundle is a recipe of its own.
+    disk, artifact = ("sdimg", f"{stem}-{BUILT}") if mender else ("wic", f"bundle-{release.machine}")
+    parts = {disk: release.disk_image, kind: release.slot_image}
     for ending, path in {**parts, "manifest": release.folder / "packages.txt"}.items():
         if path.exists():
             tools.copy(path, folder / f"{stem}-{BUILT}.{ending}")
     (folder / f"{stem}-{BUILT}.manifest").touch()
-    tools.copy(
-        release.artifact, folder / f"gateway-bundle-{release.machine}{release.artifact.suffix}"
-    )
+    tools.copy(release.artifact, folder / f"{artifact}{release.artifact.suffix}")
     for path in list(folder.glob(f"{stem}-{BUILT}.*")):
         (folder / path.name.replace(f"-{BUILT}", "")).symlink_to(path.name)
-    block_map = folder / f"{stem}.wic.bmap"
-    run(["bmaptool", "create", "-o", block_map, folder / f"{stem}.wic"], timeout=120)
+    block_map = folder / f"{stem}.{disk}.bmap"
+    run(["bmaptool", "create", "-o", block_map, folder / f"{stem}.{disk}"], timeout=120)
     return folder
 
 
