@@ -5,6 +5,8 @@ the artifact installs. So slots are known by content, whoever built them.
 """
 
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +22,12 @@ from harness.builders.finished import images as disks
 from harness.builders.finished.built import Adopted
 from harness.builders.finished.images import Images
 from harness.errors import ConfigurationError
+from harness.fields import FILE_NAME
 from harness.log import step
 from harness.medium.files import write_sparse
 from harness.product import partitions, profile
 from harness.product import release as releases
-from harness.product.layout import Region
+from harness.product.layout import SECTOR, Region
 from harness.product.product import Product
 from harness.product.profile import Profile
 from harness.product.release import Digest, Release
@@ -81,13 +84,13 @@ def assemble(
     found = profile.load(product)
     if told := versions.problem(version):
         raise ConfigurationError(told, hint="it must be possible to put all versions in order")
-    with files.opened(images.artifact):
-        pass
+    _require_usable(images)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigurationError(
             f"{files.shown(output)}: exists and is not empty", hint="name a new folder"
         )
     layout = disks.layout(found, images, partitions.read(images.disk), product)
+    _require_fits(images.slot, layout["slot-A"])
     payload = _payload(images, found, layout["slot-A"])
     files.make_folder(output.parent)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=output.parent) as name:
@@ -117,6 +120,32 @@ def assemble(
     return releases.load(output)
 
 
+def _require_usable(images: Images) -> None:
+    """ConfigurationError for files that no release can be made of."""
+    name = images.artifact.name
+    taken = sorted({*releases.FILES, releases.FILE, *(images.kept or {})})
+    with files.opened(images.artifact):
+        if not re.fullmatch(FILE_NAME, name) or name in taken:
+            raise ConfigurationError(
+                f"{files.shown(images.artifact)}: no name of an artifact in a release",
+                hint=f"rename it: {FILE_NAME}, and not {', '.join(taken)}",
+            )
+    with files.opened(images.disk) as stream:
+        if os.fstat(stream.fileno()).st_size % SECTOR:
+            raise ConfigurationError(
+                f"{files.shown(images.disk)}: not a whole number of sectors of {SECTOR} bytes",
+                hint="it was cut off, or is no disk image",
+            )
+
+
+def _require_fits(slot: Path | None, region: Region) -> None:
+    if slot and (size := slot.stat().st_size) > region.length:
+        raise ConfigurationError(
+            f"{files.shown(slot)}: {size:,} bytes, and slot A has {region.length:,}",
+            hint="all of them must be of one build",
+        )
+
+
 def _payload(images: Images, found: Profile, slot: Region) -> Digest:
     """What the artifact installs; it must be for the profile's product."""
     read = opener(found.client)
@@ -127,7 +156,10 @@ def _payload(images: Images, found: Profile, slot: Region) -> Digest:
                 f"{files.shown(images.artifact)}: is for {', '.join(meant)}",
                 hint=f"product.yaml says: compatible: {found.compatible}",
             )
-        return read.payload(images.artifact, limit=slot.length)
+        payload = read.payload(images.artifact, limit=slot.length)
+        if not payload.size:
+            raise ConfigurationError(f"{files.shown(images.artifact)}: its slot image is empty")
+        return payload
 
 
 def _product(found: Profile) -> Product:
@@ -196,7 +228,7 @@ def _copy(images: Images, work: Path) -> None:
         if done.returncode or releases.digest(disk) != releases.digest(images.disk):
             raise ConfigurationError(
                 f"{files.shown(images.block_map)}: is not of {images.disk.name}",
-                details=done.stderr.strip()[-400:],
+                details="".join(done.stderr.strip().splitlines()[-1:]),
                 hint="build both again, or remove it",
             )
         copy(images.block_map, work / "disk.img.bmap")

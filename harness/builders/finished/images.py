@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import ConfigurationError
-from harness.product.layout import Region, data_and_copies
+from harness.product.layout import KEEP, SECTOR, Region, data_and_copies
 from harness.product.partitions import Partition
 from harness.product.profile import BOOT, SECOND, SELECTION, Place, Profile
 
@@ -30,14 +30,15 @@ def layout(
 ) -> dict[str, Region]:
     """Where slots, data and boot selection are; ConfigurationError with all problems at once."""
     problems: list[str] = []
-    regions = dict(zip((SELECTION, SECOND), images.copies, strict=False))
-    if SELECTION in found.disk:
-        regions.clear()
+    told = dict(zip((SELECTION, SECOND), images.copies, strict=False))
+    regions = {} if SELECTION in found.disk else dict(told)
     for name, place in found.disk.items():
         if region := _region(name, place, table, problems):
             regions[name] = region
     if not problems and SELECTION not in regions:
         problems.append(f"disk.{SELECTION}: missing: nothing says where the boot selection is")
+    if not problems:
+        problems = [*_other_places(regions, told), *_not_there(regions, found, images.disk)]
     if not problems:
         problems = _overlaps(regions)
     if not problems and regions["slot-A"].length != regions["slot-B"].length:
@@ -70,6 +71,32 @@ def _region(
         f" the image has {there}"
     )
     return None
+
+
+def _other_places(regions: Mapping[str, Region], told: Mapping[str, Region]) -> list[str]:
+    """What a build says of the boot selection must be what the profile says."""
+    return [
+        f"disk.{name}: {list(region)} in fw_env.config, {list(regions.get(name, ()))} here"
+        for name, region in told.items()
+        if regions.get(name) != region
+    ]
+
+
+def _not_there(regions: Mapping[str, Region], found: Profile, disk: Path) -> list[str]:
+    """Regions are whole sectors of the disk; the first one is its partition table's."""
+    size = disk.stat().st_size
+    problems = []
+    for name, (offset, length) in regions.items():
+        place = found.disk.get(name)
+        if offset % SECTOR or length % SECTOR:
+            problems.append(f"disk.{name}: {[offset, length]} are not whole sectors")
+        elif offset + length > size:
+            problems.append(f"disk.{name}: ends behind the {size} bytes of the image")
+        elif offset < SECTOR and not (place and place.table):
+            problems.append(f"disk.{name}: begins in the sector of the partition table")
+    if not found.device and regions["data"].length <= KEEP:
+        problems.append(f"disk.data: needs more than the {KEEP} bytes that are kept behind it")
+    return problems
 
 
 def _overlaps(regions: Mapping[str, Region]) -> list[str]:

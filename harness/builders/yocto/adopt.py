@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import files, project, schema
+from harness import version as versions
 from harness.builders.debian.artifacts import opener
 from harness.builders.finished.adopt import assemble, folders_of
 from harness.builders.finished.images import Images
@@ -36,7 +37,13 @@ def adopt(folder: Path, wanted: Wanted, *, output: Path, variants: Sequence[str]
     """Make a release in `output`, a folder that is not there yet or is empty. Raises
     ConfigurationError that names the file of the folder, or the key, that does not fit."""
     found = profile.load(wanted.product)
-    read = deploy.read(folder, client=found.client, image=wanted.image, artifact=wanted.artifact)
+    read = deploy.read(
+        folder,
+        client=found.client,
+        boot_selection=found.boot_selection.reader,
+        image=wanted.image,
+        artifact=wanted.artifact,
+    )
     _require_same(read, found, wanted)
     slot = _slot(read, found)
     kept = {MANIFEST: read.manifest, **({SPDX: read.spdx} if read.spdx else {})}
@@ -84,6 +91,11 @@ def _require_same(read: Deploy, found: Profile, wanted: Wanted) -> None:
             f" not {found.machine}",
             hint=f"{files.shown(wanted.product)} is for another machine (machine)",
         )
+    if not wanted.version and (told := versions.problem(read.distro_version)):
+        raise ConfigurationError(
+            f"{files.shown(read.folder / (read.stem + deploy.TOLD))}: DISTRO_VERSION: {told}",
+            hint="--version names one that can be put in order with others",
+        )
 
 
 def _slot(read: Deploy, found: Profile) -> Path:
@@ -93,7 +105,8 @@ def _slot(read: Deploy, found: Profile) -> Path:
         return read.slots[0]
     largest = max(each.stat().st_size for each in read.slots)
     payload = opener(found.client).payload(read.artifact, limit=largest)
-    same = [each for each in read.slots if releases.digest(each) == payload]
+    sizes = [each for each in read.slots if each.stat().st_size == payload.size]
+    same = [each for each in sizes if releases.digest(each) == payload]
     if not same:
         names = ", ".join(each.name for each in read.slots)
         raise ConfigurationError(

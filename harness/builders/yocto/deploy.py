@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import files, schema
+from harness.builders.yocto import environment
 from harness.errors import ConfigurationError
 from harness.fields import FILE_NAME, LINE
 from harness.product.layout import Region
@@ -21,8 +22,6 @@ PACKED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
 # Of a file system that a slot can be (image_types.bbclass).
 SLOT = r"(squashfs|erofs)(-[a-z0-9]+)?|ext[234]|btrfs|f2fs"
 ARTIFACTS = {"mender": ".mender", "rauc": ".raucb"}  # client -> ending
-# Of fw_printenv's own format: device, byte offset, size; meta-mender deploys the first one.
-ENVIRONMENTS = ("fw_env.config.default", "fw_env.config")
 
 _HINT = "a deploy folder is BitBake's tmp/deploy/images/MACHINE, after the image was built"
 _VARIABLES = {  # that are read, and what they must be
@@ -33,6 +32,8 @@ _VARIABLES = {  # that are read, and what they must be
     "IMAGE_LINK_NAME": FILE_NAME,
     "IMAGE_NAME": FILE_NAME,
 }
+EPOCHS = ("REPRODUCIBLE_TIMESTAMP_ROOTFS", "SOURCE_DATE_EPOCH")
+_NO_TIME = 1 << 32  # seconds: what a squashfs cannot hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +56,18 @@ class Deploy:
     copies: tuple[Region, ...]
 
 
-def read(folder: Path, *, client: str, image: str = "", artifact: Path | None = None) -> Deploy:
+def read(
+    folder: Path,
+    *,
+    client: str,
+    boot_selection: str = "",
+    image: str = "",
+    artifact: Path | None = None,
+) -> Deploy:
     """Find the files of a build: of `image` where there are several. `client` says what its update
-    artifact is, if `artifact` does not name the file. Raises ConfigurationError for what is
-    missing, doubled, or leads out of the folder."""
+    artifact is, if `artifact` does not name the file; a `boot_selection` of U-Boot's in raw sectors
+    may be told where it is. Raises ConfigurationError for what is missing, doubled, empty, or leads
+    out of the folder."""
     names = {path.name: path for path in files.entries(folder)}
     told, stem = _image(folder, names, image)
     disk = _one(
@@ -69,7 +78,7 @@ def read(folder: Path, *, client: str, image: str = "", artifact: Path | None = 
     ]
     problems = []
     if not slots:
-        problems.append(f"{stem}.squashfs or {stem}.ext4: missing: what slot A was made of")
+        problems.append(_no_slot(names, stem))
     if f"{stem}.manifest" not in names:
         problems.append(f"{stem}.manifest: missing")
     if problems:
@@ -88,9 +97,9 @@ def read(folder: Path, *, client: str, image: str = "", artifact: Path | None = 
         manifest=names[f"{stem}.manifest"],
         block_map=names.get(f"{disk.name}.bmap"),
         spdx=names.get(f"{stem}.spdx.json"),
-        copies=_copies([names[each] for each in ENVIRONMENTS if each in names]),
+        copies=environment.copies(names) if boot_selection == "u-boot" else (),
     )
-    _require_inside(found)
+    _require_inside(found, [names[each] for each in environment.NAMES if each in names])
     return found
 
 
@@ -99,6 +108,9 @@ def _image(folder: Path, names: dict[str, Path], wanted: str) -> tuple[dict[str,
     told = {name.removesuffix(TOLD): path for name, path in names.items() if name.endswith(TOLD)}
     if not told:
         raise ConfigurationError(f"{files.shown(folder)}: has no IMAGE{TOLD}", hint=_HINT)
+    # Others are of older builds, where links say which is the newest.
+    newest = {stem: path for stem, path in told.items() if path.is_symlink()} or told
+    told = {wanted: told[wanted]} if wanted in told else newest
     found = {stem: _variables(path) for stem, path in told.items()}
     # Without links (a copy) a file is called as IMAGE_NAME says.
     newest = {
@@ -131,14 +143,15 @@ def _variables(path: Path) -> dict[str, str]:
             problems.append(f"{name}: must be there, and match {pattern}")
     if problems:
         raise ConfigurationError.of(files.shown(path), problems, hint=_HINT)
-    return {name: value for name, value in data.items() if isinstance(value, str)}
+    wanted = (*_VARIABLES, *EPOCHS)
+    return {name: str(data[name]) for name in wanted if data.get(name) is not None}
 
 
 def _epoch(path: Path, told: dict[str, str]) -> int:
     """No file of the image is younger: what its files' times are set to."""
-    for name in ("REPRODUCIBLE_TIMESTAMP_ROOTFS", "SOURCE_DATE_EPOCH"):
+    for name in EPOCHS:
         if value := told.get(name):
-            if not re.fullmatch(r"[1-9][0-9]{0,11}", value):
+            if not re.fullmatch(r"[1-9][0-9]{0,9}", value) or int(value) >= _NO_TIME:
                 problem = f"{name}: '{value[:40]}' is no number of seconds"
                 raise ConfigurationError.of(files.shown(path), [problem])
             return int(value)
@@ -152,6 +165,16 @@ def _disk(names: dict[str, Path], stem: str) -> str:
             f"{packed[0]} is packed: add its type without the ending to IMAGE_FSTYPES, or unpack it"
         )
     return f"{stem}.wic or {stem}.sdimg: missing: the disk that a device is flashed with"
+
+
+def _no_slot(names: dict[str, Path], stem: str) -> str:
+    packed = rf"{re.escape(stem)}\.({SLOT})({'|'.join(map(re.escape, PACKED))})"
+    for name in names:
+        if re.fullmatch(packed, name):
+            return (
+                f"{name} is packed: add its type without the ending to IMAGE_FSTYPES, or unpack it"
+            )
+    return f"{stem}.squashfs or {stem}.ext4: missing: what slot A was made of"
 
 
 def _artifact(folder: Path, names: dict[str, Path], stem: str, client: str) -> Path:
@@ -182,35 +205,21 @@ def _one(folder: Path, found: Sequence[Path], missing: str) -> Path:
     raise ConfigurationError.of(files.shown(folder), [problem], hint=hint)
 
 
-def _copies(environments: Sequence[Path]) -> tuple[Region, ...]:
-    """Where fw_env.config says that the copies of U-Boot's environment are."""
-    for path in environments[:1]:
-        lines = [line.split() for line in files.text(path, limit=4096).splitlines()]
-        words = [line for line in lines if line and not line[0].startswith("#")]
-        if not 1 <= len(words) <= 2 or any(len(line) < 3 for line in words):
-            raise ConfigurationError(f"{files.shown(path)}: must name one or two places")
-        try:
-            found = tuple(Region(int(line[1], 0), int(line[2], 0)) for line in words)
-        except ValueError as error:
-            raise ConfigurationError(f"{files.shown(path)}: {error}") from error
-        if any(each.offset < 0 or each.length <= 0 for each in found):
-            raise ConfigurationError(f"{files.shown(path)}: no places on a disk")
-        return found
-    return ()
-
-
-def _require_inside(found: Deploy) -> None:
-    """Files of the build's own folder: what leads out of it, or nowhere, is another one's."""
+def _require_inside(found: Deploy, more: Sequence[Path]) -> None:
+    """Files of the build's own folder: what leads out of it, or nowhere, is another one's. None of
+    them is empty. `more`: that were read already."""
     there = found.folder.resolve()
-    inside = [found.disk, *found.slots, found.manifest]
+    inside = [found.folder / (found.stem + TOLD), found.disk, *found.slots, found.manifest, *more]
     inside += [each for each in (found.block_map, found.spdx) if each]
     if found.artifact.parent == found.folder:
         inside.append(found.artifact)
     problems = []
     for path in inside:
         if not files.is_file(path):
-            problems.append(f"{path.name}: missing: a link that leads to no file")
+            problems.append(f"{path.name}: missing: it is no file, or a link that leads to none")
         elif there not in path.resolve().parents:
             problems.append(f"{path.name}: leads out of the folder, to {path.resolve()}")
+        elif not path.stat().st_size:
+            problems.append(f"{path.name}: is empty")
     if problems:
         raise ConfigurationError.of(files.shown(found.folder), problems, hint=_HINT)

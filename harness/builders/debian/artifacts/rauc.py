@@ -68,14 +68,17 @@ def payload(artifact: Path, *, limit: int) -> Digest:
 
 
 def meant_for(artifact: Path) -> Collection[str]:
-    """What the manifest names as `compatible`. Raises ConfigurationError."""
+    """What the manifest names as `compatible`, without which no device takes a bundle (RAUC's
+    reference, manifest). Raises ConfigurationError."""
     manifest = configparser.ConfigParser(interpolation=None, strict=True)
     try:
         manifest.read_string(_manifest(artifact).decode())
     except (ValueError, configparser.Error) as error:
         raise ConfigurationError(f"{artifact}: its manifest cannot be read") from error
     found = manifest.get("update", "compatible", fallback="")
-    return [one_line(found)] if found else []
+    if not found:
+        raise ConfigurationError(f"{artifact}: its manifest says nothing of update.compatible")
+    return [one_line(found)]
 
 
 def _manifest(artifact: Path) -> bytes:

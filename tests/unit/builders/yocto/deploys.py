@@ -125,12 +125,16 @@ def lay_out(release: Release, folder: Path) -> Path:
     slot = subprocess.run(["file", "-b", release.slot_image], check=True, capture_output=True)
     kind = "squashfs" if slot.stdout.startswith(b"Squashfs") else "ext4"
     # As wic and meta-mender call it; a bundle is a recipe of its own.
-    disk, artifact = ("sdimg", f"{stem}-{BUILT}") if mender else ("wic", f"bundle-{release.machine}")
+    disk, artifact = (
+        ("sdimg", f"{stem}-{BUILT}") if mender else ("wic", f"bundle-{release.machine}")
+    )
     parts = {disk: release.disk_image, kind: release.slot_image}
     for ending, path in {**parts, "manifest": release.folder / "packages.txt"}.items():
         if path.exists():
             tools.copy(path, folder / f"{stem}-{BUILT}.{ending}")
-    (folder / f"{stem}-{BUILT}.manifest").touch()
+    manifest = folder / f"{stem}-{BUILT}.manifest"
+    if not manifest.exists():
+        manifest.write_text("rootfs all 1\n")
     tools.copy(release.artifact, folder / f"{artifact}{release.artifact.suffix}")
     for path in list(folder.glob(f"{stem}-{BUILT}.*")):
         (folder / path.name.replace(f"-{BUILT}", "")).symlink_to(path.name)

@@ -1,7 +1,9 @@
 """A deploy folder of any Yocto build becomes a release, or one line says what is wrong with it."""
 
 import gzip
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,16 @@ from harness.errors import ConfigurationError
 from harness.product import release as releases
 from harness.product.layout import KEEP, Region
 from tests.unit.builders import bundles
-from tests.unit.builders.yocto.deploys import BUILT, DEVICE, MIB, PROFILE, SLOT, STEM, DeployFolder
+from tests.unit.builders.yocto.deploys import (
+    BUILT,
+    DEVICE,
+    MANIFEST,
+    MIB,
+    PROFILE,
+    SLOT,
+    STEM,
+    DeployFolder,
+)
 
 
 @pytest.fixture
@@ -65,6 +76,19 @@ def test_a_boot_selection_that_fw_env_config_names(tmp_path: Path) -> None:
     assert release.artifact.name == f"{STEM}.mender"
 
 
+def test_what_fw_env_config_says_against_the_profile(tmp_path: Path) -> None:
+    """What the device's tools write must be what is looked at."""
+    deploy = DeployFolder(tmp_path, client="mender")
+    deploy.profile(client="mender", boot_selection={"reader": "u-boot"})
+    environment = deploy.folder / "fw_env.config"
+    environment.write_text("/dev/mmcblk0 0x80000 0x200\n/dev/mmcblk0 0xC0000 0x200\n")
+    assert deploy.adopt().layout["boot-selection-2"] == Region(786432, 512)
+    environment.write_text("/dev/mmcblk0 0x80000 0x200\n/dev/mmcblk0 0xC0200 0x200\n")
+    with pytest.raises(ConfigurationError) as told:
+        deploy.adopt("other")
+    assert "disk.boot-selection-2: [786944, 512] in fw_env.config, [786432, 512]" in str(told.value)
+
+
 def test_a_compressed_payload_is_unpacked(tmp_path: Path) -> None:
     """meta-mender's default; the slot image itself is not in the folder as it is named there."""
     deploy = DeployFolder(tmp_path, client="mender")
@@ -89,6 +113,7 @@ def test_of_several_file_systems_the_one_that_is_installed(deploy: DeployFolder)
 
 
 def test_files_of_an_older_build_are_left_alone(deploy: DeployFolder) -> None:
+    (deploy.folder / f"{STEM}-20240101000000.testdata.json").write_text("{")
     for path in list(deploy.folder.iterdir()):
         if not path.is_symlink():
             old = path.with_name(path.name.replace(BUILT, "20250101000000"))
@@ -163,6 +188,78 @@ def folder_in_place_of_a_file(deploy: DeployFolder) -> None:
     (deploy.folder / f"{STEM}.manifest").mkdir()
 
 
+def loop(deploy: DeployFolder) -> None:
+    (deploy.folder / f"{STEM}.squashfs").unlink()
+    (deploy.folder / f"{STEM}.squashfs").symlink_to("around")
+    (deploy.folder / "around").symlink_to(f"{STEM}.squashfs")
+
+
+def told_outside(deploy: DeployFolder) -> None:
+    there = deploy.folder.parent / "elsewhere.json"
+    deploy.path("testdata.json").rename(there)
+    (deploy.folder / f"{STEM}.testdata.json").unlink()
+    (deploy.folder / f"{STEM}.testdata.json").symlink_to(there)
+
+
+def packed_slot(deploy: DeployFolder) -> None:
+    unlink("squashfs")(deploy)
+    deploy.put("ext4.zst", b"packed")
+
+
+def pipe(deploy: DeployFolder) -> None:
+    deploy.path("manifest").unlink()
+    os.mkfifo(deploy.path("manifest"))
+
+
+def bundle(deploy: DeployFolder) -> Path:
+    return deploy.folder / f"gateway-bundle-box-{BUILT}.raucb"
+
+
+def called(name: str) -> Callable[[DeployFolder], None]:
+    def change(deploy: DeployFolder) -> None:
+        bundle(deploy).rename(deploy.folder / name)
+        (deploy.folder / "gateway-bundle-box.raucb").unlink()
+
+    return change
+
+
+def one_byte(deploy: DeployFolder) -> None:
+    """In the middle of slot A; the block map is made of that image."""
+    with deploy.path("wic").open("r+b") as image:
+        image.seek(MIB + len(SLOT) // 2)
+        image.write(bytes([SLOT[len(SLOT) // 2] ^ 1]))
+    deploy.block_map()
+
+
+def lengthened(path: str, size: int) -> Callable[[DeployFolder], None]:
+    def change(deploy: DeployFolder) -> None:
+        with deploy.path(path).open("r+b") as stream:
+            stream.truncate(size)
+        if path == "wic" and size:
+            deploy.block_map()
+
+    return change
+
+
+def beyond(deploy: DeployFolder) -> None:
+    """Partition 2 says more sectors than there are."""
+    with deploy.path("wic").open("r+b") as image:
+        image.seek(446 + 16 + 12)
+        image.write(b"\xff\xff\xff\x00")
+    deploy.block_map()
+
+
+def whole_file_system(deploy: DeployFolder) -> None:
+    """In place of a disk: the slot's file system, as it would be flashed into a partition."""
+    deploy.path("wic").write_bytes(bytes(MIB))
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", deploy.path("wic"), "1M"], check=True)
+    deploy.block_map()
+
+
+def placed(name: str, offset: int, length: int) -> Callable[[DeployFolder], None]:
+    return lambda d: d.profile(disk={**PROFILE["disk"], name: {"bytes": [offset, length]}})
+
+
 MALFORMED: dict[str, tuple[Callable[[DeployFolder], object], str]] = {
     "nothing there": (
         lambda d: remove(d, "*"),
@@ -182,7 +279,7 @@ MALFORMED: dict[str, tuple[Callable[[DeployFolder], object], str]] = {
         lambda d: d.put("raucb", b"other", stem="debug-bundle-box"),
         r"raucb and .*raucb: only one",
     ),
-    "a link to nothing": (dangling, r"\.wic: missing: a link"),
+    "a link to nothing": (dangling, r"\.wic: missing: it is no file, or a link that leads to none"),
     "a link out of the folder": (outside, r"squashfs: leads out of the folder"),
     "another machine's": (lambda d: d.tell(MACHINE="crate"), "MACHINE is crate, not box"),
     "another product's bundle": (
@@ -231,6 +328,98 @@ MALFORMED: dict[str, tuple[Callable[[DeployFolder], object], str]] = {
             disk={**PROFILE["disk"], "boot-selection-2": {"bytes": [2 * MIB, 512]}}
         ),
         "overlap",
+    ),
+    "links in a circle": (loop, r"\.squashfs: missing: it is no file, or a link"),
+    "testdata out of the folder": (told_outside, r"testdata\.json: leads out of the folder"),
+    "testdata that leads to itself": (
+        lambda d: (
+            (d.path("testdata.json").unlink(), d.path("testdata.json").symlink_to("x.json"))
+            and (d.folder / "x.json").symlink_to(d.path("testdata.json").name)
+        ),
+        r"testdata\.json: Too many levels",
+    ),
+    "testdata of no bytes": (lambda d: d.path("testdata.json").write_bytes(b""), "not usable JSON"),
+    "testdata without an end": (lengthened("testdata.json", 1 << 40), r"larger than [\d,]+ bytes"),
+    "testdata that nests without end": (
+        lambda d: d.path("testdata.json").write_text('{"a":' + "[" * 100_000),
+        "not usable JSON",
+    ),
+    "testdata with a machine twice": (
+        lambda d: d.path("testdata.json").write_text(
+            d.path("testdata.json").read_text().replace("{", '{"MACHINE": "crate",', 1)
+        ),
+        r"not usable JSON\n.*twice",
+    ),
+    "a version with a slash": (
+        lambda d: d.tell(DISTRO_VERSION="1.1/0"),
+        r"testdata\.json: DISTRO_VERSION: '1\.1/0' is no version[^\n]*\nhint: --version",
+    ),
+    "a time that is a list": (
+        lambda d: d.tell(REPRODUCIBLE_TIMESTAMP_ROOTFS=["x"]),
+        "is no number of seconds",
+    ),
+    "a time that no file has": (
+        lambda d: d.tell(REPRODUCIBLE_TIMESTAMP_ROOTFS="4294967296"),
+        "is no number of seconds",
+    ),
+    "an image's name that leads elsewhere": (
+        lambda d: d.tell(IMAGE_LINK_NAME="../other"),
+        "IMAGE_LINK_NAME: must be there, and match",
+    ),
+    "an empty manifest": (lambda d: d.path("manifest").write_bytes(b""), r"manifest: is empty"),
+    "a pipe": (pipe, r"manifest: missing: it is no file"),
+    "an empty bundle": (lambda d: bundle(d).write_bytes(b""), r"raucb: is empty"),
+    "a bundle that was cut": (
+        lambda d: os.truncate(bundle(d), 200_000),
+        r"raucb: unsquashfs cannot unpack manifest",
+    ),
+    "a bundle for nobody": (
+        lambda d: d.artifact(SLOT, "[update]\nversion=1\n\n[image.rootfs]\nfilename=rootfs.img\n"),
+        r"raucb: its manifest says nothing of update\.compatible",
+    ),
+    "a bundle without its image": (
+        lambda d: d.artifact(SLOT, MANIFEST.replace("rootfs.img", "other.img")),
+        r"raucb: other\.img: No such file",
+    ),
+    "a bundle with two images": (
+        lambda d: d.artifact(SLOT, MANIFEST + "\n[image.boot]\nfilename=boot.img\n"),
+        "does not name one image",
+    ),
+    "a bundle that nothing is in": (
+        lambda d: (d.put("squashfs", b"x"), d.artifact(b"")),
+        r"raucb: its slot image is empty",
+    ),
+    "a bundle with a space in its name": (called("my bundle.raucb"), "no name of an artifact"),
+    "a bundle with two lines for a name": (called("a\nb.raucb"), r"a\\nb\.raucb: no name of"),
+    "a packed slot image": (packed_slot, r"ext4\.zst is packed"),
+    "a slot image without an end": (
+        lengthened("squashfs", 1 << 42),
+        r"squashfs: 4,398,046,511,104 bytes, and slot A has 3,145,728",
+    ),
+    "a slot A with another byte": (one_byte, r"wic: slot A does not hold what .*raucb installs"),
+    "a disk image of no bytes": (lengthened("wic", 0), r"\.wic: is empty"),
+    "a disk image that was cut": (lengthened("wic", 8 * MIB), r"partitions \[4\] end behind"),
+    "a disk image that was cut in a sector": (
+        lengthened("wic", 16 * MIB - 100),
+        "not a whole number of sectors",
+    ),
+    "a partition beyond the end": (beyond, r"partitions \[2\] end behind"),
+    "a file system for a disk": (whole_file_system, "has no partition table"),
+    "a block map that is none": (
+        lambda d: d.put("wic.bmap", b"<bmap/>"),
+        r"wic\.bmap: is not of [^\n]*\n[^\n]*\nhint",
+    ),
+    "data that have no room": (
+        placed("data", 7 * MIB, MIB),
+        r"disk\.data: needs more than the 1048576 bytes",
+    ),
+    "a boot selection beyond the end": (
+        placed("boot-selection-2", 1 << 40, 512),
+        r"disk\.boot-selection-2: ends behind the 16777216 bytes",
+    ),
+    "a boot selection in the partition table": (
+        placed("boot-selection", 0, 512),
+        "begins in the sector of the partition table",
     ),
     "a boot selection in half a sector": (
         lambda d: d.profile(disk={**PROFILE["disk"], "boot-selection-2": {"bytes": [1, 512]}}),
