@@ -2,15 +2,18 @@
 
 import functools
 import io
+import json
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
 
-def mender(slot: bytes, name: str = "slot.img") -> bytes:
+def mender(slot: bytes, name: str = "slot.img", device: str = "box-1") -> bytes:
     """An Artifact with one payload; not signed."""
-    parts = {"version": b"{}", "manifest": b"", "header.tar": tar({"header-info": b"{}"})}
+    depends = {"device_type": [device]} if device else {}
+    told = json.dumps({"artifact_depends": depends}).encode()
+    parts = {"version": b"{}", "manifest": b"", "header.tar": tar({"header-info": told})}
     return tar({**parts, "data/0000.tar": tar({name: slot})})
 
 

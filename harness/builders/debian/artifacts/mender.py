@@ -75,14 +75,18 @@ def payload(artifact: Path, *, limit: int) -> Digest:
 
 
 def meant_for(artifact: Path) -> Collection[str]:
-    """Its device types, of its header (header-info, format 3). Raises ConfigurationError."""
+    """Its device types, of its header (header-info, format 3), without which no device takes an
+    Artifact. Raises ConfigurationError."""
     with _archive(artifact) as members:
         [header] = [each for each in members.all if re.match(r"header\.tar", each.name)]
         with members.opened(header, "header", limit=_LARGEST_HEADER) as content:
             told = json.loads(content.named("header-info", limit=_LARGEST_HEADER))
     depends = told.get("artifact_depends") if isinstance(told, dict) else None
     found = depends.get("device_type") if isinstance(depends, dict) else None
-    return [one_line(each) for each in found or [] if isinstance(each, str)]
+    types = [one_line(each) for each in found or [] if isinstance(each, str)]
+    if not types:
+        raise ConfigurationError(f"{files.shown(artifact)}: its header says nothing of device_type")
+    return types
 
 
 @contextlib.contextmanager

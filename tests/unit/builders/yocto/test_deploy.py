@@ -89,6 +89,16 @@ def test_what_fw_env_config_says_against_the_profile(tmp_path: Path) -> None:
     assert "disk.boot-selection-2: [786944, 512] in fw_env.config, [786432, 512]" in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("device", "told"), [("box-2", "is for box-2"), ("", "says nothing of device_type")]
+)
+def test_an_artifact_for_another_device(tmp_path: Path, device: str, told: str) -> None:
+    deploy = DeployFolder(tmp_path, client="mender")
+    deploy.put("mender", bundles.mender(SLOT, device=device))
+    with pytest.raises(ConfigurationError, match=told):
+        deploy.adopt()
+
+
 def test_a_compressed_payload_is_unpacked(tmp_path: Path) -> None:
     """meta-mender's default; the slot image itself is not in the folder as it is named there."""
     deploy = DeployFolder(tmp_path, client="mender")
