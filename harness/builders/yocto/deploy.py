@@ -109,8 +109,8 @@ def _image(folder: Path, names: dict[str, Path], wanted: str) -> tuple[dict[str,
     if not told:
         raise ConfigurationError(f"{files.shown(folder)}: has no IMAGE{TOLD}", hint=_HINT)
     # Others are of older builds, where links say which is the newest.
-    newest = {stem: path for stem, path in told.items() if path.is_symlink()} or told
-    told = {wanted: told[wanted]} if wanted in told else newest
+    linked = {stem: path for stem, path in told.items() if path.is_symlink()}
+    told = {wanted: told[wanted]} if wanted in told else linked or told
     found = {stem: _variables(path) for stem, path in told.items()}
     # Without links (a copy) a file is called as IMAGE_NAME says.
     newest = {
