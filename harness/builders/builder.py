@@ -67,9 +67,12 @@ class Builder(Protocol):
     def variants(self, release: Release) -> Collection[str]:
         """The variants that there are of a release's product."""
 
-    def again(self, release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
-        """Another version of the same product, with more variants than `release` has. Refuses when
-        what it is built of has changed: that would be another product's version."""
+    def again(
+        self, release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+    ) -> Release:
+        """Another version of the same product, with more variants than `release` has. `follows`:
+        it is for devices that run `release`, and signed by whom those trust. Refuses when what it
+        is built of has changed: that would be another product's version."""
 
     def artifact(self, release: Release, content: Path, output: Path, *, version: str) -> Path:
         """Write an update of the same product that devices take and whose slot is `content`;

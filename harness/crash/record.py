@@ -85,7 +85,7 @@ def record(
             if each:
                 each.verify()
     if not like:
-        probe.require(old)  # now, and not when all has been recorded
+        probe.require(old, new)  # now, and not when all has been recorded
     again = Again(Recording.load(like), old, board) if like else None
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -22,6 +22,9 @@ class Product:
     promises: Promises = field(default_factory=Promises)
     # SHA-256 of the CA certificate of its update servers, if it names one.
     server_ca: Annotated[str, Like(r"([0-9a-f]{64})?")] = ""
+    # Of the certificate of who signs what its devices install, when that is another one than who
+    # signed their own version (a key that was handed over).
+    successor: Annotated[str, Like(r"([0-9a-f]{64})?")] = ""
     slots: Slots = field(default_factory=Slots)  # how it is told what an installed slot holds
     # Of a device without our programs; nothing: it has them (docs/device-contract.md).
     device: DeviceCommands | None = None

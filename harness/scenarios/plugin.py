@@ -279,10 +279,11 @@ class Releases:
     old: Release
     new: Release
 
-    def variant_of(self, release: Release, *variants: str) -> Release:
-        """The same product with a deliberate fault built in."""
+    def variant_of(self, release: Release, *variants: str, follows: bool = False) -> Release:
+        """The same product with a deliberate fault built in: in the place of `release`, or as an
+        update for devices that run it."""
         version = f"{release.version}+{'+'.join(variants)}"
-        return products.alike(release, version=version, variants=variants)
+        return products.alike(release, version=version, variants=variants, follows=follows)
 
 
 @pytest.fixture(scope="session")

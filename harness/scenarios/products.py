@@ -16,11 +16,13 @@ def lacking(release: Release, wanted: Collection[str]) -> str:
     return f"the product has no variant {' and no '.join(sorted(absent))}" if absent else ""
 
 
-def alike(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
-    """Another version of `release`, with more variants. ConfigurationError when its builder can
-    make none, or what it is built of has changed."""
+def alike(
+    release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+) -> Release:
+    """Another version of `release`, with more variants; an update of it if it `follows`.
+    ConfigurationError when its builder can make none, or what it is built of has changed."""
     by = builder.require(release, Ability.AGAIN)
-    return by.again(release, version=version, variants=variants)
+    return by.again(release, version=version, variants=variants, follows=follows)
 
 
 def onward(running: Release, before: Release) -> Release:
@@ -28,7 +30,7 @@ def onward(running: Release, before: Release) -> Release:
     where its product refuses to go back, a newer one."""
     if _can_be_had(running, before):
         return before
-    return alike(running, version=f"{running.version}+next")
+    return alike(running, version=f"{running.version}+next", follows=True)
 
 
 def no_way_on(running: Release, before: Release) -> str:

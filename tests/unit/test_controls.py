@@ -27,7 +27,9 @@ class Again:
     def lacks(self, release: Release) -> Mapping[Ability, str]:
         return {}
 
-    def again(self, release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+    def again(
+        self, release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+    ) -> Release:
         return replace(release, version=version, variants=(*release.variants, *variants))
 
     def misdirected_artifact(self, release: Release, output: Path) -> Path:

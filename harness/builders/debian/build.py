@@ -47,7 +47,8 @@ class _Build:
     version: str
     variants: tuple[str, ...]
     base: Path
-    signing: Signing
+    signing: Signing  # of its update artifact
+    trusted: Signing  # by its devices
     key: Path  # public SSH key
     server_ca: Path | None  # certificate
     inputs: str
@@ -59,8 +60,10 @@ def build(
     version: str,
     variants: Sequence[str] = (),
     output: Path | None = None,
+    by_successor: bool = False,
 ) -> Release:
     """The release of a recipe; built unless the cache has it, copied to `output` when given.
+    `by_successor`: its artifact is signed by whom its own devices trust.
 
     Raises ConfigurationError for a wrong recipe, variant or version, BuildError when it cannot be
     built (no such package, slot too small, a tool failed).
@@ -73,7 +76,7 @@ def build(
     if output:
         _require_replaceable(output)
     base = _prepare(recipe, chosen)
-    job = _job(recipe, version, tuple(variants), base)
+    job = _job(recipe, version, tuple(variants), base, by_successor=by_successor)
     folder = paths.cache() / "releases" / job.inputs
     with tools.locked(folder):
         made = not _is_release(folder)
@@ -158,8 +161,11 @@ def _make_base(base: PackageBase, work: Path, target: Path) -> None:
     files.write_whole(target.with_suffix(".json"), json.dumps(about).encode() + b"\n")
 
 
-def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) -> _Build:
-    signing = pki.signer(recipe)
+def _job(
+    recipe: Recipe, version: str, variants: tuple[str, ...], base: Path, *, by_successor: bool
+) -> _Build:
+    trusted = pki.successor(recipe, recipe.chosen(variants)) or pki.signer(recipe)
+    signing = trusted if by_successor else pki.signer(recipe)
     files.require_private(signing.key)
     key = recipe.login.authorized_key
     if key == recipes.DEVELOPMENT:
@@ -172,6 +178,7 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
         variants=variants,
         base=base,
         signing=signing,
+        trusted=trusted,
         key=key,
         server_ca=server_ca,
         inputs=_hash(
@@ -186,11 +193,11 @@ def _job(recipe: Recipe, version: str, variants: tuple[str, ...], base: Path) ->
             EPOCH,
             _folder_hashes(recipe.folder),
             [_folder_hashes(folder) for folder in recipe.outside],
-            {
-                p.name: releases.digest(p).sha256
-                for p in (signing.certificate, signing.keyring, key, server_ca)
-                if p
-            },
+            [
+                releases.digest(each).sha256 if each else ""
+                for signer in (signing, trusted)
+                for each in (signer.certificate, signer.keyring, key, server_ca)
+            ],
             [_folder_hashes(folder) for folder in _ITSELF],  # the builder itself is an input
             tools.versions(),
         ),
@@ -232,6 +239,11 @@ def _make_release(work: Path, job: _Build) -> None:
             compatible=recipe.compatible,
             promises=recipe.promised(chosen),
             server_ca=releases.digest(job.server_ca).sha256 if job.server_ca else "",
+            successor=(
+                releases.digest(job.trusted.certificate).sha256
+                if recipe.succeeded_by(chosen)
+                else ""
+            ),
         ),
         built=schema.to_data(_built(job)),
         slot=releases.digest(image),
@@ -242,7 +254,7 @@ def _make_release(work: Path, job: _Build) -> None:
 
 
 def _built(job: _Build) -> Built:
-    recipe, signing = job.recipe, job.recipe.signing
+    recipe = job.recipe
     return Built(
         recipe=project.told(recipe.folder),
         inputs=job.inputs,
@@ -252,7 +264,7 @@ def _built(job: _Build) -> Built:
             project.told(folder): _hash(_folder_hashes(folder))
             for folder in (recipe.folder, *recipe.outside)
         },
-        signing=signing if signing == recipes.DEVELOPMENT else project.told(signing.certificate),
+        signing=pki.told(job.signing),
         source_date_epoch=EPOCH,
     )
 
@@ -272,7 +284,7 @@ def _make_slot(image: Path, job: _Build, chosen: Sequence[Variant]) -> dict[str,
             version=job.version,
             variants=job.variants,
             key=job.key,
-            signing=job.signing,
+            trusted=job.trusted,
             server_ca=job.server_ca,
         ),
     )

@@ -45,7 +45,9 @@ def variants(release: Release) -> Collection[str]:
     return _recipe(release).variants.keys()
 
 
-def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+def again(
+    release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+) -> Release:
     """Another version from the same cached base.
 
     Refuses when the recipe has changed since `release` was built: what is built now would carry
@@ -58,14 +60,16 @@ def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Re
             f"{folder} does not build {release.version} as it was tested any more",
             hint="test from the checkout that the release was built from, or build it again",
         )
-    return build(folder, version=version, variants=[*release.variants, *variants])
+    every = [*release.variants, *variants]
+    return build(folder, version=version, variants=every, by_successor=follows)
 
 
 def artifact(release: Release, content: Path, output: Path, *, version: str) -> Path:
-    """An update that the recipe's own signer has signed."""
+    """An update that is signed by whom the devices of the release trust."""
     made = _recipe(release)
+    signing = pki.successor(made, made.chosen(release.variants)) or pki.signer(made)
     return maker(release.product.client).make(
-        content, output, recipe=made, version=version, signing=pki.signer(made)
+        content, output, recipe=made, version=version, signing=signing
     )
 
 

@@ -1,5 +1,5 @@
-"""Development keys, made at first use under paths.home()/pki: signer, stranger, the update server's
-CA, SSH access.
+"""Development keys, made at first use under paths.home()/pki: signer and successor, stranger, the
+update server's CA, SSH access.
 
 For the bench and CI only: a product names its own signer in the recipe (`signing`) and keeps its
 key in an HSM. The stranger is a signer that no device trusts, for tests. Certificates are valid
@@ -8,7 +8,7 @@ from the day before they were made, as a product's are: a gateway with a reset c
 
 import datetime
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from harness import files, paths
+from harness import files, paths, project
 from harness.builders.builder import Authority
-from harness.builders.debian.recipe import DEVELOPMENT, Recipe, Signing
+from harness.builders.debian.recipe import DEVELOPMENT, Recipe, Signing, Variant
 
 _BEFORE = datetime.timedelta(days=1)  # for hosts whose clocks are a little late
 _UNTIL = datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)
@@ -32,6 +32,19 @@ def development() -> Signing:
 def signer(recipe: Recipe) -> Signing:
     """Who signs a recipe's update artifacts."""
     return development() if recipe.signing == DEVELOPMENT else recipe.signing
+
+
+def successor(recipe: Recipe, variants: Sequence[Variant]) -> Signing | None:
+    """Who signs what is installed on devices of a recipe with these variants, if that is another
+    one than who signs their own version."""
+    found = recipe.succeeded_by(variants)
+    return _signer("successor") if found == DEVELOPMENT else found
+
+
+def told(signing: Signing) -> str:
+    """A signer's name in a release: `development`, or its certificate."""
+    certificate = signing.certificate
+    return DEVELOPMENT if certificate.parent == _folder() else project.told(certificate)
 
 
 def stranger() -> Signing:

@@ -113,12 +113,16 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """The signer of update artifacts and the keyring that devices trust (PEM files)."""
+    """The signer of update artifacts and the keyring that devices trust (PEM files); those of a
+    version with a `successor` trust that one's keyring instead."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     certificate: ExistingFile
     key: ExistingFile
     keyring: ExistingFile
+
+
+_Signer = Annotated[Annotated[Signing, Tag("[other]")] | _Development, _ByDevelopment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +144,7 @@ class Variant:
     initramfs: ExistingFolder | None = None
     u_boot: Annotated[ExistingFolder | None, Field(alias="u-boot")] = None
     remove: tuple[_Path, ...] = ()
+    successor: _Signer | None = None
     promises: Changed = field(default_factory=Changed)
 
 
@@ -166,9 +171,8 @@ class RecipeFile:
         default_factory=dict
     )
     state_scripts: ExistingFolder | None = None  # Mender's, in the update artifact
-    signing: Annotated[Annotated[Signing, Tag("[other]")] | _Development, _ByDevelopment] = (
-        DEVELOPMENT
-    )
+    signing: _Signer = DEVELOPMENT
+    successor: _Signer | None = None  # who signs what the devices of this version install
     # Of the update server's certificate, beside those that Debian trusts.
     server_ca: (
         Annotated[Annotated[Authority, Tag("[other]")] | _Development, _ByDevelopment] | None
@@ -205,6 +209,12 @@ class Recipe(RecipeFile):
             found = replace(found, **changes)
         return found
 
+    def succeeded_by(self, variants: Sequence[Variant]) -> _Signer | None:
+        """Who signs after the recipe's signer, with these variants."""
+        return next(
+            (each.successor for each in reversed(variants) if each.successor), self.successor
+        )
+
     def chosen(self, names: Sequence[str]) -> list[Variant]:
         """The variants called `names`, in that order; ConfigurationError names unknown ones."""
         unknown = [name for name in names if name not in self.variants]
@@ -237,3 +247,15 @@ def _misfits(recipe: Recipe) -> Iterator[str]:
         yield "u-boot: missing"
     elif recipe.bootloader != "u-boot" and recipe.u_boot:
         yield f"u-boot: is of no use to {recipe.bootloader}"
+    handed_over = {
+        f"variants.{name}.successor": recipe.promised([each])
+        for name, each in recipe.variants.items()
+        if each.successor
+    }
+    handed_over |= {"successor": recipe.promises} if recipe.successor else {}
+    for key, promised in handed_over.items():
+        if promised.downgrades == "allowed":
+            yield (
+                f"{key}: what was signed before is refused by its devices: promises.downgrades "
+                "must say so"
+            )

@@ -32,7 +32,7 @@ class ImageIdentity:
     version: str
     variants: tuple[str, ...]
     key: Path  # public SSH key that may log in
-    signing: Signing  # whose updates are installed
+    trusted: Signing  # whose updates are installed
     server_ca: Path | None = None  # whose update server is believed, beside Debian's CAs
 
 
@@ -154,7 +154,7 @@ def _let_in(tree: Tree, recipe: Recipe, identity: ImageIdentity) -> None:
     tree.file("/etc/shadow", "\n".join([root, *kept]) + "\n", mode=0o640)
     tree.folder("/root/.ssh", mode=0o700)
     tree.file("/root/.ssh/authorized_keys", files.read(identity.key), mode=0o600)
-    maker(recipe.client).trust(tree, recipe, identity.version, identity.signing)
+    maker(recipe.client).trust(tree, recipe, identity.version, identity.trusted)
     if identity.server_ca:
         tree.file(_AUTHORITIES, tree.read(_AUTHORITIES) + files.read(identity.server_ca))
 

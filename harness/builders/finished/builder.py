@@ -67,7 +67,9 @@ def there(folders: Mapping[str, Path]) -> list[str]:
     return [name for name, folder in folders.items() if (folder / FILE).exists()]
 
 
-def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+def again(
+    release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+) -> Release:
     """The adopted release of a variant. Its version is what it was adopted as."""
     return adopted(release, built.of(release).folders, version=version, variants=variants)
 

@@ -145,7 +145,9 @@ def variants(release: Release) -> Collection[str]:
     return finished.there(made.folders)
 
 
-def again(release: Release, *, version: str, variants: Sequence[str] = ()) -> Release:
+def again(
+    release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
+) -> Release:
     """Another version, built when it was built here. Refuses when kas files, lock or layers have
     changed since: it would be another product's version."""
     made = built.of(release)

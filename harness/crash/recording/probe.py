@@ -41,8 +41,14 @@ _SECONDS = 300.0  # to install it
 _SHORT = 60.0
 
 
-def require(old: Release) -> None:
-    """ConfigurationError for a product that no probe can be had for."""
+def require(old: Release, new: Release) -> None:
+    """ConfigurationError for versions that no probe can be had for."""
+    if new.product.successor:
+        raise ConfigurationError(
+            f"{new.folder}: nothing can be installed after each cut of an update to it",
+            details="successor: its devices take no update that those of the old version take",
+            hint="record the update before the key is handed over, and the one after it",
+        )
     if builder.lacking(old, Ability.ARTIFACT) and old.product.promises.downgrades == "refused":
         raise ConfigurationError(
             f"{old.folder}: nothing can be installed on {old.machine} after each cut",

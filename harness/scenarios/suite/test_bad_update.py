@@ -46,7 +46,8 @@ def bad_update(
 ) -> None:
     """Update a board that runs `candidate`, as it was flashed or `updated` to it (then it runs in
     the other slot), to a bad variant of it; it must come back by itself."""
-    bad, flashed = releases.variant_of(candidate, variant), releases.old if updated else candidate
+    bad = releases.variant_of(candidate, variant, follows=True)
+    flashed = releases.old if updated else candidate
     judge = bench.judge(candidate, bad, flashed=flashed)
     with scenario:
         scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
@@ -101,7 +102,10 @@ def bad_updates_in_a_row(
 ) -> None:
     """A version that cannot boot, and, when that one was left, one that is not well: both must be
     left, and a good one still be taken."""
-    bad = [releases.variant_of(candidate, each) for each in ("kernel-panic", "failing-service")]
+    bad = [
+        releases.variant_of(candidate, each, follows=True)
+        for each in ("kernel-panic", "failing-service")
+    ]
     with scenario:
         scenario.fault = Fault(printed="kernel-panic, failing-service")
         bench.running(candidate)

@@ -412,9 +412,16 @@ def test_negative_control(
     assert f"failed: {record.scenario}" in refusal.value.details
 
 
-@pytest.mark.bootloaders("grub")
-@pytest.mark.variants("newer-only")
-@pytest.mark.parametrize("variant", ["newer-only"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(
+            "newer-only",
+            marks=[pytest.mark.bootloaders("grub"), pytest.mark.variants("newer-only")],
+        ),
+        pytest.param("rotated", marks=pytest.mark.variants("rotated")),
+    ],
+)
 def test_correct_product(
     bench: Bench, releases: Releases, scenario: Scenario, variant: str
 ) -> None:

@@ -83,7 +83,7 @@ def update_on_trial(
 ) -> None:
     """While `new` is on trial and cannot become well, it is asked to install a version that cannot
     boot: nothing may touch what there is to go back to."""
-    judge, other = bench.judge(old, new), releases.variant_of(new, "kernel-panic")
+    judge, other = bench.judge(old, new), releases.variant_of(new, "kernel-panic", follows=True)
     with scenario:
         scenario.fault = Fault(printed="kernel-panic on trial")
         bench.running(old)

@@ -15,7 +15,7 @@ from harness import process
 from harness.builders.debian import build as builder
 from harness.builders.debian import pki, recipe
 from harness.builders.debian.build import build
-from harness.builders.debian.builder import misdirected_artifact, strange_artifact
+from harness.builders.debian.builder import again, artifact, misdirected_artifact, strange_artifact
 from harness.errors import BuildError, ConfigurationError
 from harness.product import release
 from harness.product.layout import KEEP
@@ -278,6 +278,40 @@ def test_bundles_are_trusted_by_signer_only(small: Path, tmp_path: Path) -> None
     assert process.run(["rauc", "info", ours, strange], timeout=30, check=False).returncode != 0
     theirs = f"--keyring={pki.stranger().keyring}"
     assert process.run(["rauc", "info", theirs, strange], timeout=30).returncode == 0
+
+
+def test_a_key_that_is_handed_over(small: Path, tmp_path: Path) -> None:
+    """Signed by the signer, for devices that have the version before; what follows is signed by the
+    successor, whom alone the devices of this version trust. In its place stands what is signed as
+    it is."""
+    refusing = {"successor": "development", "promises": {"downgrades": "refused"}}
+    samples.recipe_folder(small, variants={"rotated": refusing, "broken": {"overlay": "broken"}})
+    before = build(small, version="1.0.0")
+    made = build(small, version="1.1.0", variants=["rotated"])
+    following = again(made, version="1.2.0", variants=["broken"], follows=True)
+    instead = again(made, version="1.1.0+broken", variants=["broken"])
+    probe = artifact(made, made.slot_image, tmp_path / "probe.raucb", version="2")
+    trusted = _unpacked(made.slot_image, tmp_path / "root") / "etc/rauc/keyring.pem"
+    first, second = (
+        pki.development().keyring,
+        pki.successor(recipe.load(small), recipe.load(small).chosen(["rotated"])),
+    )
+    assert second and trusted.read_bytes() == second.keyring.read_bytes() != first.read_bytes()
+    for keyring, taken, refused in (
+        (first, [before.artifact, made.artifact, instead.artifact], [following.artifact, probe]),
+        (second.keyring, [following.artifact, probe], [before.artifact, made.artifact]),
+    ):
+        for each in (*taken, *refused):
+            done = process.run(
+                ["rauc", "info", f"--keyring={keyring}", each], timeout=30, check=False
+            )
+            assert (done.returncode == 0) == (each in taken), each
+    assert [bool(each.product.successor) for each in (before, made, following)] == [
+        False,
+        True,
+        True,
+    ]
+    assert made.built["signing"] == following.built["signing"] == "development"
 
 
 def test_an_update_for_others_is_whole_and_well_signed(small: Path, tmp_path: Path) -> None:

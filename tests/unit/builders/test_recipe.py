@@ -73,6 +73,22 @@ def test_own_signing(tmp_path: Path) -> None:
     assert "signing.keyring: there is no file" in caught.value.details
 
 
+def test_a_successor_refuses_what_was_signed_before(tmp_path: Path) -> None:
+    variants = {"rotated": {"successor": "development"}}
+    folder = samples.recipe_folder(tmp_path, successor="development", variants=variants)
+    with pytest.raises(ConfigurationError, match="2 problems") as caught:
+        recipe.load(folder)
+    assert "successor: what was signed before is refused" in caught.value.details
+    assert "variants.rotated.successor: what was signed before" in caught.value.details
+    refused = {"downgrades": "refused"}
+    variants["rotated"]["promises"] = refused  # type: ignore[assignment]
+    samples.recipe_folder(tmp_path, variants=variants)
+    assert recipe.load(folder).succeeded_by([]) is None
+    assert recipe.load(folder).succeeded_by(recipe.load(folder).chosen(["rotated"]))
+    samples.recipe_folder(tmp_path, successor="development", promises=refused)
+    assert recipe.load(folder).succeeded_by([])
+
+
 def test_own_ca_of_update_servers(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     ours = {"certificate": "ca.pem", "key": "missing.pem"}

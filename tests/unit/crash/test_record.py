@@ -275,6 +275,7 @@ def test_a_bad_version_that_gets_to_its_end_is_recorded(
         ("", "other-1", "other-1 is a other"),
         ("output", "small-1", "not empty"),
         ("artifact", "small-1", "release.json"),
+        ("successor", "small-1", "nothing can be installed after each cut of an update to it"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_touched(
@@ -286,6 +287,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(
     if change == "slot":
         files = {**new.files, "slot.img": old.files["slot.img"]}
         replace(new, slot=old.slot, files=files).write()
+    if change == "successor":
+        replace(new, product=replace(new.product, successor="0" * 64)).write()
     lab, output = tmp_path / "lab.yaml", tmp_path / "run"
     lab.write_text(LAB)
     if change == "output":
