@@ -14,6 +14,7 @@ from labgrid.factory import target_factory
 from labgrid.strategy.common import Strategy, StrategyError, never_retry
 
 import harness.boards.qemu.driver  # noqa: F401  (registers HarnessQemuDriver, which we may bind)
+from harness.boards.hardware.card import BOARD, Card
 from harness.errors import LabError
 
 _GRUB = "boot selection: slot"  # images/legacy-gateway/boot/grub.cfg
@@ -32,7 +33,8 @@ class Status(enum.Enum):
 @target_factory.reg_driver
 @attr.s(eq=False)
 class GatewayStrategy(Strategy):  # type: ignore[misc]
-    """Args: image (what `flashed` writes; set it before), bootloader (a regular expression for what
+    """Args: image (what `flashed` writes, to the card that `card_serial` of the target's options
+    names, and reads back; set it before), bootloader (a regular expression for what
     it says on the console; empty: the target's option `boot_banner`, or what our own GRUB says),
     bootloader_timeout (seconds from power-on)."""
 
@@ -42,7 +44,6 @@ class GatewayStrategy(Strategy):  # type: ignore[misc]
         "shell": "ShellDriver",
         "qemu": {"HarnessQemuDriver", None},
         "mux": {"USBSDMuxDriver", None},
-        "storage": {"USBStorageDriver", None},
     }
 
     image: str = attr.ib(default="", validator=attr.validators.instance_of(str))
@@ -79,18 +80,28 @@ class GatewayStrategy(Strategy):  # type: ignore[misc]
         if self.qemu:
             self.target.activate(self.qemu)
             self.qemu.flash(image)
-        elif self.mux and self.storage:
+        elif self.mux:
             self.target.activate(self.mux)
-            self.mux.set_mode("host")
-            self.target.activate(self.storage)
-            self.storage.write_image(str(image))
-            self._deactivate(self.storage)
-            self.mux.set_mode("dut")
+            card = self._card()
+            card.flash(image)
+            card.give(BOARD)
+            card.require_gone()
         else:
             raise LabError(
                 f"cannot flash {self.target.name}: it has no medium that this strategy can write",
-                hint="give it a HarnessQemuDriver, or a USBSDMuxDriver with a USBStorageDriver",
+                hint="give it a HarnessQemuDriver, or a USBSDMuxDriver",
             )
+
+    def _card(self) -> Card:
+        """Written as `harness flash` writes it: labgrid's own write-image looks at nothing."""
+        says = getattr(self.power, "get", None)  # of a relay that can say how it stands
+        return Card(
+            self.target.name,
+            self.mux,
+            self.mux.mux,
+            serial=str(self._options.get("card_serial") or ""),
+            is_off=lambda: not (says and says()),
+        )
 
     def _to_bootloader(self) -> None:
         self._to_off()
@@ -99,8 +110,11 @@ class GatewayStrategy(Strategy):  # type: ignore[misc]
         self.console.expect(self._banner(), timeout=self.bootloader_timeout)
 
     def _banner(self) -> str:
-        options = self.target.env.config.data["targets"][self.target.name].get("options") or {}
-        return self.bootloader or str(options.get("boot_banner") or _GRUB)
+        return self.bootloader or str(self._options.get("boot_banner") or _GRUB)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return self.target.env.config.data["targets"][self.target.name].get("options") or {}
 
     def _to_shell(self) -> None:
         self._to_off()

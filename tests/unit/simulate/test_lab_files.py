@@ -4,6 +4,7 @@ and by pytest with labgrid's own fixtures."""
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 from labgrid.remote.config import ResourceConfig
@@ -17,9 +18,11 @@ pytestmark = needs_bench
 LABS = Path(__file__).parents[3] / "labs"
 USERS_TEST = """
 def test_a_boot_of_mine(strategy, target):
-    strategy.transition("off")
+    strategy.image = "IMAGE"
+    strategy.transition("flashed")
     power = target.get_driver("PowerProtocol")
     assert not power.get()
+    assert target.get_driver("USBSDMuxDriver").get_mode() == "dut"
     strategy.transition("bootloader")
     assert power.get()
     strategy.transition("off")
@@ -49,6 +52,17 @@ def test_the_exporters_half_fits_to_the_clients() -> None:
         }  # fmt: skip
 
 
+def _ran(desk: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The user's test, by pytest and labgrid's own plugin."""
+    (folder / "desk.yaml").write_text(yaml.safe_dump(desk, sort_keys=False))
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    argv += ["--lg-env", "desk.yaml", "--lg-coordinator", f"{NETWORK}.1:20408"]
+    argv += ["--lg-log", str(folder / "logs")]
+    return subprocess.run(
+        argv, cwd=folder, env=ENVIRONMENT, timeout=240, capture_output=True, text=True, check=False
+    )
+
+
 def test_a_users_own_test_with_the_desks_file(flashed: Simulated, tmp_path: Path) -> None:
     """labs/bench.yaml but for its USB devices, which are another bench's here: target `main`, our
     strategy, `--lg-env`, `--lg-coordinator`, `--lg-log`."""
@@ -58,22 +72,15 @@ def test_a_users_own_test_with_the_desks_file(flashed: Simulated, tmp_path: Path
     del main["drivers"]["USBPowerDriver"]
     main["drivers"] = {"NetworkPowerDriver": {}, **main["drivers"]}  # labgrid binds in this order
     main["options"]["boot_banner"] = "boot"  # the guest's
-    (tmp_path / "desk.yaml").write_text(yaml.safe_dump(desk, sort_keys=False))
-    (tmp_path / "test_mine.py").write_text(USERS_TEST)
+    image = flashed.lab.parent / "disk.img"
+    (tmp_path / "test_mine.py").write_text(USERS_TEST.replace("IMAGE", str(image)))
     flashed.client("-p", PLACE, "acquire")
     try:
-        argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
-        argv += ["--lg-env", "desk.yaml", "--lg-coordinator", f"{NETWORK}.1:20408"]
-        argv += ["--lg-log", str(tmp_path / "logs")]
-        done = subprocess.run(
-            argv,
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            timeout=120,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _ran(desk, tmp_path)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "its serial is VCARD-77, not 00012" in done.stdout  # the desk's card is another one
+        main["options"]["card_serial"] = "VCARD-77"
+        done = _ran(desk, tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "1 passed" in done.stdout
         assert b"boot" in b"".join(file.read_bytes() for file in (tmp_path / "logs").iterdir())
