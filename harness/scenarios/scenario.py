@@ -70,6 +70,8 @@ class Scenario:
             trouble = self.bench.trouble(str(error))
         elif error is None and (problem := self._slowness()):
             trouble = self.bench.trouble(problem)
+        if trouble:
+            self._excuse(trouble)
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(trouble or error)
@@ -186,6 +188,16 @@ class Scenario:
             return
         noted = {key: value for key, value in event.items() if key != "time"}
         self._timeline.append({"seconds": round(time.monotonic() - self._clock, 2), **noted})
+
+    def _excuse(self, trouble: LabError) -> None:
+        """What the bench may be to blame for was not checked: a record that has a broken invariant
+        is one of a failure."""
+        blamed = [each for each in self._invariants if not each.holds and each.name not in _HELD]
+        self._invariants = [each for each in self._invariants if each not in blamed]
+        held = {each.name for each in self._invariants}
+        for each in blamed:
+            if each.name not in held:
+                self.leave(each.name, f"{each.detail or 'it does not hold'}: {trouble.brief}")
 
     def _slowness(self) -> str:
         """Why it would not pass; empty when it would, or not for anything that a bench without time

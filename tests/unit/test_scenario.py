@@ -13,7 +13,7 @@ from harness import log
 from harness.boards.board import Board
 from harness.boards.share import Share
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.evidence.record import Record
+from harness.evidence.record import Outcome, Record
 from harness.judge.judge import Judge
 from harness.judge.trouble import lab_trouble
 from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
@@ -268,6 +268,25 @@ def test_what_ended_otherwise_for_want_of_time_is_no_verdict(
         if what == "no-second-update":
             scenario.second_update(cast(Judge, bench.judge(OLD, NEW)), ROLLED_BACK)
     assert (kept[0].verdict is None) is busy
+    assert kept[0].outcome is (Outcome.LAB_ERROR if busy else Outcome.FAILED)
+
+
+def test_a_failure_on_a_starved_board_is_none_whatever_did_not_hold_before(
+    scenario: Scenario, kept: list[Record], bench: FakeBench
+) -> None:
+    """But what is held against it all the same."""
+    bench.board.got = Share(ran=100, waited=110)
+    for held in (False, True):
+        again = scenario.afresh()
+        again.control = False
+        with pytest.raises(DeviceError), again:
+            again.must("stays-well", True)  # at first
+            again.must("stays-well", False, "it has reset itself")
+            again.must("installed", False, "curl's code 28")
+            again.must("slot-content", not held)
+            raise DeviceError("no SSH")
+        assert kept[-1].outcome is (Outcome.FAILED if held else Outcome.LAB_ERROR)
+        assert kept[-1].unchecked("installed").startswith("curl's code 28: fake: the bench")
 
 
 def test_what_a_starved_board_holds_is_held_against_it(
