@@ -50,7 +50,7 @@ def _read(path: Path) -> tuple[Region, ...]:
 
 def _disk(path: Path, devices: Sequence[str]) -> str:
     """The one device that all copies are on: the disk, not a file, a partition or flash memory."""
-    whole = r"/dev/(mmcblk\d+|sd[a-z]|vd[a-z]|nvme\d+n\d+|disk/\S+)"
+    whole = r"/dev/(mmcblk\d+|[hsv]d[a-z]|nvme\d+n\d+|disk/\S+)"
     for each in devices:
         if each != devices[0] or not re.fullmatch(whole, each):
             raise ConfigurationError(

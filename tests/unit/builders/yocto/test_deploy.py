@@ -24,6 +24,7 @@ from tests.unit.builders.yocto.deploys import (
     SLOT,
     STEM,
     DeployFolder,
+    lay_out,
 )
 
 
@@ -453,6 +454,21 @@ def test_one_clear_error(deploy: DeployFolder, name: str) -> None:
         deploy.adopt()
     assert re.search(told, str(refused.value)), str(refused.value)
     assert not (deploy.folder.parent / "out").exists()
+
+
+@pytest.mark.parametrize("client", ["rauc", "mender"])
+def test_a_release_that_is_laid_out_comes_back(tmp_path: Path, client: str) -> None:
+    """What each night puts on boards: nothing of release.json but machine and version is told."""
+    deploy = DeployFolder(tmp_path, client=client)
+    release = deploy.adopt(version="2.0")
+    deploy.folder = lay_out(release, tmp_path / "laid-out")
+    again = deploy.adopt("again")
+    assert (again.machine, again.version, again.slot) == ("box", "2.0", release.slot)
+    assert (again.layout, again.product) == (release.layout, release.product)
+    assert again.source_date_epoch == release.source_date_epoch
+    assert again.files["disk.img"] == release.files["disk.img"]
+    ending = {"rauc": "bundle-box.raucb", "mender": f"{STEM}.mender"}[client]
+    assert again.artifact_name == ending
 
 
 def test_commits_and_inputs_of_its_kas_project(deploy: DeployFolder) -> None:
