@@ -26,7 +26,7 @@ from harness.promotion.promote import Promotion, promote
 from harness.promotion.starter import StarterPolicy, init_repository
 from harness.scenarios import children, runner
 from harness.scenarios.children import Job, Tell
-from harness.scenarios.runner import Selection
+from harness.scenarios.invocation import Selection
 
 # What both generations run, and what the policy of the demo's release repository asks for.
 SCENARIOS = ("update", "power-cut[switch/all]")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.evidence.store import Stored
     from harness.product.release import Release
     from harness.promotion.candidate import Candidate
-    from harness.scenarios.runner import Selection
+    from harness.scenarios.invocation import Selection
 
 
 class Tier(StrEnum):
@@ -198,9 +198,10 @@ def test(
 
     [dim]harness test out/1.1.0 --from out/1.0.0 --board gateway-qemu -k power_cut[/]
     """
-    from harness.scenarios import asked, runner
+    from harness.scenarios import asked
+    from harness.scenarios.invocation import Selection
 
-    selection = runner.Selection(
+    selection = Selection(
         release=release[0],
         from_release=from_release[0],
         boards=tuple(board),

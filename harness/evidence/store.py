@@ -101,11 +101,19 @@ class Run:
         files.write_whole(file, schema.to_bytes(record.to_data()))
         self.records.append(record)
 
-    def finish(self, signer: CryptoSigner, *, tools: dict[str, JsonValue] | None = None) -> Stored:
-        """Write the statement and sign it; from here on the run is evidence. `tools`: as they are
-        known now, if otherwise than when it began. ConfigurationError when it has no records."""
+    def finish(
+        self,
+        signer: CryptoSigner,
+        *,
+        tools: dict[str, JsonValue] | None = None,
+        left_out: dict[str, str] | None = None,
+    ) -> Stored:
+        """Write the statement and sign it; from here on the run is evidence. `tools` and `left_out`
+        as they are known now, if otherwise than when it began. ConfigurationError when it has no
+        records."""
+        header = self.header if tools is None else replace(self.header, tools=tools)
         evidence = Evidence(
-            header=self.header if tools is None else replace(self.header, tools=tools),
+            header=header if left_out is None else replace(header, left_out=left_out),
             records=tuple(self.records),
             attachments=attachments.of(self.folder),
         )

@@ -19,7 +19,7 @@ from harness.evidence.store import Stored
 from harness.product.release import Release, load
 from harness.scenarios import children, runner
 from harness.scenarios.children import Ended, Job, Tell
-from harness.scenarios.runner import Selection
+from harness.scenarios.invocation import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from harness import errors, project
 from harness.boards import lab_file
 from harness.boards.capability import Capability
 from harness.boards.lab import open_board
-from harness.boards.lab_file import Part, Target
+from harness.boards.lab_file import Target
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.clients.registry import client_of
@@ -29,7 +29,15 @@ from harness.product.release import Release, load
 from harness.scenarios import products, walk
 from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
-from harness.scenarios.left_out import LEFT_OUT
+from harness.scenarios.collection import LEFT_OUT
+from harness.scenarios.naming import (
+    NEEDS,
+    RESERVED,
+    names,
+    place,
+    require_good,
+    scenario_id,
+)
 from harness.scenarios.scenario import Scenario, printable
 from harness.updates.proxy import Proxy
 from harness.updates.server import UpdateServer
@@ -47,10 +55,6 @@ AIMS = [
     "console:gateway-health: slot [AB]: ok",
 ]
 _ANY = 1 << 40  # bytes of an artifact that is not known
-_SUITE = Path(__file__).parent / "suite"
-# Whose verdicts the gate takes for more than that of a scenario.
-_RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
-_NEEDS = [*map(str, Capability), *map(str, Part)]  # what a scenario may name
 MARKERS = (
     "ci(slow=False): part of what ./run test can afford; slow=True: on slow boards, too",
     "bootloaders(*names): only for releases with one of these",
@@ -62,7 +66,7 @@ MARKERS = (
     "own_programs: only for devices with the gateway's programs",
     "raw_selection: only where the boot selection lies in raw sectors",
     "tls: only for products that name a CA of update servers",
-    f"needs(*names): not on boards that lack one of {', '.join(_NEEDS)}",
+    f"needs(*names): not on boards that lack one of {', '.join(NEEDS)}",
 )
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -143,16 +147,9 @@ def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability, .
     return AskedFaults.parse(case, load(folder)).needs if folder else ()
 
 
-def scenario_id(item: pytest.Item) -> str:
-    """`test_power_cut[write:50%/none]` is the scenario `power-cut[write:50%/none]`."""
-    function, bracket, case = item.name.partition("[")
-    return function.removeprefix("test_").replace("_", "-") + bracket + case
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tier, or exactly the scenarios named; of those what product and boards have."""
-    _require_different(items)
-    _require_known(items)
+    require_good(items)
     everything, wanted = config.getoption("--tier") == "all", set(config.getoption("--scenario"))
     folder = config.getoption("--release")
     release = load(folder) if folder else None
@@ -171,7 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = [item for item in items if chosen(item) and not item.name.endswith("[NOTSET]")]
     reasons = {item: why for item in asked if (why := _lacks(item, release, lacking, unfit))}
     config.stash[LEFT_OUT] = {
-        name: f"control absent: {why}" if name.partition("[")[0] in _RESERVED else why
+        name: f"control absent: {why}" if name.partition("[")[0] in RESERVED else why
         for name, why in ((scenario_id(item), why) for item, why in reasons.items())
     }
     kept = [item for item in asked if item not in reasons]
@@ -185,63 +182,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("; ".join(sorted(problems)))
 
 
-def _require_different(items: list[pytest.Item]) -> None:
-    """UsageError when two tests are called alike (a record could be that of either), or one of a
-    product's own as what only the harness can show."""
-    places: dict[str, pytest.Item] = {}
-    for item in items:
-        name = scenario_id(item)
-        earlier = places.setdefault(name, item)
-        if earlier is not item:
-            raise pytest.UsageError(f"{name} is in both {_place(earlier)} and {_place(item)}")
-        if not item.path.is_relative_to(_SUITE) and name.partition("[")[0] in _RESERVED:
-            raise pytest.UsageError(f"{name} in {_place(item)}: is a name of the harness's own")
-
-
-def _require_known(items: list[pytest.Item]) -> None:
-    """UsageError for a need that no board could ever fill: it would be left out for ever."""
-    for item in items:
-        if strange := sorted(_names(item, "needs").difference(_NEEDS)):
-            told = f"{_place(item)}: needs({strange[0]!r}): is none of {', '.join(_NEEDS)}"
-            raise pytest.UsageError(told)
-
-
-def _names(item: pytest.Item, marker: str) -> set[str]:
-    """What all markers of that name take together; UsageError for anything but names."""
-    found: set[str] = set()
-    for each in item.iter_markers(marker):
-        if wrong := [arg for arg in each.args if not isinstance(arg, str)]:
-            raise pytest.UsageError(f"{_place(item)}: {marker}({wrong[0]!r}): takes names")
-        found.update(each.args)
-    return found
-
-
-def _place(item: pytest.Item) -> str:
-    return "::".join([str(item.path), *item.nodeid.split("::")[1:-1]])
-
-
 def _lacks(
     item: pytest.Item, release: Release | None, lacking: set[str], unfit: dict[str, str]
 ) -> str:
     """What the product or a board has not that the scenario needs; empty: nothing."""
-    if parts := _names(item, "needs") & lacking:
+    if parts := names(item, "needs") & lacking:
         return f"the board has no {' and no '.join(sorted(parts))}"
     if release is None:
         return ""
     bootloader = release.product.bootloader
-    bootloaders = _names(item, "bootloaders") or {bootloader}
+    bootloaders = names(item, "bootloaders") or {bootloader}
     if bootloader not in bootloaders:
         return f"the bootloader is {bootloader}, not {' or '.join(sorted(bootloaders))}"
     for name, why in unfit.items():
         if item.get_closest_marker(name):
             return why
-    abilities = _names(item, "builds")
+    abilities = names(item, "builds")
     if unknown := abilities - set(Ability):
-        raise pytest.UsageError(f"{_place(item)}: builds: there is no ability {min(unknown)!r}")
+        raise pytest.UsageError(f"{place(item)}: builds: there is no ability {min(unknown)!r}")
     for ability in sorted(map(Ability, abilities)):
         if why := builder.lacking(release, ability):
             return why
-    wanted = _names(item, "variants")
+    wanted = names(item, "variants")
     return products.lacking(release, wanted) if wanted else ""
 
 
@@ -351,9 +313,10 @@ def scenario(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Send the test's records along with its report: the controller writes the evidence. And an
-    error that is nobody's bug: a board that cannot be had is no verdict."""
+    """Send the test's records along with its report, and whose they are: the controller writes the
+    evidence. And an error that is nobody's bug: a board that cannot be had is no verdict."""
     report = yield
+    vars(report)["harness_scenario"] = scenario_id(item)
     if report.when == "call":
         vars(report)["harness_records"] = item.stash.get(RECORDS, [])
     if call.excinfo and isinstance(call.excinfo.value, HarnessError):

@@ -1,14 +1,13 @@
 """Runs scenarios with pytest and turns what they leave into signed evidence.
 
 This process is pytest's controller; one pytest-xdist worker drives one board and sends its records
-with its test reports. Records are on disk as they come; the run is signed when it has ended.
+with its test reports. The harness's own scenarios run first, then, in workers of their own, the
+product's. Records are on disk as they come; the run is signed when it has ended.
 """
 
-import contextlib
-import io
-import os
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Collection as Ids
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,31 +26,11 @@ from harness.evidence.store import EvidenceStore, Run, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.log import emit, step
+from harness.plain import one_line
 from harness.product.release import FILE, Release, load
-from harness.scenarios import children
-from harness.scenarios.left_out import Collected
-
-SUITE = Path(__file__).parent / "suite"
-SETTINGS = Path(__file__).parent / "pytest.ini"
-PLUGIN = "harness.scenarios.plugin"
-# A worker has one board, the losses of a phase share its instant. One that dies is not replaced: a
-# new one would have no board, and pytest would wait for ever.
-# By which whoever calls could leave scenarios out, or add code to them.
-_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-WORKERS = ("--dist", "loadgroup", "--max-worker-restart=0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What to run on which boards."""
-
-    release: Path
-    from_release: Path
-    boards: tuple[str, ...]
-    lab: Path
-    tier: str = "all"  # ci or all
-    keyword: str = ""  # pytest's -k
-    scenarios: tuple[str, ...] = ()  # exact ids instead of a tier
+from harness.scenarios import children, collection
+from harness.scenarios.collection import Collection
+from harness.scenarios.invocation import Selection, alone, arguments, filters, places, settings
 
 
 class RecordKeeper:
@@ -60,6 +39,8 @@ class RecordKeeper:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.unexplained: list[str] = []  # tests that failed and left no failed record
+        self.without: dict[str, str] = {}  # scenario that ended well and left no record -> why
+        self.seen: set[str] = set()  # scenarios of which anything is known
         self.errors: dict[str, HarnessError] = {}  # test -> what kept it from any
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -71,9 +52,25 @@ class RecordKeeper:
                 self.errors[report.nodeid] = errors.of_data(told)
             else:
                 self.unexplained.append(f"{report.nodeid} ({report.when})")
+        scenario = getattr(report, "harness_scenario", "")
         for record in records:
+            if record.scenario != scenario:
+                self.unexplained.append(f"{report.nodeid}: left a record of {record.scenario}")
+                continue
             self.run.add(record)
             emit("record", scenario=record.scenario, outcome=str(record.outcome))
+        self.seen.add(scenario)
+        if not (records or report.failed) and (report.when == "call" or report.skipped):
+            self.without[scenario] = _why_without(report)
+
+
+def _why_without(report: pytest.TestReport) -> str:
+    """Why a test that ended well has left no record."""
+    if expected := getattr(report, "wasxfail", None):
+        return one_line(f"it fails as its mark expects: {expected}")
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return one_line(report.longrepr[2])
+    return "it leaves no record"
 
 
 class HashedReleases:
@@ -133,30 +130,37 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
         release=selection.release.resolve(),
         from_release=selection.from_release.resolve(),
     )
-    for name in _VARIABLES:
-        os.environ.pop(name, None)
     signer = signing.load_signer()  # before hours of scenarios that nobody could sign for
     new, old = load(selection.release), load(selection.from_release)
     _check_boards(selection, (new, old))
     accelerators = _accelerators(selection)
-    left_out = _check(selection, new)
-    releases = HashedReleases(selection.release, selection.from_release)
-    subject, before = releases.subjects
-    run = store.begin(
-        subject,
-        from_release=before,
-        board=", ".join(selection.boards),
-        lab=project.told(selection.lab),
-        tools=tool_versions(selection.lab),
-        left_out=left_out,
-        accelerators=accelerators,
-        benches=_benches(selection),
-    )
-    recorder = RecordKeeper(run)
-    code = pytest.main(_arguments(selection, run.folder), plugins=[recorder])
-    require_ended(code, recorder)
+    with alone():
+        found = _collected(selection, new)
+        releases = HashedReleases(selection.release, selection.from_release)
+        subject, before = releases.subjects
+        run = store.begin(
+            subject,
+            from_release=before,
+            board=", ".join(selection.boards),
+            lab=project.told(selection.lab),
+            tools=tool_versions(selection.lab),
+            left_out={**found.left_out, **_not_looked_into(new)},
+            accelerators=accelerators,
+            benches=_benches(selection),
+        )
+        recorder = RecordKeeper(run)
+        for place, scenarios in zip(places(), found.parts, strict=False):
+            if scenarios:
+                code = pytest.main(
+                    arguments(selection, run.folder, place, scenarios), plugins=[recorder]
+                )
+                require_ended(code, recorder, scenarios)
     releases.require_same(run.folder)
-    stored = run.finish(signer, tools=tools_at_end(run.header.tools, selection.lab))
+    stored = run.finish(
+        signer,
+        tools=tools_at_end(run.header.tools, selection.lab),
+        left_out={**run.header.left_out, **recorder.without},
+    )
     write_report(stored.evidence, stored.folder)
     return stored
 
@@ -179,35 +183,20 @@ def require_passed(stored: Stored) -> None:
             )
 
 
-def _check(selection: Selection, release: Release) -> dict[str, str]:
-    """Collect only, as the workers will: a selection that names nothing which this machine has is
-    told before anything is begun. Returns what is left out, and why."""
-    words = [*_chosen(selection), "--collect-only", "-qq", "-p", "no:cacheprovider"]
-    said, collected = io.StringIO(), Collected()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            code = pytest.main(words, plugins=[collected])
-        except (Exception, SystemExit) as error:  # files of a product can do anything
-            raise ConfigurationError(
-                f"scenarios cannot be collected: {type(error).__name__}: {error}",
-                details=said.getvalue().strip()[-1000:],
-                hint="a scenario file must only define tests when it is imported",
-            ) from error
-    if collected.broken:
-        raise ConfigurationError.of(
-            "harness test",
-            collected.broken,
-            hint="a file of scenarios is imported before any scenario runs: mend it, or move it",
-        )
-    if code:
-        nothing = code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
+def _collected(selection: Selection, release: Release) -> Collection:
+    """What the workers will run: a selection that names nothing which this machine has is told
+    before anything is begun."""
+    words = [*settings(selection), *places(), *filters(selection)]
+    found = collection.collect([*words, "--collect-only", "-qq", "-p", "no:cacheprovider"])
+    if found.code:
+        nothing = found.code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(
-            f"no scenario can be run for {shlex.join(_filters(selection))} on {release.machine} "
+            f"no scenario can be run for {shlex.join(filters(selection))} on {release.machine} "
             f"({release.product.bootloader}), boards {', '.join(selection.boards)}",
-            details="" if nothing else said.getvalue().strip()[-1000:],
+            details="" if nothing else found.said,
             hint="--scenario takes exact ids, -k parts of test names; docs/scenarios.md lists them",
         )
-    return {**collected.left_out, **_not_looked_into(release)}
+    return found
 
 
 def _not_looked_into(release: Release) -> dict[str, str]:
@@ -216,9 +205,9 @@ def _not_looked_into(release: Release) -> dict[str, str]:
     return {"artifact-payload": why} if why else {}
 
 
-def require_ended(code: int, recorder: RecordKeeper) -> None:
-    """Raises unless pytest has run scenarios to their ends, whatever became of them: what kept one
-    from it, or HarnessError for what is a bug of the harness or of the suite."""
+def require_ended(code: int, recorder: RecordKeeper, scenarios: Ids[str] = ()) -> None:
+    """Raises unless pytest has run these scenarios to their ends, whatever became of them: what
+    kept one from it, or HarnessError for what is a bug of the harness or of the suite."""
     kept = f"see above; nothing was signed, what there is lies in {recorder.run.folder}"
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
@@ -227,10 +216,12 @@ def require_ended(code: int, recorder: RecordKeeper) -> None:
     if recorder.errors and not recorder.unexplained:
         raise children.worst(recorder.errors)
     ended = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    if not ended or recorder.unexplained:
+    broken = [*recorder.unexplained]
+    broken += [f"{name}: did not run" for name in sorted(set(scenarios) - recorder.seen)]
+    if not ended or broken:
         raise HarnessError(
             "scenarios broke without a verdict, or a negative control was not caught",
-            details="\n".join(f"  {name}" for name in recorder.unexplained),
+            details="\n".join(f"  {name}" for name in broken),
             hint=kept,
         )
 
@@ -273,31 +264,3 @@ def _benches(selection: Selection) -> dict[str, BoardTold]:
         for board in selection.boards
         if lab.kind(board) is not Kind.QEMU
     }
-
-
-def _filters(selection: Selection) -> list[str]:
-    words = [word for name in selection.scenarios for word in ("--scenario", name)]
-    words = words or ["--tier", selection.tier]
-    return [*words, "-k", selection.keyword] if selection.keyword else words
-
-
-def _chosen(selection: Selection) -> list[str]:
-    """What decides which scenarios are collected: what is asked for, and what machine and boards
-    have."""
-    product = project.find()
-    own = [str(product.scenarios)] if product and product.scenarios else []
-    words = ["-c", str(SETTINGS), "--rootdir", str(product.root if product else Path.cwd())]
-    words += ["--noconftest"]  # one that lies anywhere above could decide verdicts
-    words += ["-p", PLUGIN, str(SUITE), *own]
-    words += [*_filters(selection), "--release", str(selection.release)]
-    words += ["--lab", str(selection.lab.resolve())]
-    return words + [word for board in selection.boards for word in ("--board", board)]
-
-
-def _arguments(selection: Selection, folder: Path) -> list[str]:
-    arguments = [*_chosen(selection), "--run-folder", str(folder)]
-    arguments += ["--from-release", str(selection.from_release)]
-    arguments += ["-n", str(len(selection.boards)), *WORKERS]
-    arguments += ["-p", "no:cacheprovider"]
-    arguments += ["-v", "--tb=short", "--no-header", "--junitxml", str(folder / "junit.xml")]
-    return arguments

@@ -9,8 +9,8 @@ import pytest
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence.record import Outcome
 from harness.evidence.store import Stored
+from harness.scenarios.invocation import Selection
 from harness.scenarios.matrix import MachineRun, by_machine, require_passed, run_matrix
-from harness.scenarios.runner import Selection
 from tests.unit.evidence.samples import make_release
 
 ROOT = Path(__file__).parents[2]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenarios.runner import PLUGIN, SETTINGS, SUITE
+from harness.scenarios.invocation import PLUGIN, SETTINGS, SUITE
 from tests.unit.evidence.samples import make_release
 
 ROOT = Path(__file__).parents[2]
 COLLECT = """
 import json, pytest, sys
-from harness.scenarios.left_out import Collected
+from harness.scenarios.collection import Collected
 collected = Collected()
 code = pytest.main(sys.argv[1:], plugins=[collected])
 print(json.dumps([code, collected.left_out]))
@@ -164,6 +164,34 @@ def test_what_only_the_harness_can_show_is_no_name_for_others(
     code, _, said = collect(tmp_path, own, "--board", "gateway-qemu")
     assert code == 4
     assert "test_more.py: is a name of the harness's own" in said
+
+
+def test_a_pattern_of_a_policy_is_about_the_harnesss_own(tmp_path: Path, own: str) -> None:
+    """`power-cut[*]` in a policy asks for ours: nobody else's may count there."""
+    text = (
+        "import pytest\n@pytest.mark.parametrize('case', ['mine'])\ndef test_power_cut(case): ..."
+    )
+    Path(own, "test_more.py").write_text(text)
+    code, _, said = collect(tmp_path, own, str(SUITE), "--board", "gateway-qemu")
+    assert code == 4
+    assert "power-cut[mine] in" in said and "is a name of the harness's own" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("releases", "@pytest.fixture\ndef releases(): ...\ndef test_x(releases): ..."),
+        ("worker_id", "@pytest.fixture\ndef worker_id(): ...\ndef test_x(bench): ..."),
+        ("bench", "@pytest.mark.parametrize('bench', [1])\ndef test_x(bench): ..."),
+    ],
+)
+def test_nobody_replaces_what_a_record_rests_on(
+    tmp_path: Path, own: str, name: str, text: str
+) -> None:
+    Path(own, "test_more.py").write_text(f"import pytest\n{text}\n")
+    code, _, said = collect(tmp_path, own, "--board", "gateway-qemu")
+    assert code == 4
+    assert f"test_more.py: fixture {name}: is the harness's own" in said
 
 
 def test_two_of_one_name_in_one_file_are_refused(tmp_path: Path, own: str) -> None:

@@ -18,8 +18,8 @@ from harness.evidence import signing
 from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
 from harness.evidence.store import EvidenceStore, Run, load
 from harness.process import Completed, run
+from harness.scenarios.invocation import WORKERS
 from harness.scenarios.runner import (
-    WORKERS,
     HashedReleases,
     RecordKeeper,
     require_ended,
@@ -83,7 +83,13 @@ class Kept:
 def recorded(outcome: str, *data: dict[str, object]) -> RecordKeeper:
     recorder = RecordKeeper(cast(Run, Kept()))
     report = SimpleNamespace(
-        failed=outcome == "failed", nodeid="test_x", when="call", harness_records=list(data)
+        failed=outcome == "failed",
+        skipped=outcome == "skipped",
+        longrepr=("test_x.py", 1, "Skipped: no time"),
+        nodeid="test_x",
+        when="call",
+        harness_scenario="x",
+        harness_records=list(data),
     )
     recorder.pytest_runtest_logreport(cast(pytest.TestReport, report))
     return recorder
@@ -95,10 +101,32 @@ def test_a_failed_test_without_a_failed_record_is_unexplained() -> None:
     assert recorded("passed").unexplained == []
 
 
+def test_what_ends_well_and_leaves_no_record_is_told() -> None:
+    assert recorded("passed").without == {"x": "it leaves no record"}
+    assert recorded("skipped").without == {"x": "Skipped: no time"}
+    assert recorded("failed").without == {}
+    assert recorded("passed", record("x").to_data()).without == {}
+
+
+def test_a_record_of_another_scenario_is_none() -> None:
+    recorder = recorded("passed", record("update").to_data())
+    assert recorder.unexplained == ["test_x: left a record of update"]
+    assert recorder.run.records == []
+
+
+def test_what_did_not_run_is_told() -> None:
+    """Though pytest says that all went well."""
+    require_ended(pytest.ExitCode.OK, recorded("passed"), ["x"])
+    with pytest.raises(HarnessError, match="y: did not run"):
+        require_ended(pytest.ExitCode.OK, recorded("passed"), ["x", "y"])
+
+
 ROOT = Path(__file__).parents[2]
 
 
-def proven(folder: Path, *words: str, root: Path = ROOT, **env: str) -> Completed:
+def proven(
+    folder: Path, *words: str, root: Path = ROOT, cwd: Path | None = None, **env: str
+) -> Completed:
     """`harness test` of the checkout at `root`, with releases for GRUB. In a process of its own:
     labgrid's plugin does not bear a pytest within pytest."""
     for version in ("1.0.0", "1.1.0"):
@@ -112,9 +140,9 @@ def proven(folder: Path, *words: str, root: Path = ROOT, **env: str) -> Complete
         "gateway-qemu",
     ]
     argv += ["--lab", root / "labs/qemu.yaml", "--store", folder / "store", "--json", *words]
-    start: list[str | Path] = [sys.executable, "-c", "from harness.cli import main; main()"]
+    start: list[str | Path] = [sys.executable, "-P", "-c", "from harness.cli import main; main()"]
     home = {"HARNESS_HOME": str(folder / "home"), "PYTHONPATH": str(root)}
-    return run([*start, *argv], timeout=100, check=False, cwd=root, env={**home, **env})
+    return run([*start, *argv], timeout=150, check=False, cwd=cwd or root, env={**home, **env})
 
 
 @pytest.mark.parametrize(
@@ -141,8 +169,10 @@ def pytest_addoption(parser):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    name = vars(report)["harness_scenario"] = item.name.removeprefix("test_").replace("_", "-")
     if report.when == "call":
-        vars(report)["harness_records"] = json.loads(os.environ["RECORDS"])
+        told = json.loads(os.environ["RECORDS"])
+        vars(report)["harness_records"] = [each for each in told if each["scenario"] == name]
         if told := json.loads(os.environ.get("TOLD", "null")):
             vars(report)["harness_error"] = told
     return report
@@ -174,9 +204,10 @@ def own_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def made_up(folder: Path, root: Path, **env: str) -> Completed:
-    records = json.dumps([record(console_logs=()).to_data()])
-    return proven(folder, root=root, **{"RECORDS": records, **env})
+def made_up(folder: Path, root: Path, *, cwd: Path | None = None, **env: str) -> Completed:
+    names = ("update", "site")
+    records = json.dumps([record(name, console_logs=()).to_data() for name in names])
+    return proven(folder, root=root, cwd=cwd, **{"RECORDS": records, **env})
 
 
 @pytest.mark.parametrize(
@@ -227,12 +258,90 @@ def test_what_lies_above_or_in_the_environment_says_nothing(
     assert json.loads(done.stdout)["verdicts"] == {"update": "new"}
 
 
+def product(checkout: Path, target: Path, text: str) -> Path:
+    """The checkout, with a scenario of its own in a file of this text."""
+    root = shutil.copytree(checkout, target)
+    (root / "harness.toml").write_text('lab = "labs/qemu.yaml"\nscenarios = "mine"\n')
+    (root / "mine").mkdir()
+    (root / "mine/test_site.py").write_text(text)
+    return root
+
+
+LEAKS = """
+import os, threading, time
+from harness.evidence.record import Record
+from harness.judge.verdict import Verdict
+os.environ["LEAKED"] = "1"
+os.chdir("/")
+Record.verdict = Verdict.BRICKED
+threading.Thread(target=time.sleep, args=(3600,)).start()
+def test_site(): ...
+def test_skipped():
+    import pytest
+    pytest.skip("not today")
+"""
+
+
+def test_what_a_products_own_file_does_to_its_process_ends_with_it(
+    tmp_path: Path, own_checkout: Path
+) -> None:
+    """Neither the harness's own scenarios nor who writes the evidence ever import it; and what has
+    left no record is told."""
+    root = product(own_checkout, tmp_path / "b[1]::c", LEAKS)
+    done = made_up(tmp_path, root, DOES='test -z "$LEAKED"')
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["verdicts"] == {"update": "new", "site": "new"}
+    statement = json.loads((Path(told["folder"]) / STATEMENT_FILE).read_text())
+    left_out = statement["predicate"]["harness_evidence"]["left_out"]
+    assert left_out["skipped"] == "Skipped: not today"
+    assert {each.name for each in Path(told["folder"]).glob("*.xml")} == {
+        "junit.xml",
+        "junit-own.xml",
+    }
+
+
+def test_what_is_installed_or_lies_beside_says_nothing(tmp_path: Path, own_checkout: Path) -> None:
+    """A plugin of pytest in this Python, a module of a known name in the working folder, and what
+    Python has once compiled."""
+    root = product(own_checkout, tmp_path / "checkout", "def test_site(): ...\n")
+    here = root / "here"
+    here.mkdir()
+    (here / "queue.py").write_text("raise RuntimeError('from the working folder')\n")
+    site = tmp_path / "site"
+    (site / "rude-1.dist-info").mkdir(parents=True)
+    (site / "rude-1.dist-info/METADATA").write_text("Name: rude\nVersion: 1\n")
+    (site / "rude-1.dist-info/entry_points.txt").write_text("[pytest11]\nrude = rude\n")
+    (site / "rude.py").write_text("raise RuntimeError('from a plugin')\n")
+    source = root / "mine/test_site.py"
+    cache = root / "mine/__pycache__"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(source)]
+    run(words, timeout=100, cwd=root / "mine", without=["PYTHONDONTWRITEBYTECODE"])
+    assert list(cache.iterdir())
+    stamp = source.stat()
+    source.write_text("def test_gone(): ...\n")  # as long as the one before, and of its time
+    os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    done = made_up(tmp_path, root, cwd=here, PYTHONPATH=f"{root}:{site}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["verdicts"] == {"update": "new"}
+    statement = json.loads((Path(told["folder"]) / STATEMENT_FILE).read_text())
+    assert "gone" in statement["predicate"]["harness_evidence"]["left_out"]
+
+
 def test_a_scenario_file_that_ends_everything_is_told(tmp_path: Path, own_checkout: Path) -> None:
     root = shutil.copytree(own_checkout, tmp_path / "checkout")
     (root / "harness/scenarios/suite/test_more.py").write_text("raise SystemExit(0)\n")
     done = made_up(tmp_path, root)
     assert (done.returncode, done.stdout) == (2, "")
     assert "SystemExit" in done.stderr
+
+
+def test_a_scenario_file_that_ends_its_process_is_told(tmp_path: Path, own_checkout: Path) -> None:
+    root = product(own_checkout, tmp_path / "checkout", "import os\nos._exit(7)\n")
+    done = made_up(tmp_path, root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "scenarios cannot be collected: exit code 7" in done.stderr
 
 
 @pytest.mark.parametrize(
