@@ -8,6 +8,7 @@ files, a file system that can be written).
 
 import contextlib
 import errno
+import hashlib
 import io
 import logging
 import os
@@ -30,6 +31,19 @@ MACHINE = frozenset(  # what is no fault of the user's
         *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     ]
 )
+
+
+_LONGEST = 200  # bytes of a name; file systems take 255, and who writes a file may add to it
+
+
+def name_for(text: str) -> str:
+    """A file name that says `text` and no other text: as it is, with `_` for `/`; of one that is
+    too long, or has a `_` itself, the beginning and a digest."""
+    name = text.replace("/", "_")
+    if "_" not in text and len(name.encode()) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return name.encode()[: _LONGEST - 20].decode(errors="ignore") + f"~{digest}"
 
 
 def shown(path: Path | str) -> str:

@@ -24,6 +24,7 @@ from harness.medium.model import Event, Loss, Stage, Trigger
 
 Layout = Mapping[str, tuple[int, int]]  # region -> (byte offset, length), as in release.json
 
+MOST_WRITES = 999  # into a boot selection, that are counted
 _SELECTION, _DATA = "boot-selection", "data"
 
 
@@ -88,10 +89,28 @@ class PowerFault:
         phase, _, loss = text.partition("/")
         word, _, number = phase.partition(":")
         if not any(word == each for each in CutPhase if each.is_counted):
-            return cls(phase=CutPhase(phase), loss=Loss.parse(loss))
-        if not number.isdecimal() or int(number) < 1:
-            raise ValueError(f"{text!r} is not a valid power cut: {word}:N/LOSS with N > 0")
-        return cls(phase=CutPhase(word), loss=Loss.parse(loss), number=int(number))
+            return cls(phase=phase_of(phase), loss=loss_of(loss))
+        if not number.isdecimal() or not 0 < int(number) <= MOST_WRITES:
+            told = f"{word}:N/LOSS with N of 1 to {MOST_WRITES}"
+            raise ValueError(f"{text!r} is not a valid power cut: {told}")
+        return cls(phase=CutPhase(word), loss=loss_of(loss), number=int(number))
+
+
+def phase_of(text: str) -> CutPhase:
+    """A phase that no number belongs to. Raises ValueError."""
+    known = [each for each in CutPhase if not each.is_counted]
+    if text not in known:
+        raise ValueError(f"{text!r} is no phase of an update: one of {', '.join(known)}")
+    return CutPhase(text)
+
+
+def loss_of(text: str) -> Loss:
+    """What a cut loses whose writes nobody knows before: by a coin, or all alike. ValueError for
+    one that names writes, which only a recording has (`harness crash`)."""
+    loss = Loss.parse(text)
+    if loss.positions or loss.window:
+        raise ValueError(f"{text!r} names writes of a recording: none, all, some:SEED, torn:SEED")
+    return loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

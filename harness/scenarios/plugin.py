@@ -119,8 +119,8 @@ def _cuts_exactly(config: pytest.Config) -> bool:
 
 
 def _named(config: pytest.Config) -> list[tuple[str, str]]:
-    """Kind and what is to happen, of the scenarios that were asked for in such words."""
-    found = map(_NAMED.fullmatch, config.getoption("--scenario"))
+    """Kind and what is to happen, of the scenarios that were asked for in such words; once each."""
+    found = map(_NAMED.fullmatch, dict.fromkeys(config.getoption("--scenario")))
     return [(each[1], each[2]) for each in found if each]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness import log
+from harness import files, log
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Control, Fault, Record
 from harness.judge import identity
@@ -242,7 +242,7 @@ class Scenario:
 
     def _keep_logs(self) -> list[str]:
         """Copy the console logs, one for each boot since flashing, into the evidence."""
-        folder = self.folder / "console" / self.id.replace("/", "_")
+        folder = self.folder / "console" / files.name_for(self.id)
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
         for source in self.bench.board.console_logs:

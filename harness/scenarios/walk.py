@@ -15,8 +15,10 @@ from functools import cache
 from itertools import cycle
 
 from harness.boards.capability import Capability
+from harness.faults.power import loss_of
 from harness.medium.model import Loss
 
+MOST_EVENTS = 200  # some hours on a fast board
 BAD = "bad"  # a version that cannot stay
 NOTHING = ""
 
@@ -81,7 +83,7 @@ class WalkEvent:
         kind = WalkEventKind(found[1])
         if (found[2] is not None) != (kind in CUTS):
             raise ValueError(f"{text!r}: power cuts have a loss (cut/all), nothing else has")
-        return cls(kind=kind, loss=Loss.parse(found[2]) if found[2] else None)
+        return cls(kind=kind, loss=loss_of(found[2]) if found[2] else None)
 
 
 def parse(text: str) -> tuple[WalkEvent, ...]:
@@ -93,8 +95,14 @@ def parse(text: str) -> tuple[WalkEvent, ...]:
             raise ValueError(f"{text}: there are {len(walks)}")
         return walks[int(found[1]) - 1]
     if found := re.fullmatch(r"seed:(\d+)(?:x(\d+))?", text):
-        return generate(int(found[1]), length=int(found[2] or 8))
-    return tuple(map(WalkEvent.parse, text.split(",")))
+        length = int(found[2] or 8)
+        if not 0 < length <= MOST_EVENTS:
+            raise ValueError(f"{text}: a walk has 1 to {MOST_EVENTS} events")
+        return generate(int(found[1]), length=length)
+    events = tuple(map(WalkEvent.parse, text.split(",")))
+    if len(events) > MOST_EVENTS:
+        raise ValueError(f"{len(events)} events: a walk has 1 to {MOST_EVENTS}")
+    return events
 
 
 def generate(seed: int, *, length: int) -> tuple[WalkEvent, ...]:

@@ -140,6 +140,12 @@ def test_what_is_asked_for_needs_what_it_names(tmp_path: Path, scenario: str, la
     assert found == ([lacking] if lacking else [])
 
 
+def test_what_is_asked_for_twice_is_asked_for_once(tmp_path: Path) -> None:
+    twice = ["--scenario", "faults[reset@9]"] * 2
+    code, _, said = collect(tmp_path, str(SUITE), "--board", "gateway-qemu", *twice)
+    assert (code, said.count("::test_faults[reset@9]")) == (0, 1), said
+
+
 def test_a_need_that_no_board_can_fill_is_refused(tmp_path: Path, own: str) -> None:
     """Also of a test that nobody asks for: it would be left out for ever."""
     text = "import pytest\n@pytest.mark.needs('medium-raed')\ndef test_typed(bench): ...\n"

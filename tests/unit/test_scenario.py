@@ -107,6 +107,22 @@ def test_what_was_concluded_is_recorded(scenario: Scenario, kept: list[Record]) 
     assert (record.verdict, record.passed, record.boots) == ("new", True, 1)
 
 
+def test_a_long_walk_is_recorded_with_its_logs(
+    scenario: Scenario, board: Shared, kept: list[Record], tmp_path: Path
+) -> None:
+    """Thirty events are no file's name: the run ended unsigned."""
+    board.logs = [tmp_path / "boot-1.log"]
+    board.logs[0].write_text("said")
+    names = [f"walk[{','.join(['cut-writing/some:1'] * count)}]" for count in (2, 30, 31)]
+    for name in names:
+        each = replace(scenario, id=name)
+        with each:
+            each.conclude(GOOD, expected={Verdict.NEW})
+    logs = [record.console_logs[0] for record in kept]
+    assert len(set(logs)) == 3
+    assert all((tmp_path / each).read_text() == "said" for each in logs)
+
+
 def test_an_invariant_of_its_own_that_does_not_hold_fails(
     scenario: Scenario, kept: list[Record]
 ) -> None:

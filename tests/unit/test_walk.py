@@ -1,9 +1,14 @@
 """The model of a walk: its printed form, and what it lets a device run."""
 
+import importlib
+from collections.abc import Sequence
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
+from harness.errors import LabError
+from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
 from harness.scenarios.walk import (
     BAD,
@@ -16,6 +21,7 @@ from harness.scenarios.walk import (
     parse,
     shorter,
 )
+from tests.unit.evidence.samples import record as make_record
 
 
 def device(*waits: str, runs: str = "old") -> Device:
@@ -76,9 +82,17 @@ def test_what_should_become_of_a_device(kind: str, runs: str, state: str) -> Non
     assert Device().after(WalkEventKind.UPDATE).after(WalkEventKind.PORTAL).runs == "old"
 
 
-@pytest.mark.parametrize("text", ["", "up", "update/all", "cut", "cut/half", "update,,cut/all"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "up", "update/all", "cut", "cut/half", "update,,cut/all"),
+        *("seed:2x0", "seed:2x201", ",".join(["reboot"] * 201)),
+        *("cut/only:3", "cut/without:3", "cut-writing/torn:3:1", "cut/all~4"),
+    ],
+    ids=lambda text: text[:20],
+)
 def test_what_is_no_walk_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"event|loss"):
+    with pytest.raises(ValueError, match=r"event|loss|recording"):
         parse(text)
 
 
@@ -120,3 +134,38 @@ def test_a_shorter_walk_lacks_one_event() -> None:
     events = parse("update,reboot,cut/all")
     told = [",".join(map(str, each)) for each in shorter(events)]
     assert told == ["update,reboot", "update,cut/all", "reboot,cut/all"]
+
+
+@pytest.mark.filterwarnings("ignore:Unknown pytest.mark")  # of the scenarios' plugin
+def test_only_a_device_that_fails_makes_a_walk_shorter() -> None:
+    """A bench in trouble in the middle of it was taken for one that reproduces the failure."""
+    suite = importlib.import_module("harness.scenarios.suite.test_walk")
+    events, tried = parse("update,reboot,cut/all,same"), list[str]()
+
+    def fails(walk: Sequence[WalkEvent]) -> bool:
+        tried.append(",".join(map(str, walk)))
+        return "cut/all" in tried[-1]
+
+    def breaks(walk: Sequence[WalkEvent]) -> bool:
+        if len(walk) < 3:
+            raise LabError("the host has no time")
+        return fails(walk)
+
+    assert suite.shortest_failing(events, fails) == parse("cut/all")
+    assert suite.shortest_failing(events, breaks) == parse("update,reboot,cut/all")
+    assert suite.shortest_failing(events, fails, seconds=0) == events
+
+
+@pytest.mark.filterwarnings("ignore:Unknown pytest.mark")
+@pytest.mark.parametrize(
+    ("verdict", "failed"), [(Verdict.NEW, False), (Verdict.BRICKED, True), (None, None)]
+)
+def test_lab_trouble_is_no_failure_of_a_walk(verdict: Verdict | None, failed: bool | None) -> None:
+    record = make_record("walk[seed:1]", verdict=verdict)
+    suite = importlib.import_module("harness.scenarios.suite.test_walk")
+    scenario = SimpleNamespace(record=record)
+    if failed is None:
+        with pytest.raises(LabError):
+            suite.has_failed(scenario)
+    else:
+        assert suite.has_failed(scenario) is failed
