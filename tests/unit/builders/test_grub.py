@@ -172,6 +172,37 @@ def test_one_that_is_committed_or_alone_is_booted(machine: Machine, states: list
     assert f"slot B, {states[1]}, 2" in machine.boot(pwrite=DISKS["refuses"])
 
 
+@pytest.mark.parametrize("pwrite", ["", DISKS["refuses"]], ids=["counts", "refuses"])
+@pytest.mark.parametrize(
+    ("states", "other"),
+    [
+        (("good", "good"), True),
+        (("good", "trial"), True),
+        (("good", "bad"), False),  # may be half of a version
+        (("trial", "bad"), False),
+    ],
+)
+def test_a_committed_version_that_does_not_load_is_left_in_the_same_boot(
+    machine: Machine, states: list[str], pwrite: str, *, other: bool
+) -> None:
+    """A disk that refuses writes counts nothing: it would be tried for ever."""
+    block = environment_block(generation=5, order="A B", states=states)
+    machine.write(block, block)
+    said = machine.boot(pwrite=pwrite)
+    assert said.index("slot A does not load") > said.index(f"slot A, {states[0]}, 2")
+    assert (f"slot B, {states[1]}" in said, "slot B does not load" in said) == (other, other)
+
+
+def test_a_trial_that_does_not_load_is_a_failed_attempt(machine: Machine) -> None:
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    for left in (2, 1, 0):
+        said = machine.boot()
+        assert f"slot B, trial, {left}" in said
+        assert "slot A" not in said
+    assert "slot A, good, 2" in machine.boot()
+
+
 def test_both_copies_lost_still_boots_something(machine: Machine) -> None:
     machine.write(bytes(512), bytes(512))
     said = machine.boot()
@@ -191,6 +222,22 @@ def test_negative_control_never_counts(tmp_path: Path) -> None:
     for _ in range(3):
         assert "slot A, good, 3 attempts left" in machine.boot()
     assert machine.copies() == (environment_block(), environment_block())
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    for _ in range(4):
+        said = machine.boot()
+        assert "slot B, trial, 3" in said
+        assert "slot A" not in said
+
+
+def test_negative_control_counts_what_loads(tmp_path: Path) -> None:
+    machine = Machine(_image(tmp_path, RECIPE / "variants/counter-late/boot"))
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    for _ in range(4):
+        said = machine.boot()
+        assert "slot B, trial, 3" in said
+        assert "slot A" not in said
 
 
 def test_the_late_counter_differs_in_nothing_else() -> None:
