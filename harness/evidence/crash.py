@@ -11,6 +11,7 @@ what the numbers of results.json come to:
 """
 
 import gzip
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +33,7 @@ from harness.evidence.report import write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
+from harness.judge.inspection import Inspection
 from harness.judge.verdict import Invariant, Verdict
 from harness.product.release import Release
 
@@ -63,7 +65,8 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         tools=tool_versions(recording.lab),
         accelerators={recording.board: recording.accelerator},
     )
-    run.add(record_of(found, folder, _oldest_boot(found)))
+    left = Inspection.not_looked_at(recording.old)
+    run.add(replace(record_of(found, folder, _oldest_boot(found)), not_checked=left))
     files.write_whole(run.folder / REPORT_FILE, report.page(found, folder).encode())
     files.write_whole(run.folder / RESULTS_FILE, gzip.compress(content, mtime=0))
     stored = run.finish(signer, tools=tools_at_end(run.header.tools, recording.lab))

@@ -12,6 +12,7 @@ from harness.clients.client import DeviceStatus
 from harness.clients.selection_format import SelectionFormat, format_of, read_copies
 from harness.judge import oracle
 from harness.judge.verdict import Invariant, NotChecked
+from harness.product.layout import selection_copies
 from harness.product.profile import ContentCheck
 from harness.product.release import Release
 
@@ -38,6 +39,16 @@ class Inspection:
     new: Release
     flashed: Release
     bad: Release | None = None
+
+    @staticmethod
+    def not_looked_at(flashed: Release) -> tuple[NotChecked, ...]:
+        """Those of NAMES that nobody can look at in such a product, whatever a board can do."""
+        left = []
+        if flashed.product.slots.content is ContentCheck.NONE:
+            left += [NotChecked(name=each, why=_NO_ORACLE) for each in _CONTENTS]
+        if len(selection_copies(flashed.layout)) < 2:
+            left.append(NotChecked(name="boot-selection-redundant", why="there is one copy"))
+        return tuple(left)
 
     @property
     def format(self) -> SelectionFormat:
@@ -66,16 +77,12 @@ class Inspection:
         copies = self.copies()
         selection = self.format.counting(copies)
         found = [*_selected(selection, status), self._attempts(selection, status)]
-        left = []
-        if self.flashed.product.slots.content is ContentCheck.NONE:
-            left += [NotChecked(name=each, why=_NO_ORACLE) for each in _CONTENTS]
-        else:
+        left = [*self.not_looked_at(self.flashed)]
+        if self.flashed.product.slots.content is not ContentCheck.NONE:
             found += self._contents(selection, status, running)
         if len(copies) > 1:
             redundant, told = self.format.redundant(copies), [str(copy) for copy in copies]
             found.append(Invariant.of("boot-selection-redundant", redundant, f"copies: {told}"))
-        else:
-            left.append(NotChecked(name="boot-selection-redundant", why="there is one copy"))
         if status.boot_selection is None:
             left.append(NotChecked(name="boot-selection-agrees", why="the device does not tell it"))
         return tuple(found), tuple(left)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.boards.capability import MediumRead
+from harness.errors import ConfigurationError
 from harness.log import emit
 from harness.medium.files import write_sparse
 from harness.product import trees
@@ -43,9 +44,15 @@ def which(medium: MediumRead, region: Region, releases: Mapping[str, Release]) -
         if look:
             time.sleep(_PAUSE)
         found = _tree_of(medium, region)
-        for name, release in written.items():
-            if not _differences(found, release):
-                return name
+        same = [name for name, release in written.items() if not _differences(found, release)]
+        if len(same) > 1:
+            told = " and ".join(releases[name].version for name in same)
+            raise ConfigurationError(
+                f"slots.changes: a slot is as {told} alike: what differs is all named there",
+                hint="name only what a running system changes, and adopt again",
+            )
+        if same:
+            return same[0]
     for release in written.values():
         different = _differences(found, release)
         shown, count = different[:_SHOWN], len(different)

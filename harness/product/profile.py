@@ -31,6 +31,7 @@ Commands are for a shell on the device (POSIX), as root, over SSH; exit code 0 i
 asked of a device is in docs/device-contract.md.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -165,6 +166,11 @@ def load(file: Path) -> Profile:
 
 
 def _problems(found: Profile) -> Iterator[str]:
+    if found.device and found.device.installed:
+        yield from _saying(found.device.installed, "device.installed")
+    for name, bad in found.variants.items():
+        if bad.console:
+            yield from _saying(bad.console, f"variants.{name}.console")
     # A Yocto build says itself where U-Boot's environment is (fw_env.config).
     needed = REGIONS if found.device else REGIONS[:-1]
     yield from (f"disk.{name}: missing" for name in needed if name not in found.disk)
@@ -183,3 +189,12 @@ def _problems(found: Profile) -> Iterator[str]:
         yield from (f"variants.{name}.console: missing" for name in silent)
     elif found.boot_selection.file:
         yield "boot_selection.file: the gateway's own programs have none: it lies in raw sectors"
+
+
+def _saying(words: str, key: str) -> Iterator[str]:
+    """Why a regular expression says nothing: it is none, or is found in whatever a device says."""
+    try:
+        if re.search(words, "") or re.search(words, "\n"):
+            yield f"{key}: {words!r} is found in any text"
+    except re.error as error:
+        yield f"{key}: {words!r} is no regular expression: {error}"

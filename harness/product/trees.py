@@ -99,5 +99,12 @@ def differences(found: Tree, wanted: Tree, *, allowed: Sequence[str]) -> list[st
     ]
 
 
+def compared(tree: Tree, allowed: Sequence[str]) -> int:
+    """How many files of a tree are held against another's."""
+    return sum(
+        each.kind == "file" and not _is_allowed(path, allowed) for path, each in tree.items()
+    )
+
+
 def _is_allowed(path: str, allowed: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, each) or path.startswith(f"{each}/") for each in allowed)

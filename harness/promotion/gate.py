@@ -230,16 +230,18 @@ def _missing(
                 rest += f"; left out: {told}"
             missing.append(f"{pattern}: {len(good)} of at least {least} passed{rest}")
     if asked.crash and asked.crash.required:
-        missing += _unproven(asked.crash, records.get(explored.SCENARIO))
+        missing += _unproven(asked.crash, records.get(explored.SCENARIO), asked.checked)
         counted |= passed.intersection([explored.SCENARIO])
     return missing, sorted(counted)
 
 
-def _unproven(asked: CrashPolicy, record: Record | None) -> list[str]:
+def _unproven(asked: CrashPolicy, record: Record | None, checked: Sequence[str]) -> list[str]:
     """What the exploration of all power cuts does not prove, or that there is none."""
     if record is None or not record.passed:
         again = "keep one: harness crash report RUN --store STORE"
         return [f"{explored.SCENARIO}: {_why_not(record)} ({again})"]
+    if told := _unchecked(record, checked):
+        return [f"{explored.SCENARIO}: {told}"]
     found = explored.count(record, "cut_points")
     if found < asked.cut_points:
         return [f"{explored.SCENARIO}: {found:,} cut points of at least {asked.cut_points:,}"]
@@ -253,11 +255,14 @@ def _why_not(record: Record | None, left_out: str = "", checked: Sequence[str] =
 
 
 def _unchecked(record: Record, checked: Sequence[str]) -> str:
-    """Which of the invariants that a ring asks for a scenario has not looked at. An exploration and
-    a control, which is about another product, have none of them."""
-    if record.control or record.scenario in explored.EXPLORED:
+    """Which of the invariants that a ring asks for a scenario has not looked at. A control, which
+    is about another product, has none of them; an exploration, which is many judgements in one
+    record, says which it has not."""
+    if record.control:
         return ""
-    told = [f"{name} was not checked: {why}" for name in checked if (why := record.unchecked(name))]
+    known = {each.name for each in record.not_checked}
+    asked = known.intersection(checked) if record.scenario in explored.EXPLORED else checked
+    told = [f"{name} was not checked: {why}" for name in asked if (why := record.unchecked(name))]
     return "; ".join(told)
 
 

@@ -183,9 +183,9 @@ class Bench:
         self.client.reboot(timeout=60)
         return judge.judge(boots_before=boots, leave_off=leave_off)
 
-    def console_text(self) -> str:
-        """All that the board has said since it was flashed."""
-        logs = (path.read_bytes() for path in self.board.console_logs)
+    def console_text(self, *, after: int = 0) -> str:
+        """All that the board has said since it was flashed, in boots after that many."""
+        logs = (path.read_bytes() for path in self.board.console_logs[after:])
         return b"".join(logs).decode(errors="replace")
 
 

@@ -41,6 +41,30 @@ def test_what_a_scenario_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
 
 
 @dataclass
+class Speaking(FakeBoard):
+    """Says that in its boots."""
+
+    logs: list[Path] = field(default_factory=list)
+
+    @property
+    def console_logs(self) -> list[Path]:
+        return self.logs
+
+
+def test_what_shows_that_a_bad_version_ran_comes_from_its_own_boots(tmp_path: Path) -> None:
+    """A good version that goes down says `Rebooting`, too."""
+    said = ("login:\nRebooting.\n", "Kernel panic\n", "login:\n")
+    logs = [tmp_path / f"boot-{number}.log" for number in range(1, len(said) + 1)]
+    for log, text in zip(logs, said, strict=True):
+        log.write_text(text)
+    board = Speaking(logs=logs)
+    with UpdateServer() as server, Proxy(server.address) as proxy:
+        bench = Bench(board=board, client=cast(Client, None), server=server, proxy=proxy)
+        assert "Rebooting" in bench.console_text()
+        assert bench.console_text(after=1) == "Kernel panic\nlogin:\n"
+
+
+@dataclass
 class Kept(FakeBoard):
     """Says what is done to it."""
 

@@ -25,11 +25,11 @@ from harness.errors import ConfigurationError
 from harness.fields import FILE_NAME
 from harness.log import step
 from harness.medium.files import write_sparse
-from harness.product import partitions, profile
+from harness.product import partitions, profile, trees
 from harness.product import release as releases
 from harness.product.layout import SECTOR, Region
 from harness.product.product import Product
-from harness.product.profile import Profile
+from harness.product.profile import ContentCheck, Profile
 from harness.product.release import Digest, Release
 
 _PIECE = 1 << 20  # bytes
@@ -98,6 +98,7 @@ def assemble(
         work.mkdir()
         with step("read slot A", image=str(images.disk)):
             _take_slot(images, layout["slot-A"].offset, payload, work / "slot.img")
+            _require_comparable(work / "slot.img", found, product)
         with step("copy"):
             _copy(images, work)
         release = Release(
@@ -195,6 +196,20 @@ def _take_slot(images: Images, offset: int, payload: Digest, slot: Path) -> None
             f" what {images.artifact.name} installs",
             hint="image and artifact must be of one build; slot A is what a factory flashes",
         )
+
+
+def _require_comparable(slot: Path, found: Profile, product: Path) -> None:
+    """What is said of a slot's content must be something by which one can be told from another."""
+    if found.slots.content is not ContentCheck.TREE:
+        return
+    tree = trees.read(slot)
+    if tree is None:
+        problem = "slots.content: tree: the slot image is no ext4 that e2fsck finds sound"
+    elif not trees.compared(tree, found.slots.changes):
+        problem = "slots.changes: names every file there is: nothing is left to compare"
+    else:
+        return
+    raise ConfigurationError.of(files.shown(product), [problem], hint="docs/adopt.md")
 
 
 def _pieces(image: Path, offset: int, size: int) -> Iterator[bytes]:

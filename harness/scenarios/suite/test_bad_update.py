@@ -35,6 +35,16 @@ SIGNS = {
 }
 
 
+def _must_have_run(
+    bench: Bench, scenario: Scenario, candidate: Release, variant: str, *, name: str, after: int
+) -> None:
+    """What shows that the bad version ran must have come after the reboot into it: what a good
+    version says, while it goes down for instance, shows nothing."""
+    sign = candidate.product.signs.get(variant, SIGNS[variant])
+    shown = re.search(sign, bench.console_text(after=after))
+    scenario.must(name, bool(shown), f"not on the console: {sign}")
+
+
 def bad_update(
     bench: Bench,
     releases: Releases,
@@ -54,12 +64,11 @@ def bad_update(
         bench.running(flashed)
         if updated:
             bench.bring(candidate, bench.judge(flashed, candidate), kept=True)
+        boots = bench.board.boots
         judgement = bench.update(bad, judge)
         # `old` would mean a single boot: the bad version was never tried.
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
-        sign = candidate.product.signs.get(variant, SIGNS[variant])
-        shown = re.search(sign, bench.console_text())
-        scenario.must("bad-version-ran", bool(shown), f"not on the console: {sign}")
+        _must_have_run(bench, scenario, candidate, variant, name="bad-version-ran", after=boots)
         if why := products.no_way_on(candidate, releases.old):
             scenario.leave("second-update", why)
             return
@@ -109,16 +118,15 @@ def bad_updates_in_a_row(
     with scenario:
         scenario.fault = Fault(printed="kernel-panic, failing-service")
         bench.running(candidate)
+        begun = bench.board.boots
         judgement = bench.update(bad[0], bench.judge(candidate, bad[0]))
+        second = bench.board.boots
         scenario.must("first-left", judgement.final == "old", str(judgement))
         if not judgement.verdict.failed:
             judgement = bench.update(bad[1], bench.judge(candidate, bad[1]))
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
-        console = bench.console_text()
-        for variant in ("kernel-panic", "failing-service"):
-            sign = candidate.product.signs.get(variant, SIGNS[variant])
-            shown = re.search(sign, console)
-            scenario.must(f"ran-{variant}", bool(shown), f"not on the console: {sign}")
+        for variant, boots in (("kernel-panic", begun), ("failing-service", second)):
+            _must_have_run(bench, scenario, candidate, variant, name=f"ran-{variant}", after=boots)
         good = bench.judge(candidate, products.onward(candidate, releases.old))
         scenario.second_update(good, judgement)
 

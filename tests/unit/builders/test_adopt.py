@@ -16,14 +16,16 @@ from harness.process import run
 from harness.product import release as releases
 from harness.product.profile import ContentCheck
 from harness.product.release import Release
+from tests.unit.product.test_trees import image
 
 MIB = 1 << 20
 SLOT = bytes(4096) + os.urandom(200_000) + bytes(56_000)  # shorter than its partition
+COMMANDS = {"version": "cat /v", "install": "get {url}", "well": "true", "data": "/srv"}
 PROFILE = {
     "machine": "foreign",
     "compatible": "foreign-1",
     "client": "rauc",
-    "device": {"version": "cat /v", "install": "get {url}", "well": "true", "data": "/srv"},
+    "device": COMMANDS,
     "disk": {
         "boot-selection": {"partition": 1},
         "slot-A": {"partition": 2},
@@ -31,7 +33,7 @@ PROFILE = {
         "data": {"partition": 4},
     },
     "boot_selection": {"reader": "grub-order", "file": "/grubenv"},
-    "slots": {"content": "tree", "changes": ["var/log"]},
+    "slots": {"content": "exact"},
     "promises": {"attempts": 1},
 }
 
@@ -110,7 +112,7 @@ def test_a_release_of_finished_images(product: Product) -> None:
     assert release.slot_image.read_bytes() == SLOT
     assert release.disk_image.read_bytes() == product.image.read_bytes()
     assert release.layout["slot-B"].length == 2 * MIB
-    assert release.product.slots.content is ContentCheck.TREE
+    assert release.product.slots.content is ContentCheck.EXACT
     assert release.product.device is not None
     assert release.product.device.data == "/srv"
     assert releases.load(release.folder) == release
@@ -170,6 +172,13 @@ def test_a_disk_that_is_not_as_the_profile_says(
         ({"colour": "red"}, "colour"),
         ({"machine": "A B"}, "machine"),
         ({"promises": {"attempts": 0}}, "promises.attempts"),
+        ({"device": {**COMMANDS, "installed": "("}}, "device.installed: '(' is no regular expr"),
+        ({"device": {**COMMANDS, "installed": "x*"}}, "device.installed: 'x*' is found in any"),
+        ({"variants": {"hang": {"release": "x", "console": "["}}}, "variants.hang.console: '['"),
+        (
+            {"variants": {"hang": {"release": "x", "console": "(a|)"}}},
+            "'(a|)' is found in any text",
+        ),
     ],
 )
 def test_a_profile_that_is_wrong(product: Product, change: dict[str, object], key: str) -> None:
@@ -177,6 +186,34 @@ def test_a_profile_that_is_wrong(product: Product, change: dict[str, object], ke
     with pytest.raises(ConfigurationError) as told:
         product.adopt()
     assert key in f"{told.value}\n{told.value.details}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (["etc/machine-id", "usr"], ""),
+        (["etc/c*", "etc/machine-id", "usr"], "slots.changes: names every file there is"),
+        (["*"], "slots.changes: names every file there is"),
+    ],
+)
+def test_something_is_left_to_compare(product: Product, changes: list[str], why: str) -> None:
+    """Else whatever a slot holds would be the version that it should be."""
+    product.write_profile(slots={"content": "tree", "changes": changes})
+    with pytest.raises(ConfigurationError, match="1 problem") as told:
+        product.adopt()
+    assert "slots.content: tree: the slot image is no ext4" in told.value.details
+    image(product.folder, "slot")
+    small = product.folder / "small.img"
+    run(["mke2fs", "-q", "-t", "ext4", "-d", product.folder / "slot.root", small, "2M"], timeout=30)
+    made = small.read_bytes()
+    product.write_disk(made)
+    product.write_bundle(made)
+    if not why:
+        assert product.adopt().product.slots.content is ContentCheck.TREE
+        return
+    with pytest.raises(ConfigurationError) as told:
+        product.adopt()
+    assert why in told.value.details
 
 
 def test_an_output_that_is_there_is_left_alone(product: Product) -> None:

@@ -29,6 +29,7 @@ from harness.evidence import crash, explored
 from harness.evidence.record import Outcome, Record
 from harness.evidence.store import EvidenceStore, load
 from harness.evidence.subject import read_subject
+from harness.judge.inspection import Inspection
 from harness.judge.verdict import Verdict
 from harness.medium.log import HEADER, LogReader
 from harness.product import release as releases
@@ -64,6 +65,7 @@ def test_a_good_exploration_is_signed_with_its_numbers(
     stored = load(kept.folder, [signer.public_key])
     [record] = stored.evidence.records
     assert stored.evidence.passed
+    assert record.not_checked == Inspection.not_looked_at(Recording.load(run).old)
     assert stored.evidence.subject == read_subject(run.parent / "new")
     assert stored.evidence.header.from_release == read_subject(run.parent / "old")
     assert record.scenario == "crash"

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from harness.boards.capability import MediumRead
+from harness.errors import ConfigurationError
 from harness.judge import oracle
 from harness.process import run
 from harness.product.layout import Region
@@ -96,6 +97,15 @@ def test_a_version_is_never_taken_for_another(tmp_path: Path) -> None:
     assert which(Medium(ran), **both) == "new"
     half = new.read_bytes()[: 4 << 20] + old.read_bytes()[4 << 20 :]
     assert which(Medium(half[: 1 << 20] + bytes(9 << 20)), **both) == ""
+
+
+def test_versions_that_differ_only_in_what_may_change_are_told(tmp_path: Path) -> None:
+    """The slot would be whichever is asked for first."""
+    old, new = image(tmp_path, "old"), image(tmp_path, "new", **{"etc/conf": b"new\n"})
+    ran = written(new, "set_inode_field etc/machine-id mode 0100600")
+    both = {name: release(made, changes=("etc/*",)) for name, made in (("old", old), ("new", new))}
+    with pytest.raises(ConfigurationError, match=r"slots\.changes: a slot is as old and new alike"):
+        which(Medium(ran), **both)
 
 
 def test_what_is_written_while_it_is_read_is_looked_at_again(tmp_path: Path) -> None:

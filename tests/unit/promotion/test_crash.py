@@ -1,5 +1,6 @@
 """A ring that asks for every power cut: what lets a release in, and each way to be refused."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from harness.crash.results.results import load
 from harness.errors import PromotionError
 from harness.evidence import crash
 from harness.evidence.record import Record
+from harness.judge.verdict import NotChecked
 from harness.promotion.policy import Policy
 from tests.unit.crash.samples import disagreeing, results, write_run
 from tests.unit.evidence.samples import NOON
@@ -45,6 +47,23 @@ def test_a_complete_and_good_exploration_is_let_through(bench: Bench) -> None:
     message = git(bench.repository, "log", "-1", "--format=%B", "main")
     assert "power cuts, explored: " in message
     assert "0 bricked, 0 inconsistent of 9,315 cut points, 18 booted" in message
+
+
+def test_an_exploration_that_could_not_look_is_not_enough_where_that_is_asked(bench: Bench) -> None:
+    release = bench.good()
+    left = (NotChecked(name="slot-content", why="no oracle"),)
+    bench.test(release, [replace(explored(bench, results()), not_checked=left)])
+    demand(bench)
+
+    def ask(*names: str) -> None:
+        bench.change_policy(lambda policy: policy["rings"]["canary"].update(checked=names))
+
+    ask("slot-content")
+    assert "missing: crash: slot-content was not checked: no oracle" in refusal(bench, release)
+    ask("boot-selection")
+    assert "missing: crash" not in refusal(bench, release)
+    ask()
+    assert bench.promote(release).commit
 
 
 def test_without_an_exploration_it_is_missing(bench: Bench) -> None:
