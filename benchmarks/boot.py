@@ -91,7 +91,8 @@ def measured(board: Board, stages: dict[str, str], seen: dict[str, list[float]])
         for name, pattern in stages.items():
             board.expect(pattern, timeout=SECONDS)
             seen[name].append(time.monotonic() - began)
-        device = f"{float(board.run('cat /proc/uptime').split()[0]):.1f} s by its own clock"
+        uptime = board.run("cat /proc/uptime", timeout=60).stdout.split()
+        device = f"{float(uptime[0]):.1f} s by its own clock"
     except HarnessError as error:
         device = f"not reached: {error.brief}"
     finally:
@@ -110,7 +111,7 @@ def lab_with(lab: Path, board: str, arguments: str) -> Iterator[Path]:
     driver = told["targets"][board]["drivers"]["HarnessQemuDriver"]
     driver["extra_args"] = f"{driver.get('extra_args', '')} {arguments}".strip()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=lab.parent) as file:
-        yaml.safe_dump({key: told[key] for key in ("imports", "targets")}, file)
+        yaml.safe_dump({key: told[key] for key in ("imports", "targets")}, file, sort_keys=False)
         file.flush()
         yield Path(file.name)
 
