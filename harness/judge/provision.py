@@ -15,15 +15,6 @@ DOWNLOAD_AND_INSTALL_SECONDS = 900.0
 _SHORT = 60.0  # seconds for one command
 
 
-def boot_fresh(board: Board, client: Client, release: Release, *, server_url: str) -> None:
-    """Flash `release`, boot it and provision it; the board is then on and healthy.
-
-    DeviceError when it does not become healthy or cannot be written to.
-    """
-    boot_factory(board, client, release)
-    provision(board, client, server_url=server_url)
-
-
 def boot_factory(board: Board, client: Client, release: Release) -> None:
     """Flash `release` and boot it for the first time, until it is healthy; else DeviceError."""
     board.power_off()

@@ -77,10 +77,15 @@ class Bench:
         self.calm()
         self.flashed = release
         with step("boot-fresh", board=self.board.name, version=release.version):
-            provision.boot_fresh(self.board, self.client, release, server_url=self.server_url)
-            self._require_reached()
+            provision.boot_factory(self.board, self.client, release)
+            self.hand_over()
             self.identity.become(Identity())
             self.identity.look(self.board, self.client.status(timeout=60), timeout=60)
+
+    def hand_over(self) -> None:
+        """Give a healthy board what its site gives it: update server, and data to be kept."""
+        provision.provision(self.board, self.client, server_url=self.server_url)
+        self._require_reached()
 
     def _require_reached(self) -> None:
         """LabError when no board here has ever reached the update server: without a way to it each

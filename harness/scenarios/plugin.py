@@ -241,6 +241,15 @@ class Releases:
     old: Release
     new: Release
 
+    def after(self, scenario: Scenario) -> tuple[Release, Release]:
+        """What is in the field once the new version is, which is then what must hold out, and what
+        it is updated to: the old one, or, where it refuses that, a newer one. Where nobody can make
+        one, the old one is in the field, and the scenario says so."""
+        if why := products.no_way_on(self.new, self.old):
+            scenario.leave("new-in-the-field", why)
+            return self.old, self.new
+        return self.new, products.onward(self.new, self.old)
+
     def variant_of(self, release: Release, *variants: str, follows: bool = False) -> Release:
         """The same product with a deliberate fault built in: in the place of `release`, or as an
         update for devices that run it."""

@@ -121,7 +121,8 @@ class Scenario:
         self.expected = frozenset(expected)
         own = {invariant.name for invariant in self._invariants}
         self._invariants += [each for each in judged.invariants if each.name not in own]
-        self._not_checked += judged.judgement.not_checked
+        left = {each.name for each in self._not_checked}
+        self._not_checked += [e for e in judged.judgement.not_checked if e.name not in left]
         return judged.scenario
 
     def must(self, name: str, holds: bool, detail: str = "") -> None:

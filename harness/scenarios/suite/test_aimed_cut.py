@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.boards.capability import Capability
 from harness.errors import LabError
 from harness.evidence.record import Fault
-from harness.faults.aim import Aim, StruckPhase, Sweep
+from harness.faults.aim import Aim, AimKind, StruckPhase, Sweep
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Judgement, Verdict
@@ -146,9 +146,12 @@ def _told(
 
 
 def test_aimed_cut(bench: Bench, releases: Releases, scenario: Scenario, aimed: str) -> None:
-    aim = Aim.parse(aimed, size=releases.new.artifact.stat().st_size)
-    aimed_cut(bench, scenario, aim, releases.old, releases.new)
+    # What the console shows comes after the install: there it is the new version's first boots.
+    shown = aimed.startswith(AimKind.CONSOLE)
+    old, new = (releases.old, releases.new) if shown else releases.after(scenario)
+    aim = Aim.parse(aimed, size=new.artifact.stat().st_size)
+    aimed_cut(bench, scenario, aim, old, new)
 
 
 def test_bisected_cuts(bench: Bench, releases: Releases, scenario: Scenario, swept: str) -> None:
-    bisected_cuts(bench, scenario, Sweep.parse(swept), releases.old, releases.new)
+    bisected_cuts(bench, scenario, Sweep.parse(swept), *releases.after(scenario))

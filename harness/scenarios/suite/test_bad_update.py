@@ -5,6 +5,7 @@ to bring the board back.
 """
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def _cases() -> list[ParameterSet]:
 
 @pytest.mark.parametrize(("variant", "updated"), _cases())
 def test_bad_update(
-    bench: Bench, releases: Releases, scenario: Scenario, variant: str, *, updated: bool
+    bench: Bench, releases: Releases, scenario: Scenario, *, variant: str, updated: bool
 ) -> None:
     bad_update(bench, releases, scenario, releases.new, variant, updated=updated)
 
@@ -186,10 +187,9 @@ def refused_update(
         pytest.param("older", marks=pytest.mark.promised),
     ],
 )
-def test_refused_update(
-    bench: Bench, releases: Releases, scenario: Scenario, kind: str, tmp_path: Path
-) -> None:
+def test_refused_update(bench: Bench, releases: Releases, scenario: Scenario, kind: str) -> None:
     new, release = releases.new, releases.old
     if kind != "older":  # what would be taken, if it were not for that
         release = products.onward(new, release)
-    refused_update(bench, scenario, offered(kind, release, tmp_path), new, release)
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        refused_update(bench, scenario, offered(kind, release, Path(folder)), new, release)

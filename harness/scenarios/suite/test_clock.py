@@ -89,7 +89,7 @@ def clock_jump(
     ],
 )
 def test_clock(bench: Bench, releases: Releases, scenario: Scenario, at: str) -> None:
-    old, new = releases.old, releases.new
+    old, new = releases.after(scenario)
     if at.isdecimal():
         clock(bench, scenario, datetime(int(at), 1, 2, tzinfo=UTC), old, new)
     else:

@@ -2,7 +2,7 @@
 
 U-Boot's own `printenv`, on the console, against `fw_printenv` (libubootenv) on the device: before
 an update, while the new version is on trial, and after it was committed. The version in the field
-has a U-Boot that prints what it has read; it is otherwise the same.
+is the new one, with a U-Boot that prints what it has read.
 """
 
 import re
@@ -46,7 +46,8 @@ def counted(variables: dict[str, str]) -> dict[str, str]:
 @pytest.mark.bootloaders("u-boot")
 @pytest.mark.variants("environment-shown")
 def test_environment(bench: Bench, releases: Releases, scenario: Scenario) -> None:
-    old, new = releases.variant_of(releases.old, "environment-shown"), releases.new
+    runs, new = releases.after(scenario)
+    old = releases.variant_of(runs, "environment-shown")
     judge = bench.judge(old, new)
     read: dict[str, dict[str, dict[str, str]]] = {}
 

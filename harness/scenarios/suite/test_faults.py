@@ -7,6 +7,7 @@ board must be so, too: in the old version or in the new one, and it must update.
 """
 
 from harness.evidence.record import Fault
+from harness.faults.power import CutPhase
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.product.release import Release
@@ -15,7 +16,7 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_memory import install_out_of_memory
-from harness.scenarios.suite.test_power_cut import reach
+from harness.scenarios.suite.test_power_cut import between, reach
 
 
 def under_faults(
@@ -71,5 +72,7 @@ def under_faults(
 
 
 def test_faults(bench: Bench, releases: Releases, scenario: Scenario, asked: str) -> None:
-    faults = AskedFaults.parse(asked, releases.new)
-    under_faults(bench, scenario, faults, releases.old, releases.new)
+    power = AskedFaults.parse(asked, releases.new).power
+    phase = power.phase if power else CutPhase.ACKNOWLEDGED  # all else strikes the install
+    old, new = between(releases, scenario, phase)
+    under_faults(bench, scenario, AskedFaults.parse(asked, new), old, new)

@@ -86,4 +86,4 @@ def out_of_memory(
 
 
 def test_out_of_memory(bench: Bench, releases: Releases, scenario: Scenario) -> None:
-    out_of_memory(bench, scenario, MemoryFault(left=8), releases.old, releases.new)
+    out_of_memory(bench, scenario, MemoryFault(left=8), *releases.after(scenario))

@@ -1,15 +1,14 @@
 """Scenario 5: the suite must be able to fail. Broken products that it has to catch, by name.
 
 Each is the candidate with one protection taken out, put through the very scenario that passes on
-the candidate itself; its evidence goes to the gate, which must refuse it.
+the candidate itself, as the release under test: it is in the field, or is installed, where the
+candidate is. Its evidence goes to the gate, which must refuse it.
 """
 
 import contextlib
 import re
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,42 +21,39 @@ from harness.evidence import signing
 from harness.evidence.store import EvidenceStore
 from harness.evidence.subject import read_subject
 from harness.faults.certificates import Certificate
-from harness.faults.power import CutPhase, PowerFault
-from harness.faults.storage import DataFault, StorageFault
+from harness.faults.power import PowerFault
 from harness.judge.verdict import Verdict
-from harness.medium.model import Loss
 from harness.product.release import Release
 from harness.promotion.promote import promote
 from harness.promotion.starter import StarterPolicy, init_repository
-from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.scenarios.suite import test_clock, test_power_cut, test_storage
-from harness.scenarios.suite.test_bad_update import (
-    bad_update,
-    bad_updates_in_a_row,
-    offered,
-    refused_update,
+from harness.scenarios.suite import (
+    test_bad_update,
+    test_clock,
+    test_factory_cut,
+    test_network,
+    test_power_cut,
+    test_storage,
+    test_tls,
+    test_trial,
+    test_two_installs,
+    test_update,
 )
-from harness.scenarios.suite.test_clock import clock
-from harness.scenarios.suite.test_network import interrupted_updates, network
-from harness.scenarios.suite.test_power_cut import power_cut
-from harness.scenarios.suite.test_storage import data_fault, lost_copies, torn_selection
-from harness.scenarios.suite.test_tls import over_tls
-from harness.scenarios.suite.test_trial import update_on_trial
-from harness.scenarios.suite.test_update import update
-
-Flow = Callable[[Bench, Releases, Scenario, Release], None]
+from harness.scenarios.suite.test_factory_cut import FactoryCut
 
 
 @dataclass(frozen=True, kw_only=True)
 class NegativeControl:
-    """Protections that are taken out, the scenario that must notice, and what it must call that."""
+    """Protections that are taken out, the scenario that must notice (a test of this suite, and
+    which case of it), and what it must call that."""
 
     variants: tuple[str, ...]
-    flow: Flow
+    scenario: Callable[..., None]
+    case: Mapping[str, object] = field(default_factory=dict)
     expected: Verdict
+    both: bool = False  # whether the version in the field must have the variants, too
     bootloaders: tuple[str, ...] = ()  # that the variants are about; none: any
     needs: tuple[Capability | Part, ...] = ()  # what the board must have
     tls: bool = False  # whether the product must name a CA of update servers
@@ -65,148 +61,40 @@ class NegativeControl:
     slow: bool = False  # whether ./run test can afford it on slow boards, too
     ci: bool = True  # whether ./run test can afford it at all
 
-
-def _next(releases: Releases, broken: Release) -> Release:
-    """What a device with the broken version must take, whatever its product promises."""
-    return products.onward(broken, releases.old)
-
-
-def _panics(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "kernel-panic")
-
-
-def _without_kernel(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "no-kernel")
-
-
-def _hangs(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "hang")
-
-
-def _two_bad(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_updates_in_a_row(bench, releases, scenario, broken)
-
-
-def _in_1970(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    clock(bench, scenario, datetime(1970, 1, 2, tzinfo=UTC), broken, _next(releases, broken))
-
-
-def _strange_server(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    over_tls(bench, scenario, Certificate.STRANGER, broken, _next(releases, broken))
-
-
-def _interrupted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    interrupted_updates(bench, scenario, broken, _next(releases, broken))
-
-
-def _older(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    refused_update(bench, scenario, releases.old.artifact, broken, releases.old)
-
-
-def _on_trial(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    update_on_trial(bench, releases, scenario, releases.old, broken)
-
-
-def _updated(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    update(bench, scenario, releases.old, broken)
-
-
-def _fails_in_a(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "failing-service", updated=True)
-
-
-def _for_others(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    good = _next(releases, broken)
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        artifact = offered("misdirected", good, Path(folder))
-        refused_update(bench, scenario, artifact, broken, good)
-
-
-def _watched(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    """A reboot, and then it is watched for a while."""
-    judge = bench.judge(broken, _next(releases, broken))
-    with scenario:
-        bench.running(broken)
-        judgement = bench.reboot(judge)
-        scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
-        scenario.dwell(judge, judgement)
-
-
-def _without_network(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "no-network")
-
-
-def _fails(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    bad_update(bench, releases, scenario, broken, "failing-service")
-
-
-def _falsified(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    network(bench, scenario, "flip@50%", broken, _next(releases, broken))
-
-
-def _cut_while_writing(
-    bench: Bench, releases: Releases, scenario: Scenario, broken: Release
-) -> None:
-    fault = PowerFault(phase=CutPhase.WRITE_50, loss=Loss.parse("all"))
-    good = _next(releases, broken)
-    power_cut(bench, scenario, fault, broken, good, good=good)
-
-
-def _zeroed(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    """The only copy of the environment loses its tail: U-Boot goes back to its built-in one."""
-    torn, good = StorageFault.parse("zero-tail:32768"), _next(releases, broken)
-    if good.variants != broken.variants:
-        good = releases.variant_of(good, *broken.variants)
-    torn_selection(bench, scenario, torn, broken, good, kept=True)
-
-
-def _torn_superblock(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    fault = DataFault.parse("torn:superblock")
-    data_fault(bench, scenario, fault, releases.old, broken, kept=True)
-
-
-def _lost_copies(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    lost_copies(bench, scenario, broken, _next(releases, broken))
-
-
-def _cut_in_bootloader(
-    bench: Bench, releases: Releases, scenario: Scenario, broken: Release
-) -> None:
-    """The only copy is torn: nothing is left of the selection as it was before."""
-    fault = PowerFault(phase=CutPhase.BOOTLOADER, loss=Loss.parse("none"))
-    good = _next(releases, broken)
-    power_cut(bench, scenario, fault, broken, good, good=good)
-
-
-def _rebooted(bench: Bench, releases: Releases, scenario: Scenario, broken: Release) -> None:
-    """A reboot, and nothing else."""
-    judge = bench.judge(broken, _next(releases, broken))
-    with scenario:
-        bench.running(broken)
-        scenario.conclude(bench.reboot(judge), expected={Verdict.OLD}, final="old")
+    def go_through(
+        self, bench: Bench, releases: Releases, scenario: Scenario, broken: Release
+    ) -> None:
+        """The scenario, with `broken` as the release under test."""
+        old = releases.variant_of(releases.old, *self.variants) if self.both else releases.old
+        self.scenario(bench, replace(releases, old=old, new=broken), scenario, **self.case)
 
 
 CONTROLS = {
     "no-boot-counter": NegativeControl(
-        variants=("no-boot-counter",), flow=_panics, expected=Verdict.BRICKED
+        variants=("no-boot-counter",),
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "kernel-panic", "updated": False},
+        expected=Verdict.BRICKED,
     ),
     "counter-late": NegativeControl(
         variants=("counter-late",),
-        flow=_without_kernel,
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "no-kernel", "updated": False},
         expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),
     "watchdog-unarmed": NegativeControl(
         variants=("watchdog-unarmed",),
-        flow=_hangs,
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "hang", "updated": False},
         expected=Verdict.BRICKED,
         needs=(Part.WATCHDOG,),
         ci=False,
     ),
     "rolls-back-once": NegativeControl(
         variants=("rolls-back-once",),
-        flow=_two_bad,
+        scenario=test_bad_update.test_bad_updates_in_a_row,
         because="final-version does not hold: ended in new",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
@@ -214,49 +102,51 @@ CONTROLS = {
     ),
     "rolls-back-to-a": NegativeControl(
         variants=("rolls-back-to-a",),
-        flow=_fails_in_a,
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "failing-service", "updated": True},
         expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),
     "updates-on-trial": NegativeControl(
         variants=("updates-on-trial",),
-        flow=_on_trial,
+        scenario=test_trial.test_update_on_trial,
         expected=Verdict.BRICKED,
         bootloaders=("grub",),
         ci=False,
     ),
     "part-files-kept": NegativeControl(
         variants=("part-files-kept",),
-        flow=_interrupted,
+        scenario=test_network.test_interrupted_updates,
         because="no room for the download",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "service-dies": NegativeControl(
         variants=("service-dies",),
-        flow=_watched,
+        scenario=test_update.test_update,
         because="stays-well does not hold: gateway-agent.service does not run any more",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "service-crashes": NegativeControl(
         variants=("service-crashes",),
-        flow=_watched,
+        scenario=test_update.test_update,
         because="stays-well does not hold: gateway-agent.service (was restarted|does not run)",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "second-boot-fails": NegativeControl(
         variants=("second-boot-fails",),
-        flow=_updated,
+        scenario=test_update.test_update,
         because="second-boot does not hold: inconsistent new; healthy: degraded: service",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "clock-trusted": NegativeControl(
         variants=("clock-trusted",),
-        flow=_in_1970,
+        scenario=test_clock.test_clock,
+        case={"at": "1970"},
         because="refused",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
@@ -265,7 +155,8 @@ CONTROLS = {
     ),
     "clock-from-rtc": NegativeControl(
         variants=("clock-from-rtc",),
-        flow=_in_1970,
+        scenario=test_clock.test_clock,
+        case={"at": "1970"},
         because="clock-has-a-floor does not hold",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
@@ -274,7 +165,8 @@ CONTROLS = {
     ),
     "certificates-unchecked": NegativeControl(
         variants=("certificates-unchecked",),
-        flow=_strange_server,
+        scenario=test_tls.test_server,
+        case={"certificate": Certificate.STRANGER},
         because="refused does not hold",
         expected=Verdict.INCONSISTENT,
         needs=(Part.CLOCK,),
@@ -283,60 +175,85 @@ CONTROLS = {
     ),
     "newer-only-said": NegativeControl(
         variants=("newer-only-said",),
-        flow=_older,
+        scenario=test_bad_update.test_refused_update,
+        case={"kind": "older"},
         because="refused does not hold",
         expected=Verdict.INCONSISTENT,
         bootloaders=("grub",),
         ci=False,
     ),
     "health-always-yes": NegativeControl(
-        variants=("health-always-yes",), flow=_without_network, expected=Verdict.INCONSISTENT
+        variants=("health-always-yes",),
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "no-network", "updated": False},
+        expected=Verdict.INCONSISTENT,
     ),
     "commits-first": NegativeControl(
         variants=("commits-first",),
-        flow=_fails,
+        scenario=test_bad_update.test_bad_update,
+        case={"variant": "failing-service", "updated": False},
         because="final-version does not hold: ended in new",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "careless-client": NegativeControl(
         variants=("careless-client",),
-        flow=_falsified,
+        scenario=test_network.test_network,
+        case={"fault": "flip@50%"},
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "careless-client-misdirected": NegativeControl(
         variants=("careless-client",),
-        flow=_for_others,
+        scenario=test_bad_update.test_refused_update,
+        case={"kind": "misdirected"},
         because="refused does not hold",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "careless-client-uncounted": NegativeControl(
         variants=("careless-client", "no-boot-counter"),
-        flow=_cut_while_writing,
+        scenario=test_power_cut.test_power_cut,
+        case={"fault": PowerFault.parse("write:50%/all")},
         needs=test_power_cut.NEEDS,
         expected=Verdict.BRICKED,
         ci=False,
     ),
     "host-key-each-boot": NegativeControl(
         variants=("host-key-each-boot",),
-        flow=_rebooted,
+        scenario=test_update.test_update,
         because="identity does not hold",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
     "data-unrepaired": NegativeControl(
         variants=("data-unrepaired",),
-        flow=_torn_superblock,
+        scenario=test_storage.test_data_fault,
+        case={"fault": "torn:superblock", "kept": True},
         needs=test_storage.NEEDS,
         because="identity does not hold|data partition is not mounted",
         expected=Verdict.INCONSISTENT,
         ci=False,
     ),
+    "host-key-unsynced": NegativeControl(
+        variants=("host-key-unsynced",),
+        scenario=test_factory_cut.test_factory_cut,
+        case={"cut": FactoryCut.parse("data:64K/none")},
+        needs=test_power_cut.NEEDS,
+        because="reachable does not hold",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
+    "installs-at-once": NegativeControl(
+        variants=("installs-at-once",),
+        scenario=test_two_installs.test_two_installs,
+        because="first-installed does not hold",
+        expected=Verdict.INCONSISTENT,
+        ci=False,
+    ),
     "copies-once": NegativeControl(
         variants=("copies-once",),
-        flow=_lost_copies,
+        scenario=test_storage.test_lost_copies,
         needs=test_storage.NEEDS,
         because="copies-there-again does not hold",
         expected=Verdict.INCONSISTENT,
@@ -344,7 +261,8 @@ CONTROLS = {
     ),
     "environment-not-redundant": NegativeControl(
         variants=("environment-not-redundant",),
-        flow=_cut_in_bootloader,
+        scenario=test_power_cut.test_power_cut,
+        case={"fault": PowerFault.parse("bootloader/none")},
         needs=test_power_cut.NEEDS,
         because=r"not cut in phase bootloader\s+medium: slot B: new, \['torn', 'A>B A=good",
         expected=Verdict.INCONSISTENT,
@@ -353,7 +271,9 @@ CONTROLS = {
     ),
     "environment-not-redundant-zeroed": NegativeControl(
         variants=("environment-not-redundant",),
-        flow=_zeroed,
+        both=True,
+        scenario=test_storage.test_torn_selection,
+        case={"fault": "zero-tail:32768", "kept": True},
         needs=test_storage.NEEDS,
         because="final-version does not hold: ended in old",
         expected=Verdict.INCONSISTENT,
@@ -386,7 +306,7 @@ def test_negative_control(
     broken = releases.variant_of(releases.new, *asked.variants)
     scenario.control = True
     with contextlib.suppress(DeviceError):  # the record says what it was
-        asked.flow(bench, releases, scenario, broken)
+        asked.go_through(bench, releases, scenario, broken)
     record = scenario.record
     assert record is not None, "the control left no record"
     if record.verdict:
@@ -428,9 +348,10 @@ def test_correct_product(
     """The other way round: a product that is right in another way than ours must pass."""
     correct = releases.variant_of(releases.new, variant)
     scenario.control = True
-    update(bench, scenario, releases.old, correct)
+    test_update.update(bench, scenario, releases.old, correct)
     assert scenario.record and scenario.record.passed, scenario.summary()
     again = scenario.afresh()
-    refused_update(bench, again, releases.old.artifact, correct, releases.old)
+    old = releases.old
+    test_bad_update.refused_update(bench, again, old.artifact, correct, old)
     assert again.record and again.record.passed, again.summary()
     scenario.keep_control(correct, scenario.record, expected=Verdict.NEW)

@@ -105,7 +105,7 @@ def interrupted_updates(bench: Bench, scenario: Scenario, old: Release, new: Rel
 
 @pytest.mark.own_programs
 def test_interrupted_updates(bench: Bench, releases: Releases, scenario: Scenario) -> None:
-    interrupted_updates(bench, scenario, releases.old, releases.new)
+    interrupted_updates(bench, scenario, *releases.after(scenario))
 
 
 def cut_in_download(
@@ -139,7 +139,7 @@ def cut_in_download(
 @pytest.mark.needs(Capability.CHOOSE_LOSS)
 @pytest.mark.parametrize("loss", ["none", "some:1"])
 def test_cut_in_download(bench: Bench, releases: Releases, scenario: Scenario, loss: str) -> None:
-    cut_in_download(bench, scenario, Loss.parse(loss), releases.old, releases.new)
+    cut_in_download(bench, scenario, Loss.parse(loss), *releases.after(scenario))
 
 
 def another_server(
@@ -170,7 +170,7 @@ def another_server(
 @pytest.mark.parametrize("manner", [*Manner, "portalx3"])
 def test_server(bench: Bench, releases: Releases, scenario: Scenario, manner: str) -> None:
     fault = ServerFault.parse(f"server:{manner}")
-    another_server(bench, scenario, fault, releases.old, releases.new)
+    another_server(bench, scenario, fault, *releases.after(scenario))
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_server(bench: Bench, releases: Releases, scenario: Scenario, manner: st
     ],
 )
 def test_network(bench: Bench, releases: Releases, scenario: Scenario, fault: str) -> None:
-    network(bench, scenario, fault, releases.old, releases.new)
+    network(bench, scenario, fault, *releases.after(scenario))

@@ -35,6 +35,16 @@ NEEDS = (
 MUST_END_OLD = {*(phase for phase in CutPhase if phase.percent is not None), CutPhase.BEFORE_SWITCH}
 
 
+# What writes then was in the field: its client, or the bootloader that it was flashed with.
+# In the other phases it is the version that was installed.
+OF_THE_FIELD = {*(each for each in CutPhase if each.during_install), CutPhase.BOOTLOADER}
+
+
+def between(releases: Releases, scenario: Scenario, phase: CutPhase) -> tuple[Release, Release]:
+    """The versions of an update in which the new one is what writes when the power goes."""
+    return releases.after(scenario) if phase in OF_THE_FIELD else (releases.old, releases.new)
+
+
 def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Instant:
     """Bring the board to the cut's phase and take the power; leaves it off, nothing lost yet."""
     board = bench.board
@@ -227,7 +237,8 @@ def _cases() -> list[ParameterSet]:
 @pytest.mark.needs(*NEEDS)
 @pytest.mark.parametrize("fault", _cases())
 def test_power_cut(bench: Bench, releases: Releases, scenario: Scenario, fault: PowerFault) -> None:
-    new = releases.new
+    old, new = between(releases, scenario, fault.phase)
+    good = new
     if fault.phase is CutPhase.ROLLBACK:  # there must be something to roll back from
-        new = releases.variant_of(releases.new, "failing-service")
-    power_cut(bench, scenario, fault, releases.old, new, good=releases.new)
+        new = releases.variant_of(new, "failing-service")
+    power_cut(bench, scenario, fault, old, new, good=good)

@@ -69,4 +69,4 @@ def over_tls(
 def test_server(
     bench: Bench, releases: Releases, scenario: Scenario, certificate: Certificate
 ) -> None:
-    over_tls(bench, scenario, certificate, releases.old, releases.new)
+    over_tls(bench, scenario, certificate, *releases.after(scenario))

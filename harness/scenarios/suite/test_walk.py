@@ -139,18 +139,19 @@ class Walk:
 
 def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[WalkEvent]) -> None:
     """All events, one more reboot, and a last update."""
-    judge = bench.judge(releases.old, releases.new)
+    old, new = releases.after(scenario)
+    judge = bench.judge(old, new)
     bad = {
         WalkEventKind.PANICS: releases.variant_of(releases.new, "kernel-panic"),
         WalkEventKind.FAILS: releases.variant_of(releases.new, "failing-service"),
     }
     with scenario:
         scenario.fault = Fault(printed=",".join(map(str, events)))
-        bench.running(releases.old)
+        bench.running(old)
         under_way = Walk(
             bench=bench,
             judge=judge,
-            versions={"old": releases.old, "new": releases.new},
+            versions={"old": old, "new": new},
             bad=bad,
         )
         room = _room(bench)
@@ -161,7 +162,7 @@ def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[
         verdict = Verdict(ended.final) if not ended.verdict.failed else ended.verdict
         scenario.conclude(replace(ended, verdict=verdict), expected={Verdict.OLD, Verdict.NEW})
         lost = room - _room(bench)
-        most = max(each.artifact.stat().st_size for each in (releases.old, releases.new)) + _LITTLE
+        most = max(each.artifact.stat().st_size for each in (old, new)) + _LITTLE
         scenario.must("room-kept", lost <= most, f"{lost} bytes of /data are used up")
         scenario.second_update(judge, ended)
 
