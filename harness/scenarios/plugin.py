@@ -6,6 +6,7 @@ One pytest-xdist worker drives one board: worker gw0 the first `--board`, gw1 th
 import os
 import re
 import shlex
+import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ from harness.updates.server import UpdateServer
 
 TIERS = ("ci", "all")
 WALKS = [f"cover:{number}" for number in range(1, len(walk.covering()) + 1)]  # of a night
+IN_CI: list[str] = []  # walks of `./run test`, too: ["seed:1x3"]
 _NAMED = re.compile(r"(walk|faults|aimed-cut|bisected-cuts)\[(.+)\]")
 # Of a night: what a board on a bench can be cut at, instead of an exact write.
 AIMS = [
@@ -94,7 +96,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Walks and ad hoc faults are named by what happens in them: those that were asked for, or some
     walks by their seeds."""
     for name, prefix, otherwise in (
-        ("walked", "walk", WALKS),
+        ("walked", "walk", [*IN_CI, *WALKS, *_tonight(metafunc.config)]),
         ("asked", "faults", []),
         ("aimed", "aimed-cut", [] if _cuts_exactly(metafunc.config) else AIMS),
         ("swept", "bisected-cuts", []),
@@ -105,11 +107,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 name,
                 [
                     pytest.param(
-                        each, marks=pytest.mark.needs(*_needs(metafunc.config, prefix, each))
+                        each,
+                        marks=[
+                            pytest.mark.needs(*_needs(metafunc.config, prefix, each)),
+                            *([pytest.mark.ci] if prefix == "walk" and each in IN_CI else []),
+                        ],
                     )
                     for each in cases or otherwise
                 ],
             )
+
+
+def _tonight(config: pytest.Config) -> list[str]:
+    """A walk that no other run has taken. The run's name makes it: all its workers must collect the
+    same."""
+    folder = config.getoption("--run-folder")
+    return [f"seed:{zlib.crc32(folder.name.encode())}x12"] if folder else []
 
 
 def _cuts_exactly(config: pytest.Config) -> bool:
@@ -210,7 +223,7 @@ def _lacks(
 def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     """Markers of scenarios that are not for such products, and why."""
     if new.product.promises.downgrades == "refused":
-        found = {"goes_back": "the product refuses older versions"}
+        found = {"goes_back": "the product refuses older versions; a walk goes back and forth"}
         if why := builder.lacking(new, Ability.NEWER):
             found["goes_on"] = why
     else:

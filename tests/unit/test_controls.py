@@ -54,10 +54,16 @@ class Told:
     """A bench on which nothing runs: it notes from which version to which one a scenario leads."""
 
     updates: list[tuple[Release, Release]] = field(default_factory=list)
+    flashed: list[Release] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
-    def judge(self, old: Release, new: Release, **_: Any) -> Any:
+    def judge(self, old: Release, new: Release, *, flashed: Release | None = None) -> Any:
         self.updates.append((old, new))
+        self.flashed.append(flashed or old)
         raise BeginsError
+
+    def leave(self, invariant: str, _: str) -> None:
+        self.left.append(invariant)
 
     def __getattr__(self, name: str) -> Any:
         return self  # whatever else is asked of it before
@@ -104,7 +110,7 @@ def test_no_control_asks_a_product_for_what_it_rightly_refuses(
         bench = Told()
         broken = both.variant_of(both.new, *control.variants)
         with pytest.raises(BeginsError):
-            control.flow(cast(Bench, bench), both, cast(Scenario, bench), broken)
+            control.go_through(cast(Bench, bench), both, cast(Scenario, bench), broken)
         for old, new in bench.updates:
             if new.version != old.version and not is_newer(new.version, old.version):
                 back[name] = new.version
@@ -120,10 +126,10 @@ def test_nor_does_one_that_is_explored(both: Releases, controls: dict[str, Any])
 
 @pytest.mark.parametrize("kind", ["signed-by-stranger", "truncated", "misdirected", "older"])
 def test_what_must_be_refused_is_not_refused_for_its_age(
-    both: Releases, controls: dict[str, Any], kind: str, tmp_path: Path
+    both: Releases, controls: dict[str, Any], kind: str
 ) -> None:
     suite, bench = importlib.import_module("harness.scenarios.suite.test_bad_update"), Told()
     with pytest.raises(BeginsError):
-        suite.test_refused_update(bench, both, bench, kind, tmp_path)
+        suite.test_refused_update(bench, both, bench, kind)
     [(running, offered)] = bench.updates
     assert is_newer(offered.version, running.version) is (kind != "older")

@@ -79,7 +79,7 @@ def test_every_scenario_is_named_and_every_name_is_one(scenarios: dict[str, bool
 def test_the_tier_is_the_one_that_is_told(scenarios: dict[str, bool]) -> None:
     wrong: list[object] = []
     for row in rows("# Scenarios"):
-        names, tier = named(row[0]), row[3].strip("| ") if len(row) > 3 else ""
+        names, tier = named(row[0]), row[4].strip("| ") if len(row) > 4 else ""
         right = True
         own = {s for s in scenarios if any(like(name).fullmatch(s) for name in names)}
         in_ci = {s for s in own if scenarios[s]}

@@ -242,6 +242,7 @@ CONTROLS = {
         needs=test_power_cut.NEEDS,
         because="reachable does not hold",
         expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
         ci=False,
     ),
     "installs-at-once": NegativeControl(
