@@ -105,7 +105,7 @@ def test_a_control_goes_through_the_scenario_that_is_told(
     controls: dict[str, Any], found: dict[str, str]
 ) -> None:
     told = {named(row[0])[0]: named(row[2])[0] for row in rows("## Negative controls")}
-    wrong = {}
+    wrong: dict[str, str] = {}
     for name, control in controls.items():
         function = control.scenario.__name__.removeprefix("test_").replace("_", "-")
         cases = [str(each) for each in control.case.values() if not isinstance(each, bool)]
