@@ -12,7 +12,8 @@ import pytest
 from harness import plugins
 from harness.product import release as releases
 from harness.product.release import Release
-from harness.scenarios.plugin import Releases, scenario_id
+from harness.scenarios.naming import scenario_id
+from harness.scenarios.plugin import Releases
 from tests.unit.evidence.samples import make_release
 from tests.unit.test_controls import Again, BeginsError, Told
 
