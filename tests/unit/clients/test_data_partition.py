@@ -258,3 +258,49 @@ def test_broken_tools_do_not_cost_the_data(device: DataPartition, tools: list[st
         (device.board.root / "bin" / tool).unlink()
     boot(device)
     assert site(device) == SITE
+
+
+# Reads of the partition fail for one boot, writes do not: e2fsck through a preloaded pread(2).
+FAILS = """\
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <dlfcn.h>
+static int fails(int fd) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    errno = EIO;
+    return !strcmp(path, getenv("GATEWAY_DATA_DEVICE"));
+}
+#define NEXT(name) ((ssize_t(*)())dlsym(RTLD_NEXT, #name))
+ssize_t read(int fd, void *to, size_t n) { return fails(fd) ? -1 : NEXT(read)(fd, to, n); }
+ssize_t pread64(int fd, void *to, size_t n, off64_t at) {
+    return fails(fd) ? -1 : NEXT(pread64)(fd, to, n, at);
+}
+ssize_t pread(int fd, void *to, size_t n, off_t at) {
+    return fails(fd) ? -1 : NEXT(pread)(fd, to, n, at);
+}
+"""
+
+
+def test_a_medium_that_cannot_be_read_for_one_boot_is_left_as_it_is(device: DataPartition) -> None:
+    root = device.board.root
+    (root / "fails.c").write_text(FAILS)
+    run(["gcc", "-w", "-shared", "-fPIC", "-o", root / "fails.so", root / "fails.c"], timeout=60)
+    before = device.image.read_bytes()
+    device.board.environment["LD_PRELOAD"] = str(root / "fails.so")
+    try:
+        assert device.run("data").returncode == 1
+    finally:
+        del device.board.environment["LD_PRELOAD"]
+    assert device.image.read_bytes() == before
+    assert "cannot be read (e2fsck -n: 8); left as it is" in device.said
+    boot(device)
+    assert site(device) == SITE
