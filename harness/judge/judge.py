@@ -14,7 +14,7 @@ from harness.boards.capability import Capability
 from harness.clients.boot_selection import BootSelection, SlotState
 from harness.clients.client import Client, DeviceStatus
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.judge import identity
+from harness.judge import identity, root
 from harness.judge.health import Budget, Health
 from harness.judge.identity import Identity
 from harness.judge.inquiry import REACH_SECONDS, Inquiry
@@ -94,16 +94,26 @@ class Judge:
         known = Invariant.of(
             "version-known", bool(running), f"runs {status.version or 'nothing known'}"
         )
+        claims = self._claims(status)
         inspected, not_checked = self._inspect(status, running)
         more = self.board.boots - until
         stayed = Invariant.of("stayed-up", more == 0, f"{more} resets while it was looked at")
         return Judgement.by(
-            (known, *asked.invariants, *inspected, stayed),
+            (known, *asked.invariants, *claims[0], *inspected, stayed),
             final=running,
             boots=boots,
             slot=str(status.slot),
-            not_checked=(*asked.not_checked, *not_checked),
+            not_checked=(*asked.not_checked, *claims[1], *not_checked),
         )
+
+    def _claims(self, status: DeviceStatus) -> tuple[list[Invariant], list[NotChecked]]:
+        """Whether the slot that commands of a profile name is the one that runs. Our own programs
+        take it from the kernel's command line, and have no more to say."""
+        if self.flashed.product.device is None:
+            return [], []
+        layout = self.flashed.layout
+        found = root.agrees(self.board, status.slot, layout, timeout=REACH_SECONDS)
+        return ([found], []) if isinstance(found, Invariant) else ([], [found])
 
     def _inspect(
         self, status: DeviceStatus, running: str

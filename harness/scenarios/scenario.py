@@ -12,7 +12,7 @@ from typing import Any, Self
 from harness import files, log
 from harness.errors import DeviceError, IdentityChanged, LabError
 from harness.evidence.record import Control, Fault, Record
-from harness.judge import identity
+from harness.judge import identity, root
 from harness.judge.inspection import Inspection
 from harness.judge.judge import Judge
 from harness.judge.trouble import require_lab
@@ -25,6 +25,7 @@ from harness.scenarios.bench import Bench, Judged
 _HELD = {
     *Inspection.NAMES,
     identity.NAME,
+    root.NAME,
     *("version-known", "data-unchanged", "room-kept", "device-id-kept", "settings-kept"),
     *("refused", "boot-selection-untouched", "primary-untouched"),
 }

@@ -27,6 +27,7 @@ from harness.judge.sentinel import sums
 from harness.judge.verdict import Judgement, NotChecked, Verdict
 from harness.product.layout import Region
 from harness.product.product import Product
+from harness.product.profile import DeviceCommands
 from harness.product.promises import MOST_ATTEMPTS, Promises
 from harness.product.release import Digest, Release
 from tests.unit.boards.fake import FakeBoard
@@ -116,6 +117,7 @@ class Talking(FakeBoard):
     units: str = UNITS
     after_a_while: str = WELL  # what systemd says once it was waited for
     resets_meanwhile: int = 0
+    root: str = "4\n"  # where its root file system begins, in sectors
 
     def __post_init__(self) -> None:
         self.medium = bytearray(4096)
@@ -151,6 +153,8 @@ class Talking(FakeBoard):
             return CommandResult(stdout="", stderr="", returncode=0)
         if "list-units" in command:
             return CommandResult(stdout=self.units, stderr="", returncode=0)
+        if "mountinfo" in command:
+            return CommandResult(stdout=self.root, stderr="", returncode=0)
         if "curl" in command:
             return CommandResult(
                 stdout=self.server, stderr="", returncode=0 if self.reachable else 7
@@ -229,6 +233,24 @@ HEALTHY = ["gateway-health: slot B: ok"]
 def test_the_new_version_in_its_first_boot() -> None:
     found = judged(Talking(HEALTHY))
     assert (found.verdict, found.final, found.boots, broken(found)) == ("new", "new", 1, set())
+
+
+def outside(board: Talking) -> Judgement:
+    """The same of a device that is driven by commands, which say that the new version runs in B."""
+    judge = judge_of(board)
+    commands = DeviceCommands(version="cat /version", install="get {url}", well="true")
+    product = replace(judge.flashed.product, device=commands)
+    return replace(judge, flashed=replace(judge.flashed, product=product)).judge(boots_before=0)
+
+
+def test_what_a_profile_says_is_held_against_the_kernel() -> None:
+    """Both version and slot can be what was planned, and another slot what runs."""
+    assert (outside(Talking(HEALTHY)).verdict, broken(outside(Talking(HEALTHY)))) == ("new", set())
+    found = outside(Talking(HEALTHY, root="2\n"))
+    assert (found.verdict, broken(found)) == ("inconsistent", {"runs-from-slot"})
+    found = outside(Talking(HEALTHY, root=""))
+    assert found.verdict == "new"
+    assert "runs-from-slot" in {each.name for each in found.not_checked}
 
 
 def test_the_old_version_after_a_rollback_is_recovered() -> None:
