@@ -53,7 +53,8 @@ class FactoryCut:
         return cls(moment=Moment(moment), loss=Loss.parse(loss))
 
 
-def _trigger(moment: Moment, release: Release) -> Trigger:
+def when(moment: Moment, release: Release) -> Trigger:
+    """What a moment before the device's first word is on its medium."""
     count = int(moment.removeprefix("data:").removesuffix("K")) << 10
     offset, length = release.layout["data"]
     stage = Stage(event=Event.BYTES, count=count, offset=offset, length=length)
@@ -74,7 +75,7 @@ def strike(bench: Bench, moment: Moment, release: Release) -> SavedState:
         bench.identity.look(board, status, timeout=60)
         board.can.choose_loss.freeze()
     else:
-        board.can.cut_at_write.arm(_trigger(moment, release))
+        board.can.cut_at_write.arm(when(moment, release))
         board.power_on()
         board.can.cut_at_write.wait_cut(BOOT_SECONDS)
     return board.can.save.save(f"factory-{moment}-{release.slot.sha256[:8]}")
