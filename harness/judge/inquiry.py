@@ -6,14 +6,16 @@ from typing import Self
 
 from harness.boards.board import Board
 from harness.clients.client import Client, DeviceStatus
+from harness.errors import DeviceError
 from harness.judge.identity import Identity
-from harness.judge.sentinel import sums
+from harness.judge.sentinel import asked, changed
 from harness.judge.services import Services
 from harness.judge.verdict import Invariant, NotChecked
 from harness.updates.server import HEALTHY
 
 REACH_SECONDS = 60.0  # for a healthy board to answer over SSH
 _SERVER = 'curl -sS --fail -m 20 "$(cat /data/config/update-server)/health"'
+_DF_FIELDS = 6  # device, size, used, free, share, place (POSIX, df -P)
 _UNTOLD = "the device does not keep the URL of an update server"
 
 
@@ -54,8 +56,17 @@ def _no_failed_units(board: Board) -> Invariant:
 
 
 def _keeps_data(board: Board, folder: str) -> Invariant:
-    kept = board.run(f"cd {shlex.quote(folder)} && sha256sum *", timeout=60).stdout
-    return Invariant.of("data-unchanged", kept == sums(), f"{folder} holds:\n{kept[-500:]}")
+    lost = changed(board.run(asked(folder), timeout=60).stdout)
+    return Invariant.of("data-unchanged", not lost, f"{folder}: {'; '.join(lost)}")
+
+
+def room(board: Board, folder: str) -> int:
+    """Free bytes of the file system that a folder is in; DeviceError when nobody says so."""
+    said = board.run(f"df -kP {shlex.quote(folder)}", timeout=60).stdout.splitlines()
+    fields = said[-1].split() if said else []
+    if len(fields) < _DF_FIELDS or not fields[3].isdecimal():
+        raise DeviceError(f"{board.name}: how much room there is in {folder} is not said")
+    return int(fields[3]) * 1024
 
 
 def reaches_server(board: Board) -> Invariant:

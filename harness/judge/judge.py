@@ -25,9 +25,6 @@ from harness.judge.verdict import Invariant, Judgement, NotChecked, Verdict
 from harness.log import emit, step
 from harness.product.release import Release
 
-# How long a version is watched after it was well: longer than a watchdog's 60 s, and than systemd
-# takes to see a service crash again and again.
-DWELL_SECONDS = 75.0
 BOOTS_AGAIN = "boots-again"  # the invariant of a board that was switched off to be inspected
 
 
@@ -153,15 +150,19 @@ class Judge:
         instant. Returns at once when it resets; DeviceError when it cannot be reached any more."""
         boots = self.board.boots
         before = Services.look(self.board, timeout=REACH_SECONDS)
+        if outlive := before.outlive(self.dwell):
+            return Invariant.of("stays-well", False, "; ".join(outlive))
         with step("dwell", board=self.board.name):
             # Nothing comes: that is what is waited for.
             with contextlib.suppress(DeviceError):
-                self.board.wait_boots(boots + 1, timeout=DWELL_SECONDS)
+                self.board.wait_boots(boots + 1, timeout=self.dwell)
             if self.board.boots != boots:
                 return Invariant.of("stays-well", False, "it has reset itself")
             status = self.client.status(timeout=REACH_SECONDS)
             after = Services.look(self.board, timeout=REACH_SECONDS)
-        told = before.gone(after) + [f"{unit} has failed" for unit in after.failed]
+        told = before.gone(after, may_end=self._may_end) + [
+            f"{unit} has failed" for unit in after.failed
+        ]
         told += [] if status.health == "ok" else [status.health]
         return Invariant.of("stays-well", not told, "; ".join(told))
 
@@ -212,6 +213,16 @@ class Judge:
     def soak(self) -> int:
         """Seconds that a good version may stay on trial, beside what a boot takes."""
         return max(self.old.product.promises.soak, self.new.product.promises.soak)
+
+    @property
+    def dwell(self) -> float:
+        """Seconds that a version is watched after it was well."""
+        return float(max(self.old.product.promises.dwell, self.new.product.promises.dwell))
+
+    @property
+    def _may_end(self) -> tuple[str, ...]:
+        """Services that may end in good order, whichever version runs."""
+        return (*self.old.product.promises.ends, *self.new.product.promises.ends)
 
     @property
     def repeats(self) -> bool:

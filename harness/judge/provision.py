@@ -6,7 +6,8 @@ whose content the judge knows (`harness.judge.sentinel`).
 
 from harness.boards.board import Board
 from harness.clients.client import Client
-from harness.judge.sentinel import sentinel
+from harness.errors import DeviceError
+from harness.judge.sentinel import sentinel, written
 from harness.product.release import Release
 
 # Of the slowest board on a busy host; what is quicker is not made slower.
@@ -31,8 +32,15 @@ def provision(board: Board, client: Client, *, server_url: str) -> None:
 
 def write_sentinel(board: Board, client: Client) -> None:
     """Give it the site's own data, also once more after they were lost."""
-    folder = client.data_folder
-    board.run(f"mkdir -p {folder}", timeout=_SHORT)
-    for name, content in sentinel().items():
-        board.put(content, f"{folder}/{name}", timeout=_SHORT)
-    board.run("sync", timeout=_SHORT)
+    folder, entries = client.data_folder, sentinel()
+    folders = [name for name, each in entries.items() if each.content is None]
+    board.run(f"cd / && mkdir -p {' '.join(f'{folder}/{n}' for n in folders)}", timeout=_SHORT)
+    for name, each in entries.items():
+        if each.content is not None:
+            board.put(each.content, f"{folder}/{name}", timeout=_SHORT)
+    done = board.run(f"{written(folder)} && sync", timeout=_SHORT)
+    if done.returncode != 0:
+        raise DeviceError(
+            f"{board.name}: the site's data cannot be given their owners and modes",
+            details=done.stderr,
+        )

@@ -20,7 +20,7 @@ from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.judge import provision
 from harness.judge.identity import Identity
-from harness.judge.inquiry import reaches_server
+from harness.judge.inquiry import reaches_server, room
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.trouble import lab_trouble, muteness
@@ -187,6 +187,10 @@ class Bench:
         boots = self.board.boots
         self.client.reboot(timeout=60)
         return judge.judge(boots_before=boots, leave_off=leave_off)
+
+    def room(self) -> int:
+        """Free bytes where the device's data lie; DeviceError when it does not say so."""
+        return room(self.board, self.client.data_folder)
 
     def console_text(self, *, after: int = 0) -> str:
         """All that the board has said since it was flashed, in boots after that many."""

@@ -21,12 +21,14 @@ from harness.product.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
 
+ROOM, ROOM_OF_A_BOOT = "room-kept", "room-kept-by-a-boot"
+_LITTLE = 1 << 20  # bytes: what a file system and a client's notes may take
 # What is on a medium does not get there by being slow: held against a board however busy its host.
 _HELD = {
     *Inspection.NAMES,
     identity.NAME,
     root.NAME,
-    *("version-known", "data-unchanged", "room-kept", "device-id-kept", "settings-kept"),
+    *("version-known", "data-unchanged", ROOM, ROOM_OF_A_BOOT, "device-id-kept", "settings-kept"),
     *("refused", "boot-selection-untouched", "primary-untouched"),
 }
 
@@ -139,6 +141,21 @@ class Scenario:
         except DeviceError as error:
             require_lab(self.bench.board, str(error))
             self.must("stays-well", False, str(error))
+
+    def keeps_room(self, before: int, *, beside: int = 0, name: str = ROOM) -> int:
+        """Of the room that there was before, no more than `beside` and a little may be gone;
+        returns what there is now. A device that has failed already is not asked."""
+        judgement = self._judgement
+        if (
+            judgement is None
+            or judgement.verdict.failed
+            or not all(each.holds for each in self._invariants)
+        ):
+            return before
+        now = self.bench.room()
+        told = f"{before - now} bytes of the data's file system are used up"
+        self.must(name, before - now <= beside + _LITTLE, told)
+        return now
 
     def boot_again(self, judge: Judge, judgement: Judgement) -> None:
         """What was committed in the boot that tried it must come up once more, and at once."""

@@ -57,7 +57,7 @@ LOG = "log.bin"
 CONSOLE = "console"
 EVENTS = "events.jsonl"
 PROBE = "probe"  # and the suffix of the artifact's kind
-SCHEMA = 3
+SCHEMA = 4  # since 4 the site's data have owners, modes, and what is hidden
 _HINT = "put back what was recorded, or record it again: harness crash record"
 
 

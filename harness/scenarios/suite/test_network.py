@@ -52,7 +52,8 @@ def download_under(
     }
     scenario.fault = Fault(printed=str(fault), parameters=seen)
     scenario.must("fault-struck", bench.proxy.struck, "the download never got to the fault")
-    if result.ok and fault.at and (fault.kind in BREAKING or len(requests) > 1):
+    resumes = release.product.promises.downloads == "resumed"
+    if resumes and result.ok and fault.at and (fault.kind in BREAKING or len(requests) > 1):
         asked = [r.range for r in requests[1:]]
         starts = [int(found[1]) for found in map(re.compile(r"bytes=(\d+)-").match, asked) if found]
         resumed = bool(starts) and 0 < starts[0] <= fault.at

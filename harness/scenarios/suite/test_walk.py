@@ -49,7 +49,6 @@ _PHASES = {
     WalkEventKind.CUT_SWITCHING: CutPhase.SWITCH,
     WalkEventKind.CUT_COUNTING: CutPhase.BOOTLOADER,
 }
-_LITTLE = 1 << 20  # bytes: what a file system and a client's notes may take
 _SHRINK_SECONDS = 1800.0  # to look for a shorter walk that fails
 
 
@@ -154,23 +153,16 @@ def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[
             versions={"old": old, "new": new},
             bad=bad,
         )
-        room = _room(bench)
+        room = bench.room()
         for event in (*events, WalkEvent(kind=WalkEventKind.REBOOT)):
             under_way.go(event)
         assert under_way.last
         ended = under_way.last
         verdict = Verdict(ended.final) if not ended.verdict.failed else ended.verdict
         scenario.conclude(replace(ended, verdict=verdict), expected={Verdict.OLD, Verdict.NEW})
-        lost = room - _room(bench)
-        most = max(each.artifact.stat().st_size for each in (old, new)) + _LITTLE
-        scenario.must("room-kept", lost <= most, f"{lost} bytes of /data are used up")
+        most = max(each.artifact.stat().st_size for each in (old, new))
+        scenario.keeps_room(room, beside=most)
         scenario.second_update(judge, ended)
-
-
-def _room(bench: Bench) -> int:
-    """Free bytes of the data partition."""
-    answer = bench.board.run("df --output=avail -B1 /data | tail -n 1", timeout=60).stdout
-    return int(answer)
 
 
 def shortest_failing(

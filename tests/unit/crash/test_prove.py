@@ -21,7 +21,7 @@ from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import parse
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
-from harness.judge.sentinel import sums
+from harness.judge.sentinel import untouched
 from harness.judge.verdict import Verdict
 from harness.product.profile import DeviceCommands
 from tests.unit.boards.fake import FakeBoard
@@ -76,7 +76,7 @@ class Device(FakeBoard):
         if "list-units" in command:
             return self._done("")
         if "sha256sum" in command:
-            return self._done(sums() if self.data == "kept" else "")
+            return self._done(untouched() if self.data == "kept" else "")
         if "systemctl reboot" in command:
             self._come_back()
         if "gateway-update install" in command:

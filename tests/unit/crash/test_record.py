@@ -15,7 +15,7 @@ from harness.crash.recording.recording import Recording
 from harness.crash.states.sources import Sources
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.judge.identity import Identity
-from harness.judge.sentinel import sums
+from harness.judge.sentinel import untouched
 from harness.judge.verdict import Verdict
 from harness.medium.files import copy_file
 from harness.medium.log import LogWriter, Origin, RecordKind, create_log
@@ -105,7 +105,7 @@ class Device(FakeBoard):
         elif "/health" in command:
             return _done("ok\n")
         elif "sha256sum" in command:
-            return _done(sums())
+            return _done(untouched())
         elif "gateway-update status" in command:
             return _done(self._status())
         return _done("")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from harness.judge.health import Budget
 from harness.judge.identity import Identity
 from harness.judge.inspection import Inspection
 from harness.judge.judge import Judge
-from harness.judge.sentinel import sums
+from harness.judge.sentinel import asked, changed, sentinel, untouched, written
 from harness.judge.verdict import Judgement, NotChecked, Verdict
 from harness.product.layout import Region
 from harness.product.product import Product
@@ -125,7 +126,7 @@ class Talking(FakeBoard):
         self.write("boot-selection-2", self.block)
         self.write("slot-A", OLD)
         self.write("slot-B", NEW)
-        self.kept = sums()
+        self.kept = self.kept or untouched()
 
     def write(self, region: str, content: bytes) -> None:
         offset = LAYOUT[region].offset
@@ -330,7 +331,7 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         {"boot-selection-agrees"},
     ),
     "attempts not given back": (wear, {"attempts-restored"}),
-    "data lost": (lambda board, client: setattr(board, "kept", ""), {"data-unchanged"}),
+    "data lost": (lambda board, client: setattr(board, "kept", "gone"), {"data-unchanged"}),
     "degraded": (lambda board, client: setattr(client, "health", "degraded"), {"healthy"}),
     "no way to the server": (
         lambda board, client: setattr(board, "reachable", False),
@@ -422,6 +423,90 @@ def test_health_that_is_lost_meanwhile_is_told() -> None:
     board = Talking(HEALTHY)
     found = judge_of(board, FakeClient(board, health="degraded: why")).stays_well()
     assert (found.holds, found.detail) == (False, "degraded: why")
+
+
+WATCHED = WELL.replace("Id=ssh.service\n", "Id=ssh.service\nWatchdogUSec=3min\n")
+
+
+@pytest.mark.parametrize(
+    ("dwell", "units", "told"),
+    [
+        (75, WATCHED, "ssh.service has a watchdog of 180 s, and is watched for 75 s only"),
+        (194, WATCHED, "promise a dwell of 195"),
+        (195, WATCHED, ""),
+        (75, WATCHED.replace("3min", "1min"), ""),
+        (75, WATCHED.replace("3min", "1min 500ms"), "of 60.5 s"),
+        (75, WATCHED.replace("3min", "infinity").replace("Usec=0", ""), ""),
+        (75, WATCHED.replace("Id=ssh.service", "Id=systemd-journald.service"), ""),
+    ],
+)
+def test_what_dies_later_is_waited_for(dwell: int, units: str, told: str) -> None:
+    """Killed every 180 s by its watchdog, a service outlived a dwell of 75 s each time."""
+    judge = judge_of(Talking(HEALTHY, units=units, after_a_while=units))
+    promises = replace(PROMISES, dwell=dwell)
+    new = replace(judge.new, product=replace(judge.new.product, promises=promises))
+    found = replace(judge, new=new).stays_well()
+    assert found.holds == (not told), found.detail
+    assert told in found.detail
+
+
+ENDED = WELL.replace("Id=ssh.service\nNRestarts=0\nSubState=running", "{}")
+
+
+@pytest.mark.parametrize(
+    ("later", "ends", "told"),
+    [
+        ("Id=ssh.service\nNRestarts=0\nSubState=dead\nResult=success", True, ""),
+        ("Id=ssh.service\nNRestarts=9\nSubState=auto-restart\nResult=success", True, ""),
+        ("Id=ssh.service\nNRestarts=9\nSubState=running\nResult=success", True, ""),
+        ("Id=ssh.service\nNRestarts=9\nSubState=auto-restart\nResult=exit-code", True, "9 times"),
+        ("Id=ssh.service\nNRestarts=0\nSubState=dead\nResult=watchdog", True, "does not run"),
+        ("Id=ssh.service\nNRestarts=0\nSubState=dead\nResult=success", False, "does not run"),
+    ],
+)
+def test_what_may_end_is_the_products_to_say(later: str, ends: bool, told: str) -> None:
+    judge = judge_of(Talking(HEALTHY, units=WELL, after_a_while=ENDED.replace("{}", later)))
+    promises = replace(PROMISES, ends=("ssh.service",) if ends else ())
+    old = replace(judge.old, product=replace(judge.old.product, promises=promises))
+    found = replace(judge, old=old).stays_well()
+    assert found.holds == (not told), found.detail
+    assert told in found.detail
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("-rw------- 1 0 0 65536 Jan  1 00:00 1.bin", "-rw-r--r-- 1 0 0 65536 Jan  1 00:00 1.bin"),
+        ("1000 1001 65536 Jan  1 00:00 2.bin", "0 0 65536 Jan  1 00:00 2.bin"),
+        ("drwxr-x--- 1 1000", "drwxr-x--- 1 0"),
+        ("-r-------- 1 1000 1000 65536 Jan  1 00:00 .hidden\n", ""),
+        ("  site/4.bin", "  site/5.bin"),
+    ],
+)
+def test_owners_modes_and_what_is_hidden_are_the_sites_own(was: str, now: str) -> None:
+    assert was in untouched()
+    board = Talking(HEALTHY, kept=untouched().replace(was, now))
+    found = {each.name: each for each in judged(board).invariants}["data-unchanged"]
+    assert not found.holds and " was " in found.detail
+
+
+def test_a_sites_data_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    """By real programs, on a real file system."""
+    for name, each in sentinel().items():
+        if each.content is None:
+            (tmp_path / name).mkdir()
+        else:
+            (tmp_path / name).write_bytes(each.content)
+    for command in (written(str(tmp_path)), f"chmod 600 {tmp_path}/3.bin"):
+        subprocess.run(["sh", "-c", command], check=True)
+        said = subprocess.run(
+            ["sh", "-c", asked(str(tmp_path))],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert bool(changed(said)) == command.startswith("chmod 600"), said
+    (tmp_path / "site" / ".hidden").unlink()
 
 
 def test_where_things_are_is_said_by_what_was_flashed() -> None:
