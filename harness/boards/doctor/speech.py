@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from harness.boards.doctor.finding import CouldNotLook
 from harness.deadline import Deadline
 from harness.errors import LabError
 
@@ -14,6 +15,7 @@ _TYPED = 32  # characters
 _ECHO = 20.0  # seconds for all of them to come back
 _SILENCE = 2.0  # seconds without one: no more will come
 _GAP = 0.01  # seconds between two of them: a bootloader has no buffer
+_TRIES = 3
 _KILL = b"\x15"  # the terminal's `kill`: forget the line
 
 
@@ -43,8 +45,14 @@ def require_all_or_nothing(line: Typing, heard: Callable[[], bytes]) -> None:
 
 
 def require_echo(line: Typing, heard: Callable[[], bytes]) -> str:
-    """Type at a prompt, in digits, which mean nothing there: they must come back whole."""
-    typed, back = _typed(line, heard)
+    """Type at a prompt, in digits, which mean nothing there: they must come back whole. What the
+    board says meanwhile has digits, too: then it is tried again."""
+    for _ in range(_TRIES):
+        typed, back = _typed(line, heard)
+        if len(back) <= len(typed):
+            break
+    else:
+        raise CouldNotLook("the board says so much itself that nobody can tell what came back")
     if len(back) != len(typed):
         raise _missing(len(back))
     if back != typed:
