@@ -7,7 +7,7 @@ They read the sectors behind the back of the software under test: nothing here a
 from collections.abc import Callable
 from typing import Protocol
 
-from harness import plugins
+from harness import files, plugins
 from harness.clients.boot_selection import ATTEMPTS, BootSelection, Copies, Slot
 from harness.errors import ConfigurationError
 from harness.product.layout import selection_copies
@@ -77,6 +77,25 @@ def read_copies(flashed: Release, read: Callable[[int, int], bytes]) -> Copies:
     bytes of the medium, by offset and length."""
     form, attempts = format_of(flashed.product), flashed.product.promises.attempts
     return tuple(form.parse(read(*region), attempts) for region in selection_copies(flashed.layout))
+
+
+def found_in_image(release: Release) -> str:
+    """What is to be said of the boot selection in the image that a factory flashes: that its reader
+    finds none (a device can make it in its first boot, or the reader is told a wrong place), or
+    that it does not name slot A. Empty: all is well."""
+    with files.opened(release.disk_image) as image:
+
+        def read(offset: int, length: int) -> bytes:
+            image.seek(offset)
+            return image.read(length)
+
+        found = format_of(release.product).counting(read_copies(release, read))
+    if found is None:
+        return (
+            f"boot_selection: '{release.product.bootloader}' finds none in the disk image: unless a"
+            " device makes it when it first boots, the reader is told a wrong place"
+        )
+    return "" if found.primary is Slot.A else f"boot_selection: the disk image boots {found}"
 
 
 def selection_format(bootloader: str) -> SelectionFormat:

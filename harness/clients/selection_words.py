@@ -17,7 +17,10 @@ def checked(source: SelectionSource, defaults: Mapping[str, str]) -> dict[str, s
             [f"words.{name}: '{source.reader}' knows no such word" for name in strange],
             hint=f"it knows: {known} (docs/adopt.md)",
         )
-    return {**defaults, **source.words}
+    found = {**defaults, **source.words}
+    if found.get("A") and found.get("A") == found.get("B"):
+        raise _wrong("B", f"{found['B']!r} is said of slot A, too")
+    return found
 
 
 def pattern(words: Mapping[str, str], name: str, *groups: str) -> re.Pattern[str]:
@@ -31,12 +34,15 @@ def pattern(words: Mapping[str, str], name: str, *groups: str) -> re.Pattern[str
     return found
 
 
-def number(words: Mapping[str, str], name: str) -> int:
-    """A word that is a number, decimal or 0x...; ConfigurationError otherwise."""
+def number(words: Mapping[str, str], name: str, *, least: int = 0, most: int = 1 << 30) -> int:
+    """A word that is a number, decimal or 0x..., within bounds; ConfigurationError otherwise."""
     try:
-        return int(words[name], 0)
+        found = int(words[name], 0)
     except ValueError as error:
         raise _wrong(name, f"{words[name]!r} is no number") from error
+    if not least <= found <= most:
+        raise _wrong(name, f"{found} is not within {least} and {most}")
+    return found
 
 
 def file_of(source: SelectionSource) -> str:

@@ -41,7 +41,8 @@ class UBootVariables:
         self._source = source
         self._words = selection_words.checked(source, _WORDS)
         self._size = selection_words.number(self._words, "size")
-        self._header = CRC + (selection_words.number(self._words, "copies") > 1)
+        copies = selection_words.number(self._words, "copies", least=1, most=2)
+        self._header = CRC + (copies > 1)
 
     @property
     def CHANGE(self) -> int:

@@ -1,6 +1,7 @@
 """Commands of a release's life: built, proven, promoted, and all of it once in the demo."""
 
 import contextlib
+import logging
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -122,11 +123,13 @@ def adopt(
     from harness import files
     from harness.builders.finished import adopt as finished
     from harness.builders.yocto import adopt as yocto
-    from harness.clients.selection_format import format_of_profile
+    from harness.clients import selection_format
     from harness.errors import ConfigurationError
     from harness.product import profile
 
-    format_of_profile(profile.load(product))  # what it is not told is told before the work
+    selection_format.format_of_profile(
+        profile.load(product)
+    )  # what it is not told is told before the work
     variants = tuple(variant or ())
     if files.is_folder(images):
         wanted = yocto.Wanted(
@@ -147,6 +150,8 @@ def adopt(
             output=output,
             variants=variants,
         )
+    if told := selection_format.found_in_image(release):
+        logging.getLogger(__name__).warning("%s", told)
     _answer_release(release, as_json)
 
 

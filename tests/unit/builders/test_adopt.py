@@ -11,11 +11,13 @@ import yaml
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.builders.finished.adopt import adopt
+from harness.clients.selection_format import found_in_image
 from harness.errors import ConfigurationError
 from harness.process import run
 from harness.product import release as releases
 from harness.product.profile import ContentCheck
 from harness.product.release import Release
+from tests.unit.clients.test_u_boot_variables import SIZE, environment
 from tests.unit.product.test_trees import image
 
 MIB = 1 << 20
@@ -314,3 +316,22 @@ def test_words_of_a_reader(product: Product) -> None:
     found = product.adopt().product.selection
     assert found is not None
     assert found.words == words
+
+
+@pytest.mark.parametrize(
+    ("slot", "told"), [("2", ""), ("3", "the disk image boots"), ("", "finds none in the disk")]
+)
+def test_what_the_reader_finds_in_the_image_is_told(product: Product, slot: str, told: str) -> None:
+    """Wrong words, a wrong file or a wrong place show themselves before any board is tried."""
+    place = {"bytes": [8 * MIB, SIZE]}
+    product.write_profile(
+        disk={**PROFILE["disk"], "boot-selection": place},  # type: ignore[dict-item]
+        boot_selection={"reader": "u-boot-environment"},
+    )
+    if slot:
+        with product.image.open("r+b") as image:
+            image.seek(8 * MIB)
+            image.write(environment(mender_boot_part=slot))
+    found = found_in_image(product.adopt())
+    assert told in found
+    assert bool(told) is bool(found)

@@ -1,5 +1,6 @@
 """U-Boot environments of products that others built, held against libubootenv's fw_printenv."""
 
+import re
 import zlib
 from pathlib import Path
 
@@ -118,4 +119,18 @@ def test_attempts_and_the_words_of_a_product() -> None:
 @pytest.mark.parametrize("words", [{"slots": "x"}, {"size": "large"}])
 def test_words_that_nobody_knows(words: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=f"words.{next(iter(words))}"):
+        reader(**words)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"A": "2", "B": "2"}, "words.B: '2' is said of slot A, too"),
+        ({"size": "-5"}, "words.size: -5 is not within"),
+        ({"copies": "7"}, "words.copies: 7 is not within 1 and 2"),
+        ({"copies": "none"}, "words.copies: 'none' is no number"),
+    ],
+)
+def test_words_that_say_nothing(words: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(why)):
         reader(**words)
