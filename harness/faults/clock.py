@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 _DAYS = {"d": 1, "y": 365}
+_MOST = 36_500  # days; what a clock of 32 bits cannot show, its device does not set
 _SLACK = 600  # seconds that may pass while it is set
 
 
@@ -22,7 +23,10 @@ class ClockJump:
         found = re.fullmatch(r"jump:([+-])([1-9][0-9]{0,4})([dy])", text)
         if not found:
             raise ValueError(f"{text!r} is not a jump of the clock such as jump:+3650d")
-        return cls(days=int(f"{found[1]}{found[2]}") * _DAYS[found[3]])
+        days = int(f"{found[1]}{found[2]}") * _DAYS[found[3]]
+        if abs(days) > _MOST:
+            raise ValueError(f"{text!r}: at most {_MOST} days")
+        return cls(days=days)
 
     @property
     def command(self) -> str:

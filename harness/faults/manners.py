@@ -35,7 +35,7 @@ class ServerFault:
     @classmethod
     def parse(cls, text: str) -> "ServerFault":
         """Read the printed form back; raises ValueError."""
-        found = re.fullmatch(r"server:([a-z-]+?)(?:x([1-9]\d{0,3}))?", text)
+        found = re.fullmatch(r"server:([a-z-]+?)(?:x([1-9]\d?))?", text)
         if not found or found[1] not in list(Manner):
             raise ValueError(f"{text!r} is none of {', '.join(f'server:{m}' for m in Manner)}")
         if found[2] and found[1] != Manner.PORTAL:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 _UNIT = "harness-memory"
 SECONDS = 300  # after which all of it is free again, whoever is still there
+_MOST = 256  # MiB; each takes a round, and all must be gone before the end of the install
 STOP = f"systemctl stop {_UNIT}"
 
 # Each round one MiB less is left, in the end none, until the kernel has killed somebody
@@ -47,8 +48,9 @@ class MemoryFault:
     def parse(cls, text: str) -> "MemoryFault":
         """Read the printed form back; raises ValueError."""
         found = re.fullmatch(r"memory:([1-9][0-9]{0,3})M", text, re.ASCII)
-        if not found:
-            raise ValueError(f"{text!r} is not what is left of the memory, such as memory:8M")
+        if not found or int(found[1]) > _MOST:
+            told = f"such as memory:8M, at most {_MOST}M"
+            raise ValueError(f"{text!r} is not what is left of the memory, {told}")
         return cls(left=int(found[1]))
 
     @property

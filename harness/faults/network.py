@@ -24,6 +24,12 @@ class NetworkFaultKind(StrEnum):
 
 _KIND = NetworkFaultKind
 _AT_A_BYTE = (_KIND.RESET, _KIND.CLOSE, _KIND.STALL, _KIND.FLIP, _KIND.LINK_DOWN)
+# After these the transfer cannot go on where it was: it must be asked for again. (A link that is
+# back in time may go on with the same connection.)
+BREAKING = (_KIND.RESET, _KIND.CLOSE, _KIND.STALL)
+_MOST_TIMES = 99  # more than any client tries
+_MOST_MILLISECONDS = 600_000  # of a delay, or without a link: less than an update may take
+_STATUSES = range(200, 600)
 _SIZES = {"M": 1024 * 1024, "k": 1024, "": 1}
 _TIMES = {"s": 1000, "ms": 1}
 _UNITS = {_KIND.LINK_DOWN: _TIMES, _KIND.DELAY: _TIMES, _KIND.RATE: _SIZES, _KIND.STATUS: {"": 1}}
@@ -33,9 +39,14 @@ _FORM = re.compile(
 
 
 def require_order(faults: "Sequence[NetworkFault]") -> None:
-    """ValueError unless each of them can come to strike, one after the other."""
-    if endless := [str(each) for each in faults[:-1] if each.lasting]:
-        raise ValueError(f"{endless[0]} has no end: what comes after it would never strike")
+    """ValueError unless each can come to strike, one after the other, a device that goes on with a
+    download where it was."""
+    last: NetworkFault | None = None
+    for each in faults:
+        if last and each.positioned and each.at < last.at:
+            raise ValueError(f"{each} lies before {last}, behind which the download goes on")
+        if each.kind in BREAKING:
+            last = each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,7 @@ class NetworkFault:
 
     @property
     def lasting(self) -> bool:
-        """Whether it strikes every transfer until it is disarmed."""
+        """Whether it strikes every transfer until it is disarmed, beside the others."""
         return self.kind in (NetworkFaultKind.DELAY, NetworkFaultKind.RATE)
 
     def __str__(self) -> str:
@@ -94,12 +105,21 @@ class NetworkFault:
             raise ValueError(
                 f"{text!r}: the unit is one of {', '.join(u or 'none' for u in units)}"
             )
+        at, times = int(found["at"] or 0), int(found["times"] or 1)
+        if size and at >= size:
+            raise ValueError(f"{text!r}: the artifact has {size} bytes, counted from 0")
+        if times > _MOST_TIMES:
+            raise ValueError(f"{text!r}: at most {_MOST_TIMES} times")
         fault = cls(
             kind=kind,
-            at=int(found["at"] or 0),
+            at=at,
             value=int(found["value"]) * units[found["unit"]] if units else 0,
-            times=int(found["times"] or 1),
+            times=times,
         )
         if fault.times < 1 or (fault.lasting and found["times"]) or (units and not fault.value):
             raise ValueError(f"{text!r} would never strike as it says")
+        if kind is _KIND.STATUS and fault.value not in _STATUSES:
+            raise ValueError(f"{text!r}: a status is a number of 200 to 599")
+        if _UNITS.get(kind) is _TIMES and fault.value > _MOST_MILLISECONDS:
+            raise ValueError(f"{text!r}: at most {_MOST_MILLISECONDS // 1000}s")
         return fault

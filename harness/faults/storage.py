@@ -43,6 +43,7 @@ class StorageFault:
         return offset + length - lost, lost
 
 
+_MOST_SECONDS = 600  # of a slow request: longer than any driver waits
 WHOLE = "medium"  # instead of a region: all of it
 _FAILS = re.compile(r"([a-z-]+)(?::(\d{1,4}(?:\.\d{1,3})?)s)?@([A-Za-z0-9-]+)")
 
@@ -66,9 +67,13 @@ class MediumFault:
             raise ValueError(
                 f"{text!r} is not a fault of a medium: KIND@REGION or slow:SECONDSs@REGION"
             )
+        if match[1] not in list(Misdeed):
+            raise ValueError(f"{text!r} is not a fault of a medium: one of {', '.join(Misdeed)}")
         what, seconds, where = Misdeed(match[1]), float(match[2] or 0), match[3]
         if (what is Misdeed.SLOW) != (seconds > 0):
             raise ValueError(f"{text!r}: slow, and nothing else, has seconds")
+        if seconds > _MOST_SECONDS:
+            raise ValueError(f"{text!r}: at most {_MOST_SECONDS}s for a request")
         if what is Misdeed.FORGOTTEN_FLUSH and where != WHOLE:
             raise ValueError(f"{text!r}: a flush is of the whole medium: {what}@{WHOLE}")
         return cls(what=what, where=where, seconds=seconds)

@@ -1,5 +1,6 @@
 """Faults as they are asked for on a command line: which printed form is which."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,20 @@ from harness.faults.manners import ServerFault
 from harness.faults.memory import MemoryFault
 from harness.faults.network import NetworkFault, NetworkFaultKind, require_order
 from harness.faults.power import PowerFault
-from harness.faults.storage import MediumFault
+from harness.faults.storage import How, MediumFault
+from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.product.release import Release
 
 _SERVER, _MEMORY = "server:", "memory:"
+_SCENARIOS = {  # what strikes a board that is off, or only a trial, or cannot be looked into
+    "clock:": "clock[1970]",
+    "jump:": "clock[jump:+3650d]",
+    **{f"{how}:": f"data-fault[{how}:superblock]" for how in How},
+    "zero-tail:": "torn-selection[zero-tail:32768]",
+    "server:tls": "server[tls-expired]",
+    "link-down": "trial[link-down]",
+    "portal": "trial[portal]",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +35,15 @@ class AskedFaults:
     network: tuple[NetworkFault, ...]
     medium: tuple[MediumFault, ...]
     server: ServerFault | None
+    before_server: int  # network faults that come to their end before the server answers so
     power: PowerFault | None
     memory: MemoryFault | None
+
+    @property
+    def longest_without_link(self) -> float:
+        """Seconds."""
+        down = [each.value for each in self.network if each.kind is NetworkFaultKind.LINK_DOWN]
+        return max(down, default=0) / 1000
 
     @property
     def needs(self) -> tuple[Capability, ...]:
@@ -43,6 +61,8 @@ class AskedFaults:
         `new`. ValueError for what is none of them, or cannot be with the others;
         ConfigurationError for a region that `new` has not."""
         texts = printed.split("+")
+        for text in texts:
+            _require_around(text)
         media = [MediumFault.parse(each) for each in texts if _is_medium(each)]
         power = [PowerFault.parse(each) for each in texts if "/" in each]
         servers = [ServerFault.parse(each) for each in texts if each.startswith(_SERVER)]
@@ -53,7 +73,12 @@ class AskedFaults:
             raise ValueError("one update has one power cut, one server and one memory")
         if memory and power:
             raise ValueError(f"{power[0]}: {memory[0]} may leave nothing to be cut in")
-        require_order(network)
+        if new.product.promises.downloads == "resumed":
+            require_order(network)
+        for slow in (each for each in network if each.kind is NetworkFaultKind.RATE):
+            if size > slow.value * DOWNLOAD_AND_INSTALL_SECONDS:
+                most = f"an install has {DOWNLOAD_AND_INSTALL_SECONDS:.0f}"
+                raise ValueError(f"{slow}: {size / slow.value:.0f} s for the download, {most}")
         for each in media:
             each.failing(new.layout)
         return cls(
@@ -61,6 +86,7 @@ class AskedFaults:
             network=tuple(network),
             medium=tuple(media),
             server=servers[0] if servers else None,
+            before_server=_before_server(texts, size),
             power=power[0] if power else None,
             memory=memory[0] if memory else None,
         )
@@ -79,6 +105,21 @@ def cuts(aims: Sequence[str], sweep: str, *, bisect: bool) -> list[str]:
     if swept and bisect:
         return [*found, f"bisected-cuts[{swept}]"]
     return [*found, *(f"aimed-cut[{each}]" for each in (swept.aims if swept else ()))]
+
+
+def _require_around(text: str) -> None:
+    """ValueError for a fault that is none around a download through the proxy: it is told which
+    scenario has it."""
+    for beginning, scenario in _SCENARIOS.items():
+        if text.startswith(beginning) and "@" not in text:
+            raise ValueError(f"{text!r} is a scenario of its own: --scenario '{scenario}'")
+
+
+def _before_server(texts: Sequence[str], size: int) -> int:
+    """How many network faults that come to an end are before the server's in the list."""
+    before = list(itertools.takewhile(lambda each: not each.startswith(_SERVER), texts))
+    faults = [NetworkFault.parse(each, size=size) for each in before if not _is_elsewhere(each)]
+    return sum(not each.lasting for each in faults)
 
 
 def _is_elsewhere(text: str) -> bool:

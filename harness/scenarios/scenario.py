@@ -53,6 +53,7 @@ class Scenario:
     _timeline: list[dict[str, Any]] = field(default_factory=list)
     _invariants: list[Invariant] = field(default_factory=list)
     _not_checked: list[NotChecked] = field(default_factory=list)
+    _unmet: list[str] = field(default_factory=list)
     _judgement: Judgement | None = None
 
     def __enter__(self) -> Self:
@@ -73,6 +74,8 @@ class Scenario:
             trouble = self.bench.trouble(str(error))
         elif error is None and (problem := self._slowness()):
             trouble = self.bench.trouble(problem)
+        elif error is None and self._unmet and self._ends_well:
+            trouble = LabError(f"{self.id}: {'; '.join(self._unmet)}")
         if trouble:
             self._excuse(trouble)
         self._sink.__exit__(None, None, None)
@@ -92,6 +95,7 @@ class Scenario:
             _timeline=[],
             _invariants=[],
             _not_checked=[],
+            _unmet=[],
             _judgement=None,
         )
 
@@ -131,6 +135,21 @@ class Scenario:
     def must(self, name: str, holds: bool, detail: str = "") -> None:
         """Add an invariant of this scenario's own."""
         self._invariants.append(Invariant(name=name, holds=holds, detail="" if holds else detail))
+
+    def injected(self, done: bool, why: str) -> None:
+        """Whether its fault was. One that was not has tested nothing, and what ends well then has
+        no verdict; what fails without it fails all the same."""
+        if not done:
+            self._unmet.append(f"not injected: {why}")
+
+    @property
+    def _ends_well(self) -> bool:
+        return (
+            self._judgement is not None
+            and not self._judgement.verdict.failed
+            and self._judgement.verdict in self.expected
+            and all(each.holds for each in self._invariants)
+        )
 
     def dwell(self, judge: Judge, judgement: Judgement) -> None:
         """What was well at its health check must be so a while later."""

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from harness.boards.capability import Link
 from harness.errors import DeviceError, HarnessError
-from harness.faults.network import NetworkFault, require_order
+from harness.faults.network import NetworkFault, NetworkFaultKind
 from harness.updates.loop import LOOPBACK, LoopServer, cannot_listen
 from harness.updates.server import HEALTH
 from harness.updates.transfer import Connection, Request
@@ -53,6 +53,10 @@ class Proxy(LoopServer):
         self._numbers = itertools.count(1)
         self._fault: NetworkFault | None = None
         self._next: tuple[NetworkFault, ...] = ()
+        self._lasting: tuple[NetworkFault, ...] = ()
+        self._unmet: set[NetworkFault] = set()  # that have not struck since they were armed
+        self._first = 0  # of the strikes since then
+        self._done = 0  # of those that strike one after the other: have struck as often as they say
         self._left = 0  # times that the armed fault still strikes
         self._struck = threading.Event()
         self._plugged = threading.Event()
@@ -80,18 +84,41 @@ class Proxy(LoopServer):
         return f"http://{host}:{self.port}/{name}".rstrip("/")
 
     def arm(self, *faults: NetworkFault) -> None:
-        """Let `faults` strike in that order, in place of what was armed. One that has no end
-        (`delay`, `rate`) can only be the last."""
+        """Let `faults` strike in that order, in place of what was armed; what has no end (`delay`,
+        `rate`) all through, beside the others."""
         if any(each.kind == "link-down" for each in faults) and self._link is None:
             raise ValueError("a proxy without a link cannot pull it")
-        require_order(faults)
+        self.disarm()
         self._struck.clear()
-        first, *later = faults
-        self._fault, self._left, self._next = first, first.times, tuple(later)
+        self._unmet, self._done, self._first = set(faults), 0, len(self.strikes)
+        self._lasting = tuple(each for each in faults if each.lasting)
+        self._next = tuple(each for each in faults if not each.lasting)
+        self._go_on()
 
     def disarm(self) -> None:
         """Pass everything from now on; a link that is down comes up when its time is over."""
-        self._fault, self._left, self._next = None, 0, ()
+        self._fault, self._left, self._next, self._lasting = None, 0, (), ()
+
+    def downloads(self, first: int) -> list[Request]:
+        """What was asked for, from that request on, but for heads and health."""
+        found = self.requests[first:]
+        return [each for each in found if each.method == "GET" and each.path != HEALTH]
+
+    @property
+    def met(self) -> list[str]:
+        """Faults that have struck since they were armed."""
+        return [each.fault for each in self.strikes[self._first :]]
+
+    @property
+    def done(self) -> int:
+        """How many of the faults that strike one after the other have come to their end."""
+        return self._done
+
+    def _go_on(self) -> None:
+        """The next one is there."""
+        if self._next:
+            self._fault, *later = self._next
+            self._left, self._next = self._fault.times, tuple(later)
 
     @property
     def struck(self) -> bool:
@@ -125,14 +152,20 @@ class Proxy(LoopServer):
             return None
         return self._fault
 
+    def lasting(self, kind: NetworkFaultKind, request: Request) -> NetworkFault | None:
+        """The fault of that kind which goes on all through, unless the request is spared."""
+        if request.method != "GET" or request.path == HEALTH:
+            return None
+        return next((each for each in self._lasting if each.kind is kind), None)
+
     def strike(self, fault: NetworkFault, request: Request, *, unacknowledged: int = 0) -> None:
         """Record that `fault` strikes now."""
+        self._unmet.discard(fault)
         if not fault.lasting:
             self._left -= 1
-        last = not self._next
-        if self._left < 1 and self._next:
-            self._fault, *later = self._next
-            self._left, self._next = self._fault.times, tuple(later)
+            if self._left < 1:
+                self._done += 1
+                self._go_on()
         self.strikes.append(
             Strike(
                 time=time.time(),
@@ -142,7 +175,7 @@ class Proxy(LoopServer):
                 unacknowledged=unacknowledged,
             )
         )
-        if last:
+        if not self._unmet:
             self._struck.set()
 
     async def pull_link(self, milliseconds: int) -> None:

@@ -54,6 +54,8 @@ class UpdateServer(LoopServer):
         self.log: list[Served] = []
         self._ill = 0.0  # answers about its health that are still to be wrong
         self._fault: ServerFault | None = None
+        self._since: Callable[[], bool] = lambda: True
+        self.strange_answers = 0  # so many were not as usual, since it was told how to behave
         self._strange = 0  # answers with something else than the file that are still to come
         self._tls = tls
         self._halfway: Callable[[], None] | None = None
@@ -86,9 +88,12 @@ class UpdateServer(LoopServer):
         """Whether it says so, when it is asked next."""
         return self._ill <= 0
 
-    def behave(self, fault: ServerFault | None) -> None:
-        """Answer so from now on; None: as usual."""
-        self._fault, self._strange = fault, fault.times if fault else 0
+    def behave(
+        self, fault: ServerFault | None, *, since: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Answer so from now on, or from when `since` says so; None: as usual."""
+        self._fault, self._strange, self._since = fault, fault.times if fault else 0, since
+        self.strange_answers = 0
 
     def break_off(self, then: Callable[[], None]) -> None:
         """End the next download in its middle, after `then` was called."""
@@ -139,6 +144,7 @@ class UpdateServer(LoopServer):
             self._ill -= 1
             return web.Response(text=HEALTHY if self._ill < 0 else _STRANGE)
         name, manner = request.match_info["name"], self._manner
+        self._count(request, name)
         if instead := self._instead(request, name):
             return instead
         path = self._files.get(name.removeprefix(_ELSEWHERE))
@@ -149,6 +155,17 @@ class UpdateServer(LoopServer):
         if cut := self._cut(request.method, path):
             return await _half(request, *cut)
         return _FileAnswer(path, ranges=manner is not Manner.NO_RANGES)
+
+    def _count(self, request: web.Request, name: str) -> None:
+        """Whether this answer is going to be another one than usual."""
+        met = {
+            Manner.NO_RANGES: "Range" in request.headers,
+            Manner.NO_HEAD: request.method == "HEAD",
+            Manner.REDIRECT: not name.startswith(_ELSEWHERE),
+            Manner.PORTAL: self._strange > 0,
+            Manner.CHANGED: self._strange > 0 and request.method == "GET",
+        }
+        self.strange_answers += self._manner is not None and met.get(self._manner, True)
 
     def _instead(self, request: web.Request, name: str) -> web.Response | None:
         """The answer of a server that has no file to give in its manner."""
@@ -174,7 +191,7 @@ class UpdateServer(LoopServer):
 
     @property
     def _manner(self) -> Manner | None:
-        return self._fault.manner if self._fault else None
+        return self._fault.manner if self._fault and self._since() else None
 
 
 async def _chunked(request: web.Request, path: Path) -> web.StreamResponse:

@@ -31,6 +31,9 @@ class ArmedFaults(Protocol):
     def fault_for(self, request: Request) -> NetworkFault | None:
         """The armed fault, unless this request is spared or the fault is used up."""
 
+    def lasting(self, kind: NetworkFaultKind, request: Request) -> NetworkFault | None:
+        """The armed fault of that kind which strikes every transfer."""
+
     def strike(self, fault: NetworkFault, request: Request, *, unacknowledged: int = 0) -> None:
         """Record that it strikes now."""
 
@@ -73,13 +76,14 @@ class Connection:
         if fault and fault.kind is NetworkFaultKind.STATUS:
             await self._refuse(fault, request)
             return False
-        await self._delay(fault, request)
+        late = self._faults.lasting(NetworkFaultKind.DELAY, request)
+        await self._delay(late, request)
         await self._server.send(head.raw)
         await self._copy_request_body(head.length or 0)
         answer = await self._server.head()
         if answer is None:
             return False
-        await self._delay(fault, None)
+        await self._delay(late, None)
         await self._device.send(answer.raw)
         request.status, request.first = answer.status, answer.first
         if request.method == "HEAD" or answer.status in _BODILESS:
@@ -96,7 +100,7 @@ class Connection:
 
     async def _delay(self, fault: NetworkFault | None, request: Request | None) -> None:
         """Hold a message up; counted as a strike once a request."""
-        if fault and fault.kind is NetworkFaultKind.DELAY:
+        if fault:
             if request:
                 self._faults.strike(fault, request)
             await asyncio.sleep(fault.value / 1000)
@@ -114,7 +118,6 @@ class Connection:
         carries_artifact = answer.status in (200, 206)
         slow = self._slowness(request) if carries_artifact else None
         most = max(1, min(CHUNK, slow // 20)) if slow else CHUNK
-        struck = False
         while answer.length is None or request.sent < answer.length:
             left = most if answer.length is None else min(most, answer.length - request.sent)
             chunk = await self._server.read(left)
@@ -122,20 +125,20 @@ class Connection:
                 raise ConnectionError("the server ended within a response")
             if not chunk:
                 return
-            fault = self._due(request, len(chunk)) if carries_artifact and not struck else None
-            if fault:
-                struck = True
+            while carries_artifact and (fault := self._due(request, len(chunk))):
                 before = fault.at - request.first - request.sent
                 await self._pass(chunk[:before], request)
                 chunk = await self._perform(fault, request, chunk[before:])
+                await self._pass(chunk[:1], request)  # it does not strike there again
+                chunk = chunk[1:]
             await self._pass(chunk, request)
             if slow:
                 await asyncio.sleep(len(chunk) / slow)
 
     def _slowness(self, request: Request) -> int | None:
         """Bytes a second that this transfer is slowed down to."""
-        fault = self._faults.fault_for(request)
-        if not fault or fault.kind is not NetworkFaultKind.RATE:
+        fault = self._faults.lasting(NetworkFaultKind.RATE, request)
+        if not fault:
             return None
         self._faults.strike(fault, request)
         return fault.value

@@ -26,6 +26,7 @@ from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
 
 GOOD = Judgement(verdict=Verdict.NEW, final="new", boots=1, invariants=())
+BRICKED = Judgement(verdict=Verdict.BRICKED, final="", boots=1, invariants=())
 
 
 @dataclass
@@ -136,6 +137,17 @@ def test_another_verdict_than_expected_fails(scenario: Scenario, kept: list[Reco
     with pytest.raises(AssertionError), scenario:
         scenario.conclude(GOOD, expected={Verdict.OLD})
     assert not kept[0].passed
+
+
+@pytest.mark.parametrize(("ends", "verdict"), [(GOOD, None), (BRICKED, Verdict.BRICKED)])
+def test_a_fault_that_was_not_injected_has_no_verdict_but_a_failure_has(
+    scenario: Scenario, kept: list[Record], ends: Judgement, verdict: Verdict | None
+) -> None:
+    kind = AssertionError if verdict else LabError
+    with pytest.raises(kind, match=r"update: (not injected: never asked|bricked)"), scenario:
+        scenario.injected(False, "never asked")
+        scenario.conclude(ends, expected={Verdict.NEW})
+    assert kept[0].verdict == verdict
 
 
 def test_nothing_concluded_is_inconsistent(scenario: Scenario, kept: list[Record]) -> None:

@@ -16,7 +16,18 @@ from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.scenarios.suite.test_memory import install_out_of_memory
+from harness.scenarios.suite.test_network import require_struck
 from harness.scenarios.suite.test_power_cut import between, reach
+
+
+def _begin(bench: Bench, faults: AskedFaults, old: Release) -> None:
+    """All that is there before the download."""
+    if faults.medium:
+        failings = [each.failing(old.layout) for each in faults.medium]
+        bench.board.can.medium_fail.fail(failings)
+    bench.server.behave(faults.server, since=lambda: bench.proxy.done >= faults.before_server)
+    if faults.network:
+        bench.proxy.arm(*faults.network)
 
 
 def under_faults(
@@ -27,12 +38,8 @@ def under_faults(
     with scenario:
         scenario.fault = Fault(printed=faults.printed)
         bench.running(old)
-        if faults.medium:
-            failings = [each.failing(old.layout) for each in faults.medium]
-            bench.board.can.medium_fail.fail(failings)
-        bench.server.behave(faults.server)
-        if faults.network:
-            bench.proxy.arm(*faults.network)
+        first, struck, refused = len(bench.proxy.requests), 0, ""
+        _begin(bench, faults, old)
         told: dict[str, object] = {}
         boots = bench.board.boots
         try:
@@ -43,24 +50,29 @@ def under_faults(
                     bench.offer(new), timeout=DOWNLOAD_AND_INSTALL_SECONDS
                 )
                 told = {"client": result.output[-1000:]}
+                refused = "" if result.ok else result.output[-500:]
             if faults.power:
                 reach(bench, judge, faults.power.phase, new, number=faults.power.number)
                 boots = bench.board.boots
                 bench.board.can.choose_loss.cut(faults.power.loss)
         finally:
+            strange = bench.server.strange_answers
             bench.server.behave(None)
             bench.proxy.disarm()
-            bench.proxy.wait_link_up(60)
+            bench.proxy.wait_link_up(faults.longest_without_link + 60)
         if faults.medium:
             struck = bench.board.can.medium_fail.fail([])
             told["medium"] = f"{struck} times"
-            scenario.must("medium-struck", struck > 0, "the board never asked for what fails")
-        told["strikes"] = [each.fault for each in bench.proxy.strikes]
+            scenario.injected(struck > 0, "the board never asked for what fails")
+        if faults.server:
+            told["server"] = f"{strange} answers"
+            scenario.injected(strange > 0, f"the device met nothing of {faults.server}")
+        told["strikes"] = bench.proxy.met if faults.network else []
         scenario.fault = Fault(printed=faults.printed, parameters=told)
         if faults.network:
-            scenario.must(
-                "fault-struck", bench.proxy.struck, "the download never got to each fault"
-            )
+            require_struck(bench, scenario, bench.proxy.downloads(first), new)
+        unprovoked = refused and not (struck or strange or told["strikes"])
+        scenario.must("installed", not unprovoked, f"before any fault: {refused}")
         if faults.power:
             bench.board.power_on()
         if faults.power or bench.board.boots > boots:  # out of memory, it may have reset itself

@@ -4,11 +4,10 @@ Whoever that is: the device must be well in the old version or in the new one, w
 identity, once there is memory again, and update. A kernel that killed nobody was not out of memory.
 """
 
-import time
 from dataclasses import replace
 
 from harness.boards.board import Board
-from harness.deadline import Deadline
+from harness.deadline import Deadline, reached_within
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
 from harness.faults.memory import SECONDS, STOP, MemoryFault, killed
@@ -27,8 +26,12 @@ def install_out_of_memory(
     """Install `release`, and take the memory when it is downloaded; whether it was installed, and
     what happened. LabError when nobody was killed."""
     board, earlier, said = bench.board, len(bench.proxy.requests), len(bench.console_text())
+    strikes = len(bench.proxy.strikes)
     bench.client.start_install(bench.offer(release))
-    _wait_downloaded(bench, earlier, release.artifact.stat().st_size)
+    if not _is_downloaded(bench, earlier, release.artifact.stat().st_size):
+        # Without a network fault that is the device's own doing.
+        kind = LabError if len(bench.proxy.strikes) > strikes else DeviceError
+        raise kind(f"{board.name}: not downloaded: no memory was taken")
     begun = board.run(fault.command, timeout=60)
     installed = False
     with step("out-of-memory", board=board.name):
@@ -47,12 +50,13 @@ def install_out_of_memory(
     return installed, {"client": output, "killed": victims}
 
 
-def _wait_downloaded(bench: Bench, earlier: int, size: int) -> None:
-    deadline = Deadline(DOWNLOAD_AND_INSTALL_SECONDS)
-    while sum(each.sent for each in bench.proxy.requests[earlier:]) < size:
-        if deadline.over:
-            raise LabError(f"{bench.board.name}: not downloaded: no memory was taken")
-        time.sleep(0.1)
+def _is_downloaded(bench: Bench, earlier: int, size: int) -> bool:
+    """Wait until it is; False when that does not come."""
+    return reached_within(
+        DOWNLOAD_AND_INSTALL_SECONDS,
+        lambda: any(each.first + each.sent >= size for each in bench.proxy.downloads(earlier)),
+        poll=0.1,
+    )
 
 
 def _give_back(board: Board) -> None:

@@ -6,6 +6,7 @@ that falsifies must be refused. A fault that was never reached fails the scenari
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import pytest
@@ -14,7 +15,7 @@ from harness.boards.capability import Capability
 from harness.clients.client import InstallResult
 from harness.evidence.record import Fault
 from harness.faults.manners import Manner, ServerFault
-from harness.faults.network import NetworkFault, NetworkFaultKind
+from harness.faults.network import BREAKING, NetworkFault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
@@ -22,10 +23,7 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-
-# After these the transfer cannot go on where it was: it must be asked for again. (A link that is
-# back in time may go on with the same connection.)
-BREAKING = {NetworkFaultKind.RESET, NetworkFaultKind.CLOSE, NetworkFaultKind.STALL}
+from harness.updates.transfer import Request
 
 # Seconds after which a journal has been committed once (ext4: 5) while data are still on their way.
 _WRITTEN_BACK = 7.0
@@ -41,17 +39,15 @@ def download_under(
         result = bench.client.install(bench.offer(release), timeout=DOWNLOAD_AND_INSTALL_SECONDS)
     finally:
         bench.proxy.disarm()
-        bench.proxy.wait_link_up(60)
-    requests = [
-        r for r in bench.proxy.requests[first:] if r.method == "GET" and r.path != "/health"
-    ]
+        bench.proxy.wait_link_up(60 + fault.value / 1000)
+    requests = bench.proxy.downloads(first)
     strikes = bench.proxy.strikes[first_strike:]
     seen = {
         "strikes": [asdict(strike) for strike in strikes],
         "requests": [asdict(r) for r in requests],
     }
     scenario.fault = Fault(printed=str(fault), parameters=seen)
-    scenario.must("fault-struck", bench.proxy.struck, "the download never got to the fault")
+    require_struck(bench, scenario, requests, release)
     resumes = release.product.promises.downloads == "resumed"
     if resumes and result.ok and fault.at and (fault.kind in BREAKING or len(requests) > 1):
         asked = [r.range for r in requests[1:]]
@@ -59,6 +55,23 @@ def download_under(
         resumed = bool(starts) and 0 < starts[0] <= fault.at
         scenario.must("resumed", resumed, f"struck at {fault.at}, asked again for {asked}")
     return result
+
+
+def require_struck(
+    bench: Bench, scenario: Scenario, requests: Sequence[Request], release: Release
+) -> None:
+    """Each network fault must have struck in these requests for a release, or it is told whose
+    doing it is. Nothing asked for, or given up before anything went wrong: the device's. Come whole
+    past it, or given up because of an earlier one: it was not injected."""
+    if bench.proxy.struck:
+        return
+    size = release.artifact.stat().st_size
+    whole = any(each.first + each.sent >= size for each in requests)
+    met = bool(bench.proxy.met)
+    asked = "asked for nothing" if not requests else "gave the download up by itself"
+    scenario.must("fault-struck", bool(requests) and (whole or met), f"the device {asked}")
+    how = "came whole" if whole else f"was given up after {', '.join(bench.proxy.met)}"
+    scenario.injected(not requests, f"the download {how}, and not to each fault")
 
 
 def network(bench: Bench, scenario: Scenario, template: str, old: Release, new: Release) -> None:
@@ -151,6 +164,7 @@ def another_server(
     judge = bench.judge(old, new)
     with scenario:
         bench.running(old)
+        first = len(bench.proxy.requests)
         bench.server.behave(fault)
         bench.proxy.arm(NetworkFault.parse("reset@50%", size=new.artifact.stat().st_size))
         try:
@@ -159,7 +173,7 @@ def another_server(
             bench.server.behave(None)
             bench.proxy.disarm()
         scenario.fault = Fault(printed=str(fault), parameters={"client": result.output[-1000:]})
-        scenario.must("fault-struck", bench.proxy.struck, "the download never got to the reset")
+        require_struck(bench, scenario, bench.proxy.downloads(first), new)
         given_up = fault.manner is Manner.CHANGED and not result.ok
         scenario.must("installed", result.ok or given_up, result.output[-500:])
         judgement = bench.reboot(judge)

@@ -1,6 +1,7 @@
 """Faults as they are asked for: which form is which."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,43 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
         "memory:8",
         "memory:8M+memory:9M",
         "memory:8M+commit/none",
-        "rate:2M+reset@5",
+        *("reset@100%", "reset@150%", "reset@1000", "reset@1000%x3", "reset@5x100"),
+        *("reset@50%+reset@10%", "close@500+rate:2M+status:503+flip@499"),
+        *("status:7", "status:99999", "rate:1", "delay:999999s", "link-down@50%:99999s"),
+        *("server:portalx9999", "memory:9999M", "slow:9999s@medium", "switch/only:3"),
+        *("clock:1970", "jump:+1d", "torn:superblock", "portal"),
     ],
 )
 def test_what_is_no_fault_is_refused(text: str, release: Release) -> None:
     with pytest.raises(ValueError):
+        AskedFaults.parse(text, release)
+
+
+def test_what_has_no_end_is_beside_what_strikes_in_order(release: Release) -> None:
+    found = AskedFaults.parse("rate:64k+reset@10%+status:503x2+server:changed+close@90%", release)
+    assert list(map(str, found.network)) == ["rate:64k", "reset@100", "status:503x2", "close@900"]
+    assert found.before_server == 2
+    assert found.longest_without_link == 0
+    assert AskedFaults.parse("link-down@1:90s", release).longest_without_link == 90
+
+
+def test_who_begins_anew_is_struck_before_the_last_place(release: Release) -> None:
+    promises = replace(release.product.promises, downloads="restarted")
+    anew = replace(release, product=replace(release.product, promises=promises))
+    assert len(AskedFaults.parse("reset@50%+reset@10%", anew).network) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("clock:1970", r"--scenario 'clock\[1970\]'"),
+        ("unreadable:journal", r"--scenario 'data-fault"),
+        ("server:tls-expired", r"--scenario 'server\[tls-expired\]'"),
+        ("link-down", r"--scenario 'trial\[link-down\]'"),
+    ],
+)
+def test_what_is_a_scenario_of_its_own_is_told_so(text: str, told: str, release: Release) -> None:
+    with pytest.raises(ValueError, match=told):
         AskedFaults.parse(text, release)
 
 

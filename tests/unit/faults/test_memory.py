@@ -63,6 +63,17 @@ def test_who_was_killed_is_on_the_console() -> None:
     assert killed("Memory cgroup out of memory: Killed process 1 (x)") == []
 
 
+class Downloading:
+    """A proxy that has seen another download before."""
+
+    def __init__(self) -> None:
+        self.requests = [SimpleNamespace(first=0, sent=100)]
+        self.strikes: list[object] = []
+
+    def downloads(self, first: int) -> list[Any]:
+        return self.requests[first:]
+
+
 class FakeBench:
     """Downloads at once; its board says something when its memory is taken."""
 
@@ -70,7 +81,7 @@ class FakeBench:
         self.board: Any = self
         self.client: Any = self
         self.name = "fake"
-        self.proxy = SimpleNamespace(requests=[SimpleNamespace(sent=100)])
+        self.proxy = Downloading()
         self.commands: list[str] = []
         self._says, self._answers = says, answers
 
@@ -82,7 +93,7 @@ class FakeBench:
         return "http://"
 
     def start_install(self, url: str) -> None:
-        self.proxy.requests.append(SimpleNamespace(sent=100))
+        self.proxy.requests.append(SimpleNamespace(first=60, sent=40))
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
         self.commands.append(command)

@@ -148,9 +148,18 @@ def test_faults_strike_one_after_the_other(proxy: Proxy, tmp_path: Path) -> None
     assert (tmp_path / "again").read_bytes() == CONTENT
 
 
-def test_nothing_comes_after_a_fault_without_an_end(proxy: Proxy) -> None:
-    with pytest.raises(ValueError, match="never strike"):
-        proxy.arm(*map(NetworkFault.parse, ["rate:2M", "reset@10"]))
+def test_what_has_no_end_is_there_all_through(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.arm(*map(NetworkFault.parse, ["rate:2M", "flip@10", "flip@12", "reset@70000"]))
+    got = tmp_path / "got"
+    assert curl(proxy.url(NAME), got).returncode == RESET
+    assert [each.fault for each in proxy.strikes] == [
+        "rate:2M",
+        "flip@10",
+        "flip@12",
+        "reset@70000",
+    ]
+    assert (proxy.struck, proxy.done, proxy.met[0]) == (True, 3, "rate:2M")
+    assert [i for i, byte in enumerate(got.read_bytes()[:20]) if byte != CONTENT[i]] == [10, 12]
 
 
 @pytest.mark.parametrize("at", [0, 65535, 65536, 2_000_000, SIZE - 1])
