@@ -12,6 +12,7 @@ from harness.builders.finished.images import Images
 from harness.builders.yocto import deploy, sources
 from harness.builders.yocto.built import Deployed
 from harness.builders.yocto.deploy import Deploy
+from harness.builders.yocto.sources import KasSources
 from harness.errors import ConfigurationError
 from harness.product import profile
 from harness.product import release as releases
@@ -47,7 +48,7 @@ def adopt(folder: Path, wanted: Wanted, *, output: Path, variants: Sequence[str]
     _require_same(read, found, wanted)
     slot = _slot(read, found)
     kept = {MANIFEST: read.manifest, **({SPDX: read.spdx} if read.spdx else {})}
-    told = sources.read(wanted.kas) if wanted.kas else None
+    told = _sources(read, wanted.kas) if wanted.kas else None
     about = Deployed(
         recipe=wanted.recipe,
         image=read.image,
@@ -96,6 +97,22 @@ def _require_same(read: Deploy, found: Profile, wanted: Wanted) -> None:
             f"{files.shown(read.folder / (read.stem + deploy.TOLD))}: DISTRO_VERSION: {told}",
             hint="--version names one that can be put in order with others",
         )
+
+
+def _sources(read: Deploy, project: str) -> KasSources:
+    """What the kas project says, which must be for what was built."""
+    told = sources.read(project)
+    for key, here, there in (
+        ("machine", told.machine, read.machine),
+        ("distro", told.distro, read.distro),
+    ):
+        if here and here != there:
+            raise ConfigurationError(
+                f"{files.shown(project)}: {key}: {here}, and {files.shown(read.folder)}"
+                f" is of {there}",
+                hint="--kas names the project of this very build",
+            )
+    return told
 
 
 def _slot(read: Deploy, found: Profile) -> Path:

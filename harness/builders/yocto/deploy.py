@@ -128,7 +128,8 @@ def _image(folder: Path, names: dict[str, Path], wanted: str) -> tuple[dict[str,
         what = f"several images: {', '.join(sorted(newest))}" if newest else "no image: all renamed"
         raise ConfigurationError(f"{files.shown(folder)}: {what}", hint="--image names one of them")
     raise ConfigurationError(
-        f"{files.shown(folder)}: no image {wanted}", hint=f"it has {', '.join(sorted(newest))}"
+        f"{files.shown(folder)}: no image {files.shown(wanted)}",
+        hint=f"it has {', '.join(sorted(newest))}",
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import files, process
 from harness.errors import BuildError, ConfigurationError
+from harness.fields import LINE
 from harness.log import progress
 
 BUILT = Path("tmp/deploy/images")  # below a build folder, and then the machine's
@@ -55,6 +56,8 @@ def describe(project: str) -> Mapping[str, Any]:
     """What a project's files, includes and locks come to. `project`: files with colons between.
     Raises ConfigurationError in kas' own words."""
     for each in project.split(":"):
+        if not re.fullmatch(LINE, each):
+            raise ConfigurationError(f"{files.shown(project)}: names of files, with : between them")
         with files.opened(Path(each)):
             pass
     skipped = [word for step in _OFFLINE for word in ("--skip", step)]
@@ -69,6 +72,8 @@ def describe(project: str) -> Mapping[str, Any]:
         found = json.loads(done.stdout) if done.returncode == 0 else None
         if isinstance(found, dict) and isinstance(found.get("repos"), dict):
             return found
+        if found:
+            raise ConfigurationError(f"{project}: repos: missing: nothing is built of it")
     told = (done.stderr or done.stdout).strip().splitlines() or ["says nothing"]
     raise ConfigurationError(f"{project}: kas cannot read it", details="\n".join(told[-5:]))
 

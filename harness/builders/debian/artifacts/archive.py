@@ -39,8 +39,9 @@ class Archive:
 
     def only(self) -> Member:
         """The one file that it has; ValueError when there are others."""
-        [found] = self.all
-        return found
+        if len(self.all) != 1:
+            raise ValueError(f"{len(self.all)} files, not one")
+        return self.all[0]
 
     def digest(self, member: Member) -> Digest:
         """SHA-256 and size of a member; ValueError when the stream ends before it does."""
@@ -56,7 +57,9 @@ class Archive:
 
     def named(self, name: str, *, limit: int) -> bytes:
         """The content of a member; ValueError when it is not there, or larger than `limit`."""
-        [found] = [each for each in self.all if each.name == name]
+        found = next((each for each in self.all if each.name == name), None)
+        if found is None:
+            raise ValueError(f"{name}: missing")
         if found.size > limit:
             raise ValueError(f"{name}: larger than {limit:,} bytes")
         self.stream.seek(found.start)

@@ -5,9 +5,7 @@ make is not compressed: the slot image is.
 """
 
 import contextlib
-import json
 import os
-import re
 import tarfile
 import tempfile
 from collections.abc import Collection, Iterator
@@ -17,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from harness import files, process
+from harness import files, process, schema
 from harness.builders.debian import overlay
 from harness.builders.debian.artifacts import archive
 from harness.builders.debian.recipe import Recipe, Signing
@@ -69,7 +67,7 @@ def payload(artifact: Path, *, limit: int) -> Digest:
     ConfigurationError.
     """
     with _archive(artifact) as members:
-        [data] = [each for each in members.all if each.name.startswith("data/")]
+        data = _one(members, "data/")
         with members.opened(data, r"data/\d{4}", limit=limit, most=1) as content:
             return content.digest(content.only())
 
@@ -78,15 +76,23 @@ def meant_for(artifact: Path) -> Collection[str]:
     """Its device types, of its header (header-info, format 3), without which no device takes an
     Artifact. Raises ConfigurationError."""
     with _archive(artifact) as members:
-        [header] = [each for each in members.all if re.match(r"header\.tar", each.name)]
+        header = _one(members, "header.tar")
         with members.opened(header, "header", limit=_LARGEST_HEADER) as content:
-            told = json.loads(content.named("header-info", limit=_LARGEST_HEADER))
+            text = content.named("header-info", limit=_LARGEST_HEADER)
+            told = schema.json_data(text, what=f"{files.shown(artifact)}: header-info")
     depends = told.get("artifact_depends") if isinstance(told, dict) else None
     found = depends.get("device_type") if isinstance(depends, dict) else None
     types = [one_line(each) for each in found or [] if isinstance(each, str)]
     if not types:
         raise ConfigurationError(f"{files.shown(artifact)}: its header says nothing of device_type")
     return types
+
+
+def _one(members: archive.Archive, begins: str) -> archive.Member:
+    found = [each for each in members.all if each.name.startswith(begins)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} files are called {begins}..., not one")
+    return found[0]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A deploy folder of any Yocto build becomes a release, or one line says what is wrong with it."""
 
+import functools
 import gzip
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from harness.builders import builder
 from harness.builders.builder import Ability
+from harness.builders.yocto import sources
 from harness.errors import ConfigurationError
 from harness.product import release as releases
 from harness.product.layout import KEEP, Region
@@ -98,6 +100,49 @@ def test_an_artifact_for_another_device(tmp_path: Path, device: str, told: str) 
     deploy.put("mender", bundles.mender(SLOT, device=device))
     with pytest.raises(ConfigurationError, match=told):
         deploy.adopt()
+
+
+HEADER = bundles.tar({"header-info": b'{"artifact_depends": {"device_type": ["box-1"]}}'})
+NESTED = bundles.tar({"header-info": b"[" * 60_000})
+PAYLOAD = bundles.tar({"slot.img": SLOT})
+ARTIFACTS: dict[str, tuple[dict[str, bytes], str]] = {
+    "nothing to install": ({"header.tar": HEADER}, "0 files are called data/"),
+    "two payloads": (
+        {"header.tar": HEADER, "data/0000.tar": PAYLOAD, "data/0001.tar": PAYLOAD},
+        "2 files are called data/",
+    ),
+    "a payload without a file": (
+        {"header.tar": HEADER, "data/0000.tar": bundles.tar({})},
+        "0 files, not one",
+    ),
+    "a payload of no bytes": (
+        {"header.tar": HEADER, "data/0000.tar": bundles.tar({"slot.img": b""})},
+        "its slot image is empty",
+    ),
+    "no header": ({"data/0000.tar": PAYLOAD}, "0 files are called header"),
+    "a header without its file": (
+        {"header.tar": bundles.tar({"other": b""}), "data/0000.tar": PAYLOAD},
+        "header-info: missing",
+    ),
+    "a header that nests without end": (
+        {"header.tar": NESTED, "data/0000.tar": PAYLOAD},
+        "header-info: not usable JSON",
+    ),
+    "a payload packed otherwise": (
+        {"header.tar": HEADER, "data/0000.tar.zst": b"packed"},
+        "is no tar archive, plain, gz or xz",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_an_artifact_that_is_none(tmp_path: Path, name: str) -> None:
+    parts, told = ARTIFACTS[name]
+    deploy = DeployFolder(tmp_path, client="mender")
+    deploy.put("mender", bundles.tar(parts))
+    with pytest.raises(ConfigurationError) as refused:
+        deploy.adopt()
+    assert told in str(refused.value)
 
 
 def test_a_compressed_payload_is_unpacked(tmp_path: Path) -> None:
@@ -488,6 +533,56 @@ def test_commits_and_inputs_of_its_kas_project(deploy: DeployFolder) -> None:
     assert release.built["sources"] == {"core": commit}
     (deploy.folder.parent / "layer/recipe.bb").touch()
     assert deploy.adopt("other", kas=str(project)).built["inputs"] != release.built["inputs"]
+
+
+KAS = "header: {version: 14}\nmachine: box\nrepos:\n"
+
+
+def kas_project(deploy: DeployFolder, text: str, name: str = "kas/box.yml") -> str:
+    path = deploy.folder.parent / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("header: {version: 14}\nmachine: box\n", "repos: missing"),
+        (KAS + "  own: {layers: {meta: null}}\n", "repos.own: there is no layer .*/meta"),
+        (KAS + "  own: {path: away}\n", "repos.own: there is no layer .*/away"),
+        (KAS + "  core: {url: 'https://example.com/a', commit: main}\n", "repos.core: no commit"),
+        (KAS + "  core: {url: 'https://example.com/a', tag: v1}\n", "repos.core: no commit"),
+        (KAS.replace("box", "crate") + "  own:\n", "machine: crate, and .*deploy is of box"),
+        ("distro: poky\n" + KAS + "  own:\n", "distro: poky, and .*deploy is of gateway"),
+    ],
+)
+def test_a_kas_project_of_another_build(deploy: DeployFolder, text: str, told: str) -> None:
+    project = kas_project(deploy, text)
+    with pytest.raises(ConfigurationError) as refused:
+        deploy.adopt(kas=project)
+    assert re.search(told, str(refused.value)), str(refused.value)
+    assert not (deploy.folder.parent / "out").exists()
+
+
+@pytest.mark.parametrize("project", ["a.yml:", "a\nb.yml", ""])
+def test_names_of_a_kas_project(project: str) -> None:
+    with pytest.raises(ConfigurationError):
+        sources.read(project)
+
+
+def test_a_repository_without_layers_is_one(deploy: DeployFolder) -> None:
+    """As kas has it: `repos: own:`; what git ignores there is no input."""
+    project = Path(kas_project(deploy, KAS + "  own:\n"))
+    run = functools.partial(subprocess.run, cwd=project.parent, check=True, capture_output=True)
+    run(["git", "init"])
+    (project.parent / ".gitignore").write_text("build\n")
+    before = sources.read(str(project)).inputs
+    (project.parent / "build").mkdir()
+    (project.parent / "build/log").touch()
+    assert sources.read(str(project)).inputs == before
+    (project.parent / "recipe.bb").touch()
+    assert sources.read(str(project)).inputs != before
 
 
 def test_a_kas_project_that_is_none(deploy: DeployFolder) -> None:
