@@ -111,7 +111,7 @@ def lab_with(lab: Path, board: str, arguments: str) -> Iterator[Path]:
     driver = told["targets"][board]["drivers"]["HarnessQemuDriver"]
     driver["extra_args"] = f"{driver.get('extra_args', '')} {arguments}".strip()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=lab.parent) as file:
-        yaml.safe_dump({key: told[key] for key in ("imports", "targets")}, file, sort_keys=False)
+        yaml.safe_dump(told, file, sort_keys=False)
         file.flush()
         yield Path(file.name)
 
