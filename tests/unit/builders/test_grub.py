@@ -47,7 +47,7 @@ class Machine:
             *("-drive", drive, "-display", "none", "-serial", f"file:{self._console}"),
             "-no-reboot",
         ]
-        process.run(self._served(qemu, pwrite) if pwrite else qemu, timeout=60)
+        process.run(self._served(qemu, pwrite) if pwrite else qemu, timeout=180)
         return self._console.read_text(errors="replace")
 
     def _served(self, qemu: list[str], pwrite: str) -> list[str]:
