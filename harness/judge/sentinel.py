@@ -84,14 +84,3 @@ def changed(said: str) -> list[str]:
         for name, each in sentinel().items()
         if found.get(name) != each.told
     ]
-
-
-def untouched() -> str:
-    """What a device says that has kept all of it."""
-    modes = [(name, *each.told.split()[:2]) for name, each in sentinel().items()]
-    lines = [
-        f"{mode} 1 {' '.join(owner.split(':'))} 65536 Jan  1 00:00 {name}"
-        for name, mode, owner in modes
-    ]
-    lines += [f"{e.told.split()[2]}  {name}" for name, e in sentinel().items() if e.content]
-    return "\n".join(lines) + "\n"

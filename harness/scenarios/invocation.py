@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import project
+from harness.scenarios.naming import SUITE
 
-SUITE = Path(__file__).parent / "suite"
 SETTINGS = Path(__file__).parent / "pytest.ini"
 PLUGIN = "harness.scenarios.plugin"
 # By which whoever calls could leave scenarios out, or add code to them.

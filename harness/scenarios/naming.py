@@ -11,7 +11,7 @@ import pytest
 from harness.boards.capability import Capability
 from harness.boards.lab_file import Part
 
-_SUITE = Path(__file__).parent / "suite"
+SUITE = Path(__file__).parent / "suite"
 # Whose verdicts the gate takes for more than that of a scenario.
 RESERVED = {"negative-control", "correct-product", "crash", "crash-card-cache"}
 NEEDS = [*map(str, Capability), *map(str, Part)]  # what a scenario may name
@@ -29,7 +29,7 @@ def scenario_id(item: pytest.Item) -> str:
 
 def is_own(item: pytest.Item) -> bool:
     """Whether it is a product's own."""
-    return not item.path.is_relative_to(_SUITE)
+    return not item.path.is_relative_to(SUITE)
 
 
 def require_good(items: list[pytest.Item]) -> None:

@@ -45,7 +45,6 @@ from harness.updates.server import UpdateServer
 
 TIERS = ("ci", "all")
 WALKS = [f"cover:{number}" for number in range(1, len(walk.covering()) + 1)]  # of a night
-IN_CI: list[str] = []  # walks of `./run test`, too: ["seed:1x3"]
 _NAMED = re.compile(r"(walk|faults|aimed-cut|bisected-cuts)\[(.+)\]")
 # Of a night: what a board on a bench can be cut at, instead of an exact write.
 AIMS = [
@@ -96,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Walks and ad hoc faults are named by what happens in them: those that were asked for, or some
     walks by their seeds."""
     for name, prefix, otherwise in (
-        ("walked", "walk", [*IN_CI, *WALKS, *_tonight(metafunc.config)]),
+        ("walked", "walk", [*WALKS, *_tonight(metafunc.config)]),
         ("asked", "faults", []),
         ("aimed", "aimed-cut", [] if _cuts_exactly(metafunc.config) else AIMS),
         ("swept", "bisected-cuts", []),
@@ -108,10 +107,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 [
                     pytest.param(
                         each,
-                        marks=[
-                            pytest.mark.needs(*_needs(metafunc.config, prefix, each)),
-                            *([pytest.mark.ci] if prefix == "walk" and each in IN_CI else []),
-                        ],
+                        marks=pytest.mark.needs(*_needs(metafunc.config, prefix, each)),
                     )
                     for each in cases or otherwise
                 ],

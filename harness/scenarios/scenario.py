@@ -143,13 +143,15 @@ class Scenario:
             self._unmet.append(f"not injected: {why}")
 
     @property
+    def _is_well(self) -> bool:
+        """Whether it has a judgement, and nothing has failed so far."""
+        judged = self._judgement is not None and not self._judgement.verdict.failed
+        return judged and all(each.holds for each in self._invariants)
+
+    @property
     def _ends_well(self) -> bool:
-        return (
-            self._judgement is not None
-            and not self._judgement.verdict.failed
-            and self._judgement.verdict in self.expected
-            and all(each.holds for each in self._invariants)
-        )
+        judgement = self._judgement
+        return self._is_well and judgement is not None and judgement.verdict in self.expected
 
     def dwell(self, judge: Judge, judgement: Judgement) -> None:
         """What was well at its health check must be so a while later."""
@@ -164,12 +166,7 @@ class Scenario:
     def keeps_room(self, before: int, *, beside: int = 0, name: str = ROOM) -> int:
         """Of the room that there was before, no more than `beside` and a little may be gone;
         returns what there is now. A device that has failed already is not asked."""
-        judgement = self._judgement
-        if (
-            judgement is None
-            or judgement.verdict.failed
-            or not all(each.holds for each in self._invariants)
-        ):
+        if not self._is_well:
             return before
         now = self.bench.room()
         told = f"{before - now} bytes of the data's file system are used up"

@@ -91,13 +91,17 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
     yield Releases(old=made[0], new=made[1])
 
 
-@pytest.fixture
-def controls(pytestconfig: pytest.Config) -> dict[str, Any]:
+def suite_controls(pytestconfig: pytest.Config) -> dict[str, Any]:
     """Those of the suite, which can be imported where its markers are known."""
     for line in MARKERS:
         pytestconfig.addinivalue_line("markers", line)
     suite = importlib.import_module("harness.scenarios.suite.test_negative_controls")
     return cast(dict[str, Any], suite.CONTROLS)
+
+
+@pytest.fixture
+def controls(pytestconfig: pytest.Config) -> dict[str, Any]:
+    return suite_controls(pytestconfig)
 
 
 def test_no_control_asks_a_product_for_what_it_rightly_refuses(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenarios.invocation import PLUGIN, SETTINGS, SUITE
+from harness.scenarios.invocation import PLUGIN, SETTINGS
+from harness.scenarios.naming import SUITE
 from tests.unit.evidence.samples import make_release
 
 ROOT = Path(__file__).parents[2]

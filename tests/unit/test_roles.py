@@ -1,7 +1,6 @@
 """In which role a scenario has the release under test: the one that docs/scenarios.md tells, and of
 a control that of the release which it stands for."""
 
-import importlib
 import json
 import re
 import subprocess
@@ -17,10 +16,10 @@ from harness import plugins
 from harness.builders.builder import Ability
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS, Releases
+from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from tests.unit import roles
-from tests.unit.test_controls import Again, BeginsError, Told
+from tests.unit.test_controls import Again, BeginsError, Told, suite_controls
 from tests.unit.test_scenario_names import like, named, rows
 
 _BY_PHASE = {
@@ -74,10 +73,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Releases:
 
 @pytest.fixture
 def controls(pytestconfig: pytest.Config) -> dict[str, Any]:
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    suite = importlib.import_module("harness.scenarios.suite.test_negative_controls")
-    return cast(dict[str, Any], suite.CONTROLS)
+    return suite_controls(pytestconfig)
 
 
 def plain(release: Release, broken: Release) -> str:

@@ -164,7 +164,7 @@ def _make_base(base: PackageBase, work: Path, target: Path) -> None:
 def _job(
     recipe: Recipe, version: str, variants: tuple[str, ...], base: Path, *, by_successor: bool
 ) -> _Build:
-    trusted = pki.successor(recipe, recipe.chosen(variants)) or pki.signer(recipe)
+    trusted = pki.trusted(recipe, recipe.chosen(variants))
     signing = trusted if by_successor else pki.signer(recipe)
     files.require_private(signing.key)
     key = recipe.login.authorized_key

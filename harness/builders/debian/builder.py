@@ -67,7 +67,7 @@ def again(
 def artifact(release: Release, content: Path, output: Path, *, version: str) -> Path:
     """An update that is signed by whom the devices of the release trust."""
     made = _recipe(release)
-    signing = pki.successor(made, made.chosen(release.variants)) or pki.signer(made)
+    signing = pki.trusted(made, made.chosen(release.variants))
     return maker(release.product.client).make(
         content, output, recipe=made, version=version, signing=signing
     )

@@ -34,11 +34,11 @@ def signer(recipe: Recipe) -> Signing:
     return development() if recipe.signing == DEVELOPMENT else recipe.signing
 
 
-def successor(recipe: Recipe, variants: Sequence[Variant]) -> Signing | None:
-    """Who signs what is installed on devices of a recipe with these variants, if that is another
-    one than who signs their own version."""
+def trusted(recipe: Recipe, variants: Sequence[Variant]) -> Signing:
+    """Who signs what is installed on devices of a recipe with these variants: who signs their own
+    version, or the successor."""
     found = recipe.succeeded_by(variants)
-    return _signer("successor") if found == DEVELOPMENT else found
+    return _signer("successor") if found == DEVELOPMENT else found or signer(recipe)
 
 
 def told(signing: Signing) -> str:

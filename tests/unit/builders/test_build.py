@@ -294,7 +294,7 @@ def test_a_key_that_is_handed_over(small: Path, tmp_path: Path) -> None:
     trusted = _unpacked(made.slot_image, tmp_path / "root") / "etc/rauc/keyring.pem"
     first, second = (
         pki.development().keyring,
-        pki.successor(recipe.load(small), recipe.load(small).chosen(["rotated"])),
+        pki.trusted(recipe.load(small), recipe.load(small).chosen(["rotated"])),
     )
     assert second and trusted.read_bytes() == second.keyring.read_bytes() != first.read_bytes()
     for keyring, taken, refused in (

@@ -21,11 +21,11 @@ from harness.crash.recording.recording import Recording
 from harness.crash.states.cut import parse
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.identity import Identity
-from harness.judge.sentinel import untouched
 from harness.judge.verdict import Verdict
 from harness.product.profile import DeviceCommands
 from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE, recording, release
+from tests.unit.judge.site_data import untouched
 from tests.unit.judge.test_judge import HEALTHY
 
 STATUS = {"version": "1.0.0", "slot": "A", "health": "ok"}

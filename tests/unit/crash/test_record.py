@@ -15,7 +15,6 @@ from harness.crash.recording.recording import Recording
 from harness.crash.states.sources import Sources
 from harness.errors import ConfigurationError, DeviceError, HarnessError, LabError
 from harness.judge.identity import Identity
-from harness.judge.sentinel import untouched
 from harness.judge.verdict import Verdict
 from harness.medium.files import copy_file
 from harness.medium.log import LogWriter, Origin, RecordKind, create_log
@@ -26,6 +25,7 @@ from harness.updates.server import UpdateServer
 from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import HOST_KEY, LAYOUT, NEW, OLD, PROBE_SLOT, release
+from tests.unit.judge.site_data import untouched
 
 LAB = """
 targets:

@@ -24,7 +24,7 @@ from harness.judge.health import Budget
 from harness.judge.identity import Identity
 from harness.judge.inspection import Inspection
 from harness.judge.judge import Judge
-from harness.judge.sentinel import asked, changed, sentinel, untouched, written
+from harness.judge.sentinel import asked, changed, sentinel, written
 from harness.judge.verdict import Judgement, NotChecked, Verdict
 from harness.product.layout import Region
 from harness.product.product import Product
@@ -33,6 +33,7 @@ from harness.product.promises import MOST_ATTEMPTS, Promises
 from harness.product.release import Digest, Release
 from tests.unit.boards.fake import FakeBoard
 from tests.unit.builders.samples import built
+from tests.unit.judge.site_data import untouched
 
 OLD, NEW = b"old version " * 8, b"new version!" * 8
 LAYOUT = {
