@@ -46,8 +46,8 @@ class Control:
     slot: schema.Sha256
 
 
-NEGATIVE = "negative-control["
-CONTROLS = (NEGATIVE, "correct-product[")  # how the ids of controls begin
+BROKEN = ("negative-control[", "crash[")  # how the ids of controls of broken products begin
+CONTROLS = (*BROKEN, "correct-product[")  # and those of all controls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ def _contradictions(record: Record) -> list[str]:
             problems.append(f"control: only of what begins with {' or '.join(CONTROLS)}")
         if not record.control.variants:
             problems.append("control: of the product itself, without a variant")
-        bad = record.scenario.startswith(NEGATIVE)
+        bad = record.scenario.startswith(BROKEN)
         if any(verdict.failed is not bad for verdict in record.expected):
             problems.append("control: expected to pass what it must notice, or the other way round")
     for name in {each.name for each in record.invariants} & {n.name for n in record.not_checked}:

@@ -1,8 +1,9 @@
 """A scenario under way: collects what happens and leaves one record of evidence."""
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,12 +23,14 @@ from harness.scenarios import products
 from harness.scenarios.bench import Bench, Judged
 
 ROOM, ROOM_OF_A_BOOT = "room-kept", "room-kept-by-a-boot"
+CUT_POINTS = "no-cut-point-ends-badly"  # each boot of an exploration was asked for trouble itself
 _LITTLE = 1 << 20  # bytes: what a file system and a client's notes may take
 # What is on a medium does not get there by being slow: held against a board however busy its host.
 _HELD = {
     *Inspection.NAMES,
     identity.NAME,
     root.NAME,
+    CUT_POINTS,
     *("version-known", "data-unchanged", ROOM, ROOM_OF_A_BOOT, "device-id-kept", "settings-kept"),
     *("refused", "boot-selection-untouched", "primary-untouched"),
 }
@@ -47,6 +50,7 @@ class Scenario:
     keep: Callable[[Record], None]
     replay: str
     control: bool = False  # its record is the test's to judge, and to keep
+    consoles: Sequence[Path] | None = None  # of its boots, where they are not the bench's board's
     fault: Fault | None = None
     expected: frozenset[Verdict] = frozenset()
     record: Record | None = None
@@ -92,6 +96,7 @@ class Scenario:
             fault=None,
             expected=frozenset(),
             record=None,
+            consoles=None,
             _timeline=[],
             _invariants=[],
             _not_checked=[],
@@ -213,10 +218,22 @@ class Scenario:
         why = "; ".join(f"{each.name}: {each.detail}" for each in broken)
         self.must(name, holds, f"{found.verdict} {found.final}; {why}")
 
-    def keep_control(self, other: Release, record: Record, *, expected: Verdict) -> None:
+    def keep_control(self, other: Release, record: Record, *expected: Verdict) -> None:
         """Keep the record of a control that ended as it had to, or in lab trouble."""
         control = Control(variants=other.variants, slot=other.slot.sha256)
-        self.keep(replace(record, control=control, expected=(expected,)))
+        self.keep(replace(record, control=control, expected=expected))
+
+    @contextlib.contextmanager
+    def of_control(self, other: Release, *expected: Verdict) -> Iterator[None]:
+        """A block in which `other` is put through this scenario as a control. Trouble of the lab in
+        it leaves a record, as it does of any scenario."""
+        self.control = True
+        try:
+            yield
+        except (LabError, DeviceError):
+            if self.record and not self.record.verdict:
+                self.keep_control(other, self.record, *expected)
+            raise
 
     def _note(self, event: log.Event) -> None:
         if event["event"] == "progress":
@@ -280,7 +297,8 @@ class Scenario:
         folder = self.folder / "console" / files.name_for(self.id)
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
-        for source in self.bench.board.console_logs:
+        logs = self.bench.board.console_logs if self.consoles is None else self.consoles
+        for source in logs:
             target = folder / source.name
             shutil.copyfile(source, target)
             kept.append(str(target.relative_to(self.folder)))

@@ -472,6 +472,26 @@ def test_what_happened_and_was_said_is_kept(
     assert kept[0].timeline[0]["board"] == "fake"
 
 
+def test_trouble_of_the_lab_in_a_control_leaves_a_record(
+    scenario: Scenario, kept: list[Record], board: Shared
+) -> None:
+    """It ended the whole run without a signature; and that of any other scenario did not."""
+    broken = cast(Release, SimpleNamespace(variants=("x",), slot=SimpleNamespace(sha256="0" * 64)))
+    control = replace(scenario.afresh(), id="negative-control[x]")
+    with pytest.raises(LabError), control.of_control(broken, Verdict.BRICKED), control:
+        raise LabError("the relay is gone")
+    [record] = kept
+    assert (record.outcome, record.expected) == (Outcome.LAB_ERROR, (Verdict.BRICKED,))
+    board.medium_fails = True
+    with pytest.raises(DeviceError), control.of_control(broken, Verdict.BRICKED), control:
+        raise DeviceError("no health within its time")
+    assert kept[1].outcome is Outcome.LAB_ERROR
+    board.medium_fails = False
+    with pytest.raises(DeviceError), control.of_control(broken, Verdict.BRICKED), control:
+        raise DeviceError("no health within its time")
+    assert len(kept) == 2
+
+
 def test_the_record_of_a_control_is_the_tests_to_keep(
     scenario: Scenario, kept: list[Record]
 ) -> None:
@@ -480,6 +500,6 @@ def test_the_record_of_a_control_is_the_tests_to_keep(
     with control:  # it does not pass, and that is no failure of the test
         control.conclude(replace(GOOD, verdict=Verdict.BRICKED), expected={Verdict.NEW})
     assert kept == [] and control.record
-    control.keep_control(broken, control.record, expected=Verdict.BRICKED)
+    control.keep_control(broken, control.record, Verdict.BRICKED)
     assert kept[0].passed and kept[0].control and kept[0].control.variants == ("x",)
     assert kept[0].expected == (Verdict.BRICKED,)

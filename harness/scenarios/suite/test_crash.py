@@ -23,8 +23,10 @@ from distributed.security import Security
 
 from harness.boards.capability import Capability
 from harness.crash.exploration.explore import Plan, explore
+from harness.crash.exploration.prove import PROOFS
 from harness.crash.record import record
-from harness.crash.results.results import Bad
+from harness.crash.recording.recording import CONSOLE
+from harness.crash.results.results import Bad, Results
 from harness.crash.states.cut import Cut
 from harness.crash.states.in_doubt import Doubt, WritesInDoubt
 from harness.crash.states.reader import StateReader
@@ -32,7 +34,7 @@ from harness.crash.states.sources import Sources, cut_off
 from harness.deadline import Deadline
 from harness.evidence.record import Fault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
-from harness.judge.verdict import Verdict
+from harness.judge.verdict import Judgement, Verdict
 from harness.medium.log import LogReader
 from harness.medium.model import Event, Loss, LossKind, Model, Stage, Trigger
 from harness.process import background, kill_group
@@ -40,7 +42,7 @@ from harness.product.release import Release
 from harness.scenarios import products
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
-from harness.scenarios.scenario import Scenario
+from harness.scenarios.scenario import CUT_POINTS, Scenario
 from harness.scenarios.suite.test_power_cut import NEEDS
 
 pytestmark = pytest.mark.own_programs
@@ -254,28 +256,54 @@ def _cases() -> list[ParameterSet]:
 def test_crash(
     bench: Bench,
     releases: Releases,
+    scenario: Scenario,
     request: pytest.FixtureRequest,
     control: str,
-    tmp_path: Path,
 ) -> None:
-    """An exploration must find the planted fault, and say why."""
+    """An exploration must find the planted fault, and say why: a control of the exploration."""
     asked = CONTROLS[control]
     old, new = asked.versions(releases)
+    broken = releases.variant_of(releases.new, *asked.variants)
     bench.board.power_off()  # recorded on a board of its own: this one keeps what it has saved
-    run = tmp_path / "run"
-    record(
-        new.folder,
-        old.folder,
-        board=f"{bench.board.name}@record",
-        lab=request.config.getoption("--lab"),
-        output=run,
-        bad=releases.variant_of(new, asked.bad).folder if asked.bad else None,
-    )
-    plan = Plan(jobs=1, nested=False, first=asked.first, until_bad=asked.because)
-    found = explore(run, plan)
-    told = "\n".join(f"{bad.state}: {bad.verdict}: {'; '.join(bad.why)}" for bad in found.bad)
-    assert any(_is_caught(bad, asked) for bad in found.bad), told or "no bad state was found"
+    run: Path = request.getfixturevalue("tmp_path") / "run"
+    scenario.consoles = ()
+    with scenario.of_control(broken, *asked.expected), scenario:
+        record(
+            new.folder,
+            old.folder,
+            board=f"{bench.board.name}@record",
+            lab=request.config.getoption("--lab"),
+            output=run,
+            bad=releases.variant_of(new, asked.bad).folder if asked.bad else None,
+        )
+        plan = Plan(jobs=1, nested=False, first=asked.first, until_bad=asked.because)
+        conclude(scenario, asked, explore(run, plan), run)
+    assert scenario.record
+    scenario.keep_control(broken, scenario.record, *asked.expected)
     shutil.rmtree(run)  # hundreds of megabytes
+
+
+def conclude(scenario: Scenario, asked: PlantedFault, found: Results, run: Path) -> None:
+    """The scenario ends as the cut point did at which the planted fault was found, for its own
+    reason; AssertionError when it was not."""
+    told = "\n".join(f"{bad.state}: {bad.verdict}: {'; '.join(bad.why)}" for bad in found.bad)
+    caught = next((bad for bad in found.bad if _is_caught(bad, asked)), None)
+    assert caught, told or "no bad state was found"
+    boots = {each.id: each.boots for each in found.proofs}.get(caught.proof, 0)
+    scenario.consoles = sorted((run / PROOFS / caught.proof / CONSOLE).glob("*.log"))
+    scenario.fault = Fault(
+        printed=f"power-cut:explored:{caught.state}",
+        parameters={
+            "why": list(caught.why),
+            "cut_points": found.counts.cut_points,
+            "booted": found.counts.booted,
+            "recording": found.recording.id,
+        },
+    )
+    scenario.conclude(
+        Judgement(verdict=caught.verdict, final="", boots=boots, invariants=()),
+        expected=asked.expected,
+    )
 
 
 def _is_caught(bad: Bad, asked: PlantedFault) -> bool:
@@ -287,36 +315,62 @@ def _is_caught(bad: Bad, asked: PlantedFault) -> bool:
 @pytest.mark.bootloaders("grub")
 @pytest.mark.builds("artifact")
 def test_crash_on_a_cluster(
-    bench: Bench, releases: Releases, request: pytest.FixtureRequest, tmp_path: Path
+    bench: Bench,
+    releases: Releases,
+    scenario: Scenario,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
     """Workers of a Dask scheduler, one of them killed while it boots, come to the same verdicts as
-    one of our own. Both explore for a while only: where both have decided all, they agree."""
+    one of our own. Both explore for a while only: where both have decided all, they agree. And what
+    they have decided of the release is said of it."""
     bench.board.power_off()
-    record(
-        releases.new.folder,
-        releases.old.folder,
-        board=f"{bench.board.name}@record",
-        lab=request.config.getoption("--lab"),
-        output=tmp_path / "alone",
-    )
-    shutil.copytree(tmp_path / "alone", tmp_path / "cluster")
-    alone = explore(tmp_path / "alone", Plan(jobs=1, nested=False, budget=_WHILE, seed=1))
-    with _cluster(tmp_path) as (address, workers):
-        killer = threading.Thread(target=_kill_at_work, args=(workers[0], tmp_path / "cluster"))
-        killer.start()
-        plan = Plan(scheduler=address, nested=False, budget=_WHILE, seed=1)
-        together = explore(tmp_path / "cluster", plan)
-        killer.join()
-        assert [worker.poll() is None for worker in workers] == [False, True]
-    verdicts = [
-        {point.at: point.verdicts for point in found.points if not point.undecided}
-        for found in (alone, together)
-    ]
-    both = verdicts[0].keys() & verdicts[1].keys()
-    assert both
-    assert [verdicts[0][at] for at in sorted(both)] == [verdicts[1][at] for at in sorted(both)]
+    scenario.consoles = ()
+    with scenario:
+        record(
+            releases.new.folder,
+            releases.old.folder,
+            board=f"{bench.board.name}@record",
+            lab=request.config.getoption("--lab"),
+            output=tmp_path / "alone",
+        )
+        shutil.copytree(tmp_path / "alone", tmp_path / "cluster")
+        alone = explore(tmp_path / "alone", Plan(jobs=1, nested=False, budget=_WHILE, seed=1))
+        with _cluster(tmp_path) as (address, workers):
+            killer = threading.Thread(target=_kill_at_work, args=(workers[0], tmp_path / "cluster"))
+            killer.start()
+            plan = Plan(scheduler=address, nested=False, budget=_WHILE, seed=1)
+            together = explore(tmp_path / "cluster", plan)
+            killer.join()
+            assert [worker.poll() is None for worker in workers] == [False, True]
+        conclude_both(scenario, alone, together)
     for folder in ("alone", "cluster"):
         shutil.rmtree(tmp_path / folder)
+
+
+def conclude_both(scenario: Scenario, alone: Results, together: Results) -> None:
+    """The scenario ends as the worst boot of two explorations of one recording; AssertionError
+    where both have decided all and do not agree: that is a bug of the explorer's."""
+    first, second = (
+        {point.at: point.verdicts for point in found.points if not point.undecided}
+        for found in (alone, together)
+    )
+    both = sorted(first.keys() & second.keys())
+    assert both
+    assert [first[at] for at in both] == [second[at] for at in both]
+    boots = [*alone.boots, *together.boots]
+    bad = {each.state: each for found in (alone, together) for each in found.bad}
+    scenario.fault = Fault(
+        printed="power-cut:explored",
+        parameters={"agreed": len(both), "bad": {name: list(bad[name].why) for name in bad}},
+    )
+    ends = [*(each.verdict for each in boots), *(each.verdict for each in bad.values())]
+    worst = next(verdict for verdict in reversed(Verdict) if verdict in ends)
+    scenario.must(CUT_POINTS, not bad, "; ".join(f"{name}: {bad[name].reason}" for name in bad))
+    scenario.conclude(
+        Judgement(verdict=worst, final="", boots=sum(each.boots for each in boots), invariants=()),
+        expected={Verdict.OLD, Verdict.NEW, Verdict.RECOVERED},
+    )
 
 
 @contextlib.contextmanager

@@ -305,15 +305,14 @@ def test_negative_control(
 ) -> None:
     asked = CONTROLS[control]
     broken = releases.variant_of(releases.new, *asked.variants)
-    scenario.control = True
-    with contextlib.suppress(DeviceError):  # the record says what it was
-        asked.go_through(bench, releases, scenario, broken)
+    with scenario.of_control(broken, asked.expected), contextlib.suppress(DeviceError):
+        asked.go_through(bench, releases, scenario, broken)  # the record says what it was
     record = scenario.record
     assert record is not None, "the control left no record"
     if record.verdict:
         assert record.verdict is asked.expected, scenario.summary()
         assert re.search(asked.because, scenario.summary()), scenario.summary()
-    scenario.keep_control(broken, record, expected=asked.expected)
+    scenario.keep_control(broken, record, asked.expected)
     if not record.verdict:
         return
 
@@ -348,11 +347,15 @@ def test_correct_product(
 ) -> None:
     """The other way round: a product that is right in another way than ours must pass."""
     correct = releases.variant_of(releases.new, variant)
-    scenario.control = True
-    test_update.update(bench, scenario, releases.old, correct)
-    assert scenario.record and scenario.record.passed, scenario.summary()
+    with scenario.of_control(correct, Verdict.NEW):
+        test_update.update(bench, scenario, releases.old, correct)
+    assert scenario.record, "the control left no record"
+    if not scenario.record.verdict:
+        scenario.keep_control(correct, scenario.record, Verdict.NEW)
+        return
+    assert scenario.record.passed, scenario.summary()
     again = scenario.afresh()
     old = releases.old
     test_bad_update.refused_update(bench, again, old.artifact, correct, old)
     assert again.record and again.record.passed, again.summary()
-    scenario.keep_control(correct, scenario.record, expected=Verdict.NEW)
+    scenario.keep_control(correct, scenario.record, Verdict.NEW)

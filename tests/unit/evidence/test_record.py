@@ -110,8 +110,9 @@ def test_a_control_passes_with_the_verdict_that_it_must_have() -> None:
     assert control(Verdict.BRICKED).outcome is Outcome.PASSED
     assert control(Verdict.NEW).outcome is Outcome.FAILED
     assert control(None).outcome is Outcome.LAB_ERROR
-    noticed = control(Verdict.BRICKED)
-    assert Record.from_data(noticed.to_data(), what="x") == noticed
+    for name in ("negative-control[x]", "crash[careless-client]"):
+        noticed = control(Verdict.BRICKED, name)
+        assert Record.from_data(noticed.to_data(), what="x") == noticed
 
 
 def test_nothing_else_passes_as_a_control() -> None:
@@ -124,6 +125,8 @@ def test_nothing_else_passes_as_a_control() -> None:
         record("negative-control[x]", Verdict.NEW, expected=(Verdict.NEW,), control=CONTROL)
     with pytest.raises(ValueError, match="expected to pass what it must notice"):
         control(Verdict.BRICKED, "correct-product[x]")
+    with pytest.raises(ValueError, match="control: only of what begins with"):
+        control(Verdict.BRICKED, "crash")  # an exploration of the release itself
 
 
 def test_a_failure_stands_whatever_comes_later() -> None:

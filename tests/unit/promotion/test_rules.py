@@ -157,6 +157,27 @@ def test_controls_count_where_they_are_asked_for(bench: Bench) -> None:
     assert bench.promote(release).commit
 
 
+def test_a_planted_fault_that_was_found_counts_where_it_is_asked_for(bench: Bench) -> None:
+    """By its name, or by `crash[`; `crash*` is about the release."""
+    release = bench.release()
+    seen = Control(variants=("careless-client",), slot="0" * 64)
+    found = record(
+        "crash[careless-client]", Verdict.BRICKED, expected=(Verdict.BRICKED,), control=seen
+    )
+    bench.test(release, [*map(record, ALL), record("crash-model"), found])
+
+    def ask(**what: object) -> None:
+        bench.change_policy(lambda policy: policy["rings"]["canary"].update(what))
+
+    ask(scenarios=["crash[resume-any]"], matching={"crash*": 2, "crash[*": 2})
+    lines = refusal(bench, release)
+    assert "missing: crash[resume-any]: no evidence" in lines
+    assert "missing: crash*: 1 of at least 2 passed" in lines
+    assert "missing: crash[*: 1 of at least 2 passed" in lines
+    ask(scenarios=["crash[careless-client]"], matching={"crash*": 1, "crash[*": 1})
+    assert bench.promote(release).commit
+
+
 def test_nothing_else_counts_as_a_control(bench: Bench) -> None:
     """Not a plain record of such a name; and not one about the very release."""
     release = bench.release()
