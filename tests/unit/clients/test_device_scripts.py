@@ -7,6 +7,8 @@ import contextlib
 import random
 import re
 import socket
+import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ PROGRAMS = {
 }
 CLIENT = IMAGES / "legacy-gateway/overlay/usr/lib/gateway"
 COPIES = (1024 * 512, 1536 * 512)  # bytes, docs/architecture.md
-BUNDLE = random.Random(3).randbytes(3_000_000)
+BUNDLE = b"hsqs" + random.Random(3).randbytes(3_000_000 - 4)
 
 # Accepts what equals the bundle, and then does what RAUC does: bad, write, primary.
 RAUC = """\
@@ -120,9 +122,9 @@ def test_a_server_of_another_manner(gateway: Gateway, manner: Manner) -> None:
 def test_who_asks_for_the_rest_of_any_file_gets_one_made_of_two(gateway: Gateway) -> None:
     """Control: the same client, which neither says nor looks of which file it has the beginning."""
     careless = PROGRAMS["gateway-update"].read_text()
-    for careful in ("If-Range:", '!= "$(tail -n 1 "$tag")"'):
+    for careful, other in (("If-Range:", "X-None:"), ('"$(header etag)" =', '"$(begun_of)" =')):
         assert careful in careless
-        careless = careless.replace(careful, "= none")
+        careless = careless.replace(careful, other)
     gateway.board.program("gateway-update", gateway.board.moved(careless))
     gateway.server.behave(ServerFault(manner=Manner.CHANGED))
     result = gateway.client.install(gateway.url, timeout=60)
@@ -267,7 +269,7 @@ def test_an_impossible_download_keeps_what_it_got(gateway: Gateway) -> None:
 
 def _other(gateway: Gateway) -> bytes:
     """Another artifact of the same length, under the same name."""
-    other = random.Random(4).randbytes(len(BUNDLE))
+    other = b"hsqs" + random.Random(4).randbytes(len(BUNDLE) - 4)
     file = gateway.board.root / "bundle"
     file.with_name("new").write_bytes(other)
     file.with_name("new").replace(file)
@@ -281,7 +283,7 @@ def test_another_file_of_the_same_name_is_not_made_of_two(gateway: Gateway, faul
     _other(gateway)
     gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "3"
     assert gateway.client.install(gateway.url, timeout=60).ok
-    assert [r.status for r in gateway.proxy.requests] == [200, 200, 200]
+    assert [r.status for r in gateway.proxy.requests] == [200, 200, 206, 200]
 
 
 def test_a_whole_file_of_the_same_name_is_not_taken_for_another(gateway: Gateway) -> None:
@@ -315,30 +317,73 @@ def test_a_file_that_is_too_long_is_begun_anew(gateway: Gateway) -> None:
 
 
 PORTAL = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<p>login\n"
+PORTALS = {
+    "page": PORTAL,
+    "etag": PORTAL.replace("Content-L", 'ETag: "portal"\r\nContent-L'),
+    "no type": PORTAL.replace("text/html", "application/octet-stream"),
+    "etag, no type": PORTAL.replace("text/html", 'application/octet-stream\r\nETag: "portal"'),
+    "range": PORTAL.replace(
+        "200 OK", "206 Partial Content\r\nContent-Range: bytes 2400000-2400008/9"
+    ),
+    "cut": PORTAL.replace("Length: 9", "Length: 99"),
+    "cut range": PORTAL.replace(
+        "200 OK", "206 OK\r\nContent-Range: bytes 2400000-2400098/99"
+    ).replace("Length: 9", "Length: 99"),
+    "not found": PORTAL.replace("200 OK", "404 Not Found"),
+    "authentication": PORTAL.replace("200 OK", "511 Network Authentication Required"),
+}
+PORTALS["login"] = f"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n{PORTAL}"
 
 
-@pytest.mark.parametrize("etag", ["", 'ETag: "portal"\r\n'])
-def test_a_portal_s_page_costs_nothing(gateway: Gateway, etag: str) -> None:
+@pytest.mark.parametrize("portal", PORTALS)
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_portal_costs_nothing(gateway: Gateway, portal: str, times: int) -> None:
+    """Whatever it answers, and for however long: what there was is continued when it has gone."""
     gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
     assert not gateway.install_under("reset@2400000").ok
-    page = PORTAL.replace("Content-L", f"{etag}Content-L")
-    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "4"
-    with _first_answers(gateway, page, times=2):
+    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "3"
+    gateway.board.program("sleep", "#!/bin/sh\n")
+    with _first_answers(gateway, PORTALS[portal], times=times):
+        done = gateway.client.install(gateway.url, timeout=60).ok
+    assert done or times == 99
+    gateway.board.program("curl", '#!/bin/sh\nexec /usr/bin/curl "$@"\n')
+    assert done or gateway.client.install(gateway.url, timeout=60).ok
+    asked = [r.range for r in gateway.proxy.requests if r.range != "bytes=0-511"]
+    assert asked == ["", "bytes=2400000-"]
+
+
+@pytest.mark.parametrize("portal", PORTALS)
+def test_a_portal_s_page_is_no_artifact(gateway: Gateway, portal: str) -> None:
+    gateway.board.program("sleep", "#!/bin/sh\n")
+    with _first_answers(gateway, PORTALS[portal], times=1):
         assert gateway.client.install(gateway.url, timeout=60).ok
-    assert [r.range for r in gateway.proxy.requests] == ["", "bytes=2400000-"]
 
 
-def test_a_portal_s_page_is_no_artifact(gateway: Gateway) -> None:
-    with _first_answers(gateway, PORTAL, times=1):
-        assert gateway.client.install(gateway.url, timeout=60).ok
+def test_a_long_file_that_is_no_artifact_is_downloaded_once(gateway: Gateway) -> None:
+    (gateway.board.root / "other").write_bytes(BUNDLE[4:])
+    gateway.server.add("update.2", gateway.board.root / "other")
+    result = gateway.client.install(gateway.proxy.url("update.2"), timeout=60)
+    assert (result.ok, result.message) == (False, "signature verification failed")
+    assert len(gateway.proxy.requests) == 1
 
 
-def test_nothing_is_kept_for_a_server_that_has_become_another(gateway: Gateway) -> None:
-    gateway.board.environment["GATEWAY_UPDATE_TRIES"] = "1"
-    assert not gateway.install_under("reset@2400000").ok
-    with _first_answers(gateway, PORTAL, times=9):
-        assert not gateway.client.install(gateway.url, timeout=60).ok
-    assert list((gateway.board.root / "data/updates").iterdir()) == []
+@pytest.mark.parametrize("machine", ["legacy-gateway", "rpi4"])
+def test_how_an_update_begins(tmp_path: Path, machine: str) -> None:
+    version = tmp_path / "version"
+    version.write_text("{}")
+    artifact = tmp_path / "artifact"
+    with tarfile.open(artifact, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(version, "version")
+    (tmp_path / "bundle").write_bytes(b"hsqs" + bytes(508))
+    (tmp_path / "page").write_text("<html>")
+    (tmp_path / "nothing").touch()
+    client = IMAGES / machine / "overlay/usr/lib/gateway/client"
+    begins = {
+        name: subprocess.run([client, "begins", tmp_path / name], check=False).returncode == 0
+        for name in ("bundle", "artifact", "page", "nothing")
+    }
+    own = "artifact" if machine == "rpi4" else "bundle"
+    assert begins == {name: name == own for name in begins}
 
 
 @contextlib.contextmanager
