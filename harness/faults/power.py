@@ -80,28 +80,32 @@ class PowerFault:
     number: int = 0  # of the write, in a phase that `is_counted`
 
     def __str__(self) -> str:
-        counted = f":{self.number}" if self.phase.is_counted else ""
-        return f"{self.phase}{counted}/{self.loss}"
+        return f"{printed(self.phase, self.number)}/{self.loss}"
 
     @classmethod
     def parse(cls, text: str) -> "PowerFault":
         """Read the printed form back; raises ValueError."""
         phase, _, loss = text.partition("/")
-        word, _, number = phase.partition(":")
-        if not any(word == each for each in CutPhase if each.is_counted):
-            return cls(phase=phase_of(phase), loss=loss_of(loss))
-        if not number.isdecimal() or not 0 < int(number) <= MOST_WRITES:
-            told = f"{word}:N/LOSS with N of 1 to {MOST_WRITES}"
-            raise ValueError(f"{text!r} is not a valid power cut: {told}")
-        return cls(phase=CutPhase(word), loss=loss_of(loss), number=int(number))
+        found, number = phase_of(phase)
+        return cls(phase=found, loss=loss_of(loss), number=number)
 
 
-def phase_of(text: str) -> CutPhase:
-    """A phase that no number belongs to. Raises ValueError."""
-    known = [each for each in CutPhase if not each.is_counted]
-    if text not in known:
-        raise ValueError(f"{text!r} is no phase of an update: one of {', '.join(known)}")
-    return CutPhase(text)
+def printed(phase: CutPhase, number: int) -> str:
+    """What `phase_of` reads back."""
+    return f"{phase}:{number}" if phase.is_counted else str(phase)
+
+
+def phase_of(text: str) -> tuple[CutPhase, int]:
+    """A phase, and the number of the write in one that `is_counted`. Raises ValueError."""
+    word, _, number = text.partition(":")
+    if not any(word == each for each in CutPhase if each.is_counted):
+        known = [each for each in CutPhase if not each.is_counted]
+        if text not in known:
+            raise ValueError(f"{text!r} is no phase of an update: one of {', '.join(known)}")
+        return CutPhase(text), 0
+    if not number.isdecimal() or not 0 < int(number) <= MOST_WRITES:
+        raise ValueError(f"{text!r} is no phase: {word}:N with N of 1 to {MOST_WRITES}")
+    return CutPhase(word), int(number)
 
 
 def loss_of(text: str) -> Loss:

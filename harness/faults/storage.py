@@ -10,6 +10,7 @@ from typing import Protocol
 
 from harness.boards.capability import Capabilities
 from harness.errors import ConfigurationError
+from harness.faults.power import CutPhase, phase_of, printed
 from harness.medium.model import Failing, Misdeed
 
 _SUPERBLOCK = 1024  # bytes, at that offset of the file system; its checksum is in the second half
@@ -45,19 +46,36 @@ class StorageFault:
 
 _MOST_SECONDS = 600  # of a slow request: longer than any driver waits
 WHOLE = "medium"  # instead of a region: all of it
-_FAILS = re.compile(r"([a-z-]+)(?::(\d{1,4}(?:\.\d{1,3})?)s)?@([A-Za-z0-9-]+)")
+_FAILS = re.compile(r"([a-z-]+)(?::(\d{1,4}(?:\.\d{1,3})?)s)?@([A-Za-z0-9-]+)(?:/(.+))?")
+_SELECTION = "boot-selection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediumFault:
-    """The medium fails from now on; prints as `eio-write@slot-B`, `slow:0.5s@data`."""
+    """The medium fails from now on, or from a phase of the update on; prints as `eio-write@slot-B`,
+    `slow:0.5s@data`, `eio-write@medium/write:50%`."""
 
     what: Misdeed
     where: str  # a region of the release's layout, or WHOLE
     seconds: float = 0.0  # of a slow one, for each request
+    since: CutPhase | None = None  # where a power cut would strike; None: from now on
+    number: int = 0  # of the write, in a phase that `is_counted`
 
     def __str__(self) -> str:
-        return f"{self.what}{f':{self.seconds:g}s' if self.seconds else ''}@{self.where}"
+        what = f"{self.what}{f':{self.seconds:g}s' if self.seconds else ''}@{self.where}"
+        return f"{what}/{printed(self.since, self.number)}" if self.since else what
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be stored any more that a bootloader counts by, nor a version be
+        selected: errors, or a medium that keeps nothing and does not say so."""
+        stuck = self.what in (Misdeed.WRITE_ERROR, Misdeed.FORGOTTEN_WRITE)
+        return stuck and self.where in (WHOLE, _SELECTION)
+
+    @property
+    def lets_it_boot(self) -> bool:
+        """Whether a device can be asked to come up meanwhile: it reads, and in its time."""
+        return self.what not in (Misdeed.READ_ERROR, Misdeed.SLOW)
 
     @classmethod
     def parse(cls, text: str) -> "MediumFault":
@@ -65,7 +83,8 @@ class MediumFault:
         match = _FAILS.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"{text!r} is not a fault of a medium: KIND@REGION or slow:SECONDSs@REGION"
+                f"{text!r} is not a fault of a medium: KIND@REGION or slow:SECONDSs@REGION, "
+                "and /PHASE behind it"
             )
         if match[1] not in list(Misdeed):
             raise ValueError(f"{text!r} is not a fault of a medium: one of {', '.join(Misdeed)}")
@@ -76,7 +95,8 @@ class MediumFault:
             raise ValueError(f"{text!r}: at most {_MOST_SECONDS}s for a request")
         if what is Misdeed.FORGOTTEN_FLUSH and where != WHOLE:
             raise ValueError(f"{text!r}: a flush is of the whole medium: {what}@{WHOLE}")
-        return cls(what=what, where=where, seconds=seconds)
+        since, number = phase_of(match[4]) if match[4] else (None, 0)
+        return cls(what=what, where=where, seconds=seconds, since=since, number=number)
 
     def failing(self, layout: Mapping[str, tuple[int, int]]) -> Failing:
         """As a board's medium takes it; `layout` is the release's. Raises ConfigurationError."""

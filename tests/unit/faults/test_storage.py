@@ -4,6 +4,7 @@ import pytest
 
 from harness.crash.disk.ext4 import FileSystem
 from harness.errors import ConfigurationError
+from harness.faults.power import CutPhase
 from harness.faults.storage import DataFault, MediumFault, StorageFault, Where
 from harness.medium.model import Failing, Misdeed
 from tests.unit.boards.fake import FakeBoard
@@ -54,6 +55,49 @@ def test_a_medium_that_fails(text: str, failing: Failing) -> None:
 def test_what_no_medium_does(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a|slow|flush"):
         MediumFault.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "number"),
+    [
+        ("eio-write@medium/write:50%", CutPhase.WRITE_50, 0),
+        ("slow:0.25s@data/first-boot", CutPhase.FIRST_BOOT, 0),
+        ("forget-flush@medium/committed", CutPhase.COMMITTED, 0),
+        ("forget-write@boot-selection/boot-write:3", CutPhase.NTH_BOOT, 3),
+    ],
+)
+def test_a_medium_that_fails_from_a_phase_on(text: str, since: CutPhase, number: int) -> None:
+    fault = MediumFault.parse(text)
+    assert (str(fault), fault.since, fault.number) == (text, since, number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("eio-write@medium/", "eio-write@medium/half", "eio-write@medium/write:51%"),
+        *("eio-write@medium/switch/none", "eio-write@medium/boot-write", "slow@medium/switch"),
+        *("eio-write@medium/boot-write:0", "eio-write@medium/switch-write:1000"),
+    ],
+)
+def test_what_is_no_phase_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no phase|not a fault|slow"):
+        MediumFault.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_only", "boots"),
+    [
+        ("eio-write@medium", True, True),
+        ("forget-write@boot-selection", True, True),
+        ("eio-write@slot-B", False, True),
+        ("forget-flush@medium", False, True),
+        ("eio-read@medium", False, False),
+        ("slow:5s@medium", False, False),
+    ],
+)
+def test_what_can_be_wanted_meanwhile(text: str, read_only: bool, boots: bool) -> None:
+    fault = MediumFault.parse(text)
+    assert (fault.is_read_only, fault.lets_it_boot) == (read_only, boots)
 
 
 def test_a_region_that_is_not_there() -> None:

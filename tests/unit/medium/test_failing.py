@@ -114,6 +114,41 @@ def test_it_begins_when_the_trigger_strikes(store: Store) -> None:
             store.write(era, NEW, offset)
 
 
+def test_it_begins_in_the_boot_that_the_trigger_names(store: Store) -> None:
+    era = store.attach()
+    stages = (
+        Stage(event=Event.MARK, name="boot 2"),
+        Stage(event=Event.BYTES, count=4096, length=4096),
+    )
+    store.fail([Failing(what=Misdeed.WRITE_ERROR)], Trigger(stages=stages))
+    store.mark("boot 1")
+    store.write(era, NEW, 0)
+    store.mark("boot 2")
+    store.write(era, NEW, 8192)
+    store.write(era, NEW, 0)
+    with pytest.raises(OSError, match="eio-write"):
+        store.write(era, NEW, 8192)
+    assert store.fail([]) == 1
+
+
+def test_it_begins_with_the_request_that_a_trigger_is_before(store: Store, image: Path) -> None:
+    era = store.attach()
+    stages = (Stage(event=Event.BYTES, offset=0, length=4096),)
+    store.fail([Failing(what=Misdeed.WRITE_ERROR)], Trigger(stages=stages, before=True))
+    store.write(era, NEW, 8192)
+    with pytest.raises(OSError, match="eio-write"):
+        store.write(era, NEW, 0)
+    assert store.peek(0, 4096) == image.read_bytes()[:4096]
+
+
+def test_a_discard_begins_nothing(store: Store) -> None:
+    era = store.attach()
+    stages = (Stage(event=Event.BYTES, offset=0, length=4096),)
+    store.fail([Failing(what=Misdeed.WRITE_ERROR)], Trigger(stages=stages))
+    store.trim(era, 0, 4096)
+    store.write(era, NEW, 8192)
+
+
 def test_a_slow_request_takes_its_time() -> None:
     slept: list[float] = []
     failings = Failings(slept.append)

@@ -51,17 +51,31 @@ class Failings:
         """A range is read: OSError (EIO) where that fails."""
         self._refuse(Misdeed.READ_ERROR, offset, length)
 
-    def written(self, offset: int, length: int) -> bool:
-        """A range is to be written: OSError (EIO) where that fails, False where it is forgotten."""
+    def written(self, offset: int, length: int, *, counts: bool = True) -> bool:
+        """A range is to be written: OSError (EIO) where that fails, False where it is forgotten.
+        With `counts` the trigger counts it, and may strike: this request is the last good one, or
+        the first that is not."""
+        since = self._since
+        strikes = counts and since is not None and since.written(offset, length)
+        if strikes and since and since.trigger.before:
+            self._begin()
         self._refuse(Misdeed.WRITE_ERROR, offset, length)
         kept = not self._touched(Misdeed.FORGOTTEN_WRITE, offset, length)
-        if self._since and self._since.written(offset, length):
-            self._now, self._since = self._then, None  # this request is the last good one
+        if strikes:
+            self._begin()
         return kept
+
+    def marked(self, name: str) -> None:
+        """A mark, which the trigger may wait for."""
+        if self._since and self._since.marked(name):
+            self._begin()
 
     def flushed(self) -> bool:
         """A flush: False where it is answered and does nothing."""
         return not self._touched(Misdeed.FORGOTTEN_FLUSH, 0, 0)
+
+    def _begin(self) -> None:
+        self._now, self._since = self._then, None
 
     def _refuse(self, what: Misdeed, offset: int, length: int) -> None:
         if self._touched(what, offset, length):

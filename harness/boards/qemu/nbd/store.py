@@ -131,7 +131,7 @@ class Store:
         self._failings.delay(offset, length)
         with self._change:
             medium = self._admit(era)
-            if not self._failings.written(offset, length):
+            if not self._failings.written(offset, length, counts=kind is not RecordKind.TRIM):
                 return
             fua = fua and self._failings.flushed()
             if offset % SECTOR or length % SECTOR or offset + length > medium.size:
@@ -199,6 +199,7 @@ class Store:
             struck = watch is not None and watch.marked(name)
             if not (struck and watch and watch.trigger.before):
                 medium.mark(name)
+            self._failings.marked(name)
             if struck:
                 self._strike(medium)
 
