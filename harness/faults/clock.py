@@ -1,11 +1,35 @@
-"""A jump of a running device's clock as data, as when a time server is reached at last, or lies."""
+"""Wrong clocks as data: a real-time clock whose battery is dead, and a running clock that jumps, as
+when a time server is reached at last, or lies."""
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 _DAYS = {"d": 1, "y": 365}
 _MOST = 36_500  # days; what a clock of 32 bits cannot show, its device does not set
 _SLACK = 600  # seconds that may pass while it is set
+_YEARS = range(1970, 2100)  # that a real-time clock of two digits, and a kernel, show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSet:
+    """Each boot begins with the clock at that instant; prints as `clock:1970-01-02`."""
+
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"clock:{self.at:%Y-%m-%d}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ClockSet":
+        """Read the printed form back; raises ValueError."""
+        try:
+            found = datetime.strptime(text, "clock:%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a day such as clock:1970-01-02") from None
+        if found.year not in _YEARS:
+            raise ValueError(f"{text!r}: a year of {_YEARS[0]} to {_YEARS[-1]}")
+        return cls(at=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

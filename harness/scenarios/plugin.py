@@ -18,7 +18,7 @@ from harness import errors, project
 from harness.boards import lab_file
 from harness.boards.capability import Capability
 from harness.boards.lab import open_board
-from harness.boards.lab_file import Target
+from harness.boards.lab_file import Part, Target
 from harness.builders import builder
 from harness.builders.builder import Ability
 from harness.clients.registry import client_of
@@ -142,7 +142,7 @@ def _require_readable(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{prefix}[{case}]: {error}") from error
 
 
-def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability, ...]:
+def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability | Part, ...]:
     """What a board must be able to do for that; raises as the parsers of such words do."""
     folder = config.getoption("--release")
     if prefix == "walk":

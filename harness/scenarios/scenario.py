@@ -188,7 +188,7 @@ class Scenario:
             self.must(_name_of(error, "second-boot"), False, str(error))
             return
         same = (again.final, again.boots) == (judgement.final, 1) and not again.verdict.failed
-        self._further("second-boot", again, same)
+        self.further("second-boot", again, same)
 
     def leave(self, invariant: str, why: str) -> None:
         """It is not checked: nobody can look at it, or there is nothing to try it with."""
@@ -209,9 +209,9 @@ class Scenario:
         except DeviceError as error:
             self.must(_name_of(error, "second-update"), False, str(error))
             return
-        self._further("second-update", second, second.verdict is Verdict.NEW)
+        self.further("second-update", second, second.verdict is Verdict.NEW)
 
-    def _further(self, name: str, found: Judgement, holds: bool) -> None:
+    def further(self, name: str, found: Judgement, holds: bool) -> None:
         """A judgement after the one that was concluded, as an invariant of that name."""
         broken = [each for each in found.invariants if not each.holds]
         self._invariants += [each for each in broken if each.name in _HELD]

@@ -4,6 +4,7 @@ Whoever that is: the device must be well in the old version or in the new one, w
 identity, once there is memory again, and update. A kernel that killed nobody was not out of memory.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from harness.boards.board import Board
@@ -21,18 +22,23 @@ from harness.scenarios.scenario import Scenario
 
 
 def install_out_of_memory(
-    bench: Bench, fault: MemoryFault, release: Release
+    bench: Bench,
+    fault: MemoryFault,
+    release: Release,
+    *,
+    begun: Callable[[], object] = lambda: None,
 ) -> tuple[bool, dict[str, object]]:
     """Install `release`, and take the memory when it is downloaded; whether it was installed, and
-    what happened. LabError when nobody was killed."""
+    what happened. `begun` is done when it has begun. LabError when nobody was killed."""
     board, earlier, said = bench.board, len(bench.proxy.requests), len(bench.console_text())
     strikes = len(bench.proxy.strikes)
     bench.client.start_install(bench.offer(release))
+    begun()
     if not _is_downloaded(bench, earlier, release.artifact.stat().st_size):
         # Without a network fault that is the device's own doing.
         kind = LabError if len(bench.proxy.strikes) > strikes else DeviceError
         raise kind(f"{board.name}: not downloaded: no memory was taken")
-    begun = board.run(fault.command, timeout=60)
+    taking = board.run(fault.command, timeout=60)
     installed = False
     with step("out-of-memory", board=board.name):
         try:
@@ -45,7 +51,7 @@ def install_out_of_memory(
     if not victims:
         raise LabError(
             f"{board.name}: {fault}: the kernel killed nobody: it was not out of memory",
-            details=f"{begun.stderr}{output}",
+            details=f"{taking.stderr}{output}",
         )
     return installed, {"client": output, "killed": victims}
 

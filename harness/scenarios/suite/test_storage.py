@@ -88,7 +88,7 @@ def test_torn_selection(
 
 
 # Only the site has these: the first block of the inode table names its folders.
-_SITES_OWN = ("data-unchanged", "what names the site's files is destroyed")
+SITES_OWN = ("data-unchanged", "what names the site's files is destroyed")
 
 
 def data_fault(
@@ -109,7 +109,7 @@ def data_fault(
         bench.board.power_on()
         judgement = judge.judge(boots_before=boots)
         if fault.where is Where.INODE_TABLE:
-            judgement = judgement.without(*_SITES_OWN)
+            judgement = judgement.without(*SITES_OWN)
             provision.write_sentinel(bench.board, bench.client)
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
         now = bench.client.status(timeout=60)
@@ -216,7 +216,7 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         fault.strike(board.can, ext4.find(old.disk_image, old.layout["data"]))
         boots = board.boots
         board.power_on()
-        judgement = judge.judge(boots_before=boots).without(*_SITES_OWN)
+        judgement = judge.judge(boots_before=boots).without(*SITES_OWN)
         provision.write_sentinel(board, bench.client)
         scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
         now = bench.client.status(timeout=60)

@@ -15,6 +15,7 @@ from harness.clients.client import DeviceStatus
 from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
+from harness.faults.trial import TrialFault
 from harness.judge.health import ROLLED_BACK
 from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Verdict
@@ -40,10 +41,12 @@ def _portal(bench: Bench) -> Callable[[], None]:
 
 
 # What is wrong in the trial: begins it, and returns what ends it.
-WRONG = {"link-down": _link, "portal": _portal}
+WRONG = {TrialFault.LINK_DOWN: _link, TrialFault.PORTAL: _portal}
 
 
-def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: Release) -> None:
+def trial_left(
+    bench: Bench, scenario: Scenario, wrong: TrialFault, old: Release, new: Release
+) -> None:
     """All through the trial of `new`; afterwards all is well, and `new` is installed once more, of
     what was downloaded the first time."""
     judge = bench.judge(old, new)
@@ -70,11 +73,11 @@ def trial_left(bench: Bench, scenario: Scenario, wrong: str, old: Release, new: 
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param("link-down", marks=pytest.mark.needs(Capability.LINK)),
-        pytest.param("portal"),
+        pytest.param(TrialFault.LINK_DOWN, marks=pytest.mark.needs(Capability.LINK)),
+        TrialFault.PORTAL,
     ],
 )
-def test_trial(bench: Bench, releases: Releases, scenario: Scenario, wrong: str) -> None:
+def test_trial(bench: Bench, releases: Releases, scenario: Scenario, wrong: TrialFault) -> None:
     trial_left(bench, scenario, wrong, releases.old, releases.new)
 
 

@@ -3,12 +3,15 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from harness.errors import ConfigurationError
 from harness.product.layout import Region
 from harness.product.product import Product
+from harness.product.profile import DeviceCommands
 from harness.product.release import Digest, Release
 from harness.scenarios.asked import AskedFaults
 from tests.unit.builders.samples import built
@@ -29,6 +32,14 @@ def release(tmp_path: Path) -> Release:
         layout={"slot-B": Region(0, 512)},
         files={},
     )
+
+
+@pytest.fixture
+def whole(release: Release) -> Release:
+    """With all regions that a phase is about."""
+    names = ("slot-B", "data", "boot-selection")
+    layout = {name: Region(512 * n, 512) for n, name in enumerate(names)}
+    return replace(release, layout=layout)
 
 
 def test_each_form_is_known_by_itself(release: Release) -> None:
@@ -58,7 +69,6 @@ def test_each_form_is_known_by_itself(release: Release) -> None:
         *("reset@50%+reset@10%", "close@500+rate:2M+status:503+flip@499"),
         *("status:7", "status:99999", "rate:1", "delay:999999s", "link-down@50%:99999s"),
         *("server:portalx9999", "memory:9999M", "slow:9999s@medium", "switch/only:3"),
-        *("clock:1970", "jump:+1d", "torn:superblock", "portal"),
     ],
 )
 def test_what_is_no_fault_is_refused(text: str, release: Release) -> None:
@@ -83,15 +93,81 @@ def test_who_begins_anew_is_struck_before_the_last_place(release: Release) -> No
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("clock:1970", r"--scenario 'clock\[1970\]'"),
-        ("unreadable:journal", r"--scenario 'data-fault"),
         ("server:tls-expired", r"--scenario 'server\[tls-expired\]'"),
-        ("link-down", r"--scenario 'trial\[link-down\]'"),
+        ("zero-tail:512", r"--scenario 'torn-selection\["),
+        ("link-down", "--fault trial:link-down"),
+        ("portal", "--fault trial:portal"),
+        ("jump:+1d", r"--fault clock:jump"),
     ],
 )
-def test_what_is_a_scenario_of_its_own_is_told_so(text: str, told: str, release: Release) -> None:
+def test_what_to_ask_for_instead_is_told(text: str, told: str, release: Release) -> None:
     with pytest.raises(ValueError, match=told):
         AskedFaults.parse(text, release)
+
+
+def test_what_strikes_beside_the_download(release: Release) -> None:
+    asked = "clock:1970-01-02+clock:jump:-20y+trial:portal+reset@10%"
+    asked += "+trial/torn:superblock+destroyed:journal+unreadable:inode-table"
+    found = AskedFaults.parse(asked, release)
+    assert (str(found.clock), str(found.jump)) == ("clock:1970-01-02", "jump:-7300d")
+    assert (found.trial, list(map(str, found.network))) == ("portal", ["reset@100"])
+    assert list(map(str, found.before_trial)) == ["torn:superblock"]
+    assert list(map(str, found.afterwards)) == ["destroyed:journal", "unreadable:inode-table"]
+    assert {"clock", "set-clock", "medium-write", "medium-read"} == set(found.needs)
+    assert "link" in AskedFaults.parse("trial:link-down", release).needs
+    assert AskedFaults.parse("clock:jump:+3650d+status:503", release).jump is not None
+
+
+def test_a_medium_fails_from_a_phase_on(whole: Release) -> None:
+    found = AskedFaults.parse("eio-write@medium/write:50%+slow:1s@data/write:50%+reset@1", whole)
+    assert str(found.since) == "eio-write@medium/write:50%"
+    assert (len(found.medium), found.power) == (2, None)
+    assert set(found.needs) == {"medium-fail", "medium-read"}
+    assert AskedFaults.parse("eio-write@medium/committed", whole).since
+    assert AskedFaults.parse("eio-write@medium", whole).since is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("eio-write@medium/switch+slow:1s@data", "from that phase on, too"),
+        ("eio-write@medium/switch+slow:1s@data/commit", "from that phase on, too"),
+        ("eio-write@medium/switch+commit/none", "not with commit/none"),
+        ("eio-write@medium/switch+memory:8M", "not with memory:8M"),
+        ("eio-write@medium/commit+trial:portal", "not with trial:portal"),
+        ("eio-write@medium/commit+trial/torn:superblock", "not with torn:superblock"),
+        ("eio-write@medium/rollback", "no bad version"),
+        ("eio-write@medium/half", "no phase of an update"),
+        ("trial:portal+committed/none", "nothing is committed"),
+        ("trial:portal+switch/none", "nothing that is on trial"),
+        ("trial:gone", "trial:link-down, trial:portal"),
+        ("trial:portal+trial:link-down", "one update has one trial"),
+        ("trial/torn:superblock+commit/none", "keeps the board off"),
+        ("torn:journal", "only a superblock is torn"),
+        ("destroyed:everything", "no damaged block"),
+        ("clock:1969-12-31", "a year of 1970"),
+        ("clock:1970", "a day such as"),
+        ("clock:1970-01-02+clock:1980-01-02", "one real-time clock"),
+        ("clock:jump:+0d", "jump of the clock"),
+    ],
+)
+def test_what_cannot_be_together_is_told_in_one_line(text: str, told: str, whole: Release) -> None:
+    with pytest.raises(ValueError, match=told) as refused:
+        AskedFaults.parse(text, whole)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_phase_needs_its_region(release: Release) -> None:
+    with pytest.raises(ConfigurationError, match="no region 'boot-selection'"):
+        AskedFaults.parse("eio-write@medium/switch", release)
+
+
+@pytest.mark.parametrize("text", ["clock:1970-01-02", "trial:portal", "torn:superblock"])
+def test_what_only_our_own_programs_promise(text: str, whole: Release) -> None:
+    driven = cast(DeviceCommands, SimpleNamespace())
+    foreign = replace(whole, product=replace(whole.product, device=driven))
+    with pytest.raises(ValueError, match="gateway's own programs"):
+        AskedFaults.parse(text, foreign)
 
 
 def test_a_region_that_is_not_there_is_named(release: Release) -> None:
