@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shutil
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from harness.boards.flashed import FLASHED, PIN, begin_with
 from harness.boards.lab_file import BoardOptions
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
+from harness.boards.qemu.nbd.client import Medium
+from harness.boards.qemu.nbd.service import Served
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import DeviceError, HarnessError, LabError
-from harness.log import step
+from harness.log import emit, step
 from harness.medium.model import Loss, PowerCut, Trigger
 
 # This host's loopback, and how QEMU's user network shows it to the board.
@@ -29,6 +32,20 @@ _LISTEN, _HOST = "127.0.0.1", "10.0.2.2"
 _LOGIN = 30.0  # seconds on the console of a board that runs
 _ASK_ITSELF = "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -n 1 <&3'"
 _NETWORK_RESET = 90.0  # seconds
+
+
+def require_served(board: str, medium: Medium) -> None:
+    """LabError when the host could not serve one of the boots since flashing as a medium does;
+    what that boot got is told in any case."""
+    found = Served.worst_of(medium.served())
+    emit("medium", board=board, **asdict(found))
+    if found.trouble:
+        raise LabError(
+            f"{board}: the bench is too slow to tell: its medium: {found.trouble}",
+            details=f"{found.requests} requests took {found.taken:.1f} s, one {found.worst:.1f} s",
+            hint="this host's disk (where $HARNESS_CACHE lies), or too much that runs on it; "
+            f"the server's own log: {medium.folder / 'nbdkit.log'}",
+        )
 
 
 class QemuBoard:
@@ -222,8 +239,9 @@ class QemuBoard:
         return self._device.share()
 
     def check_lab(self) -> None:
-        """Who serves its medium is asked to do so once more."""
+        """Who serves its medium is asked to do so once more, and how long it has taken."""
         self.mark("problem")
+        require_served(self.name, self._device.medium)
 
     @property
     def addresses(self) -> Addresses:

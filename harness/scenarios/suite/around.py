@@ -97,6 +97,7 @@ class Around:
     told: dict[str, object] = field(default_factory=dict)
     refused: str = ""  # what the client said of an install that it did not bring to its end
     installed: bool = False
+    provoked: bool = False  # whether anything had gone wrong by then
     boots: int = 0  # before the install
     expected: frozenset[Verdict] = _GOOD
 
@@ -179,7 +180,9 @@ class Around:
                 raise
             self.refused = str(error)
         else:
-            self.installed, self.refused = result.ok, "" if result.ok else result.output[-500:]
+            self.installed = result.ok
+            if not result.ok:
+                self.refused = result.output[-500:] or f"exit code {result.returncode}"
         self.told["client"] = self.refused or result.output[-1000:]
 
     def _look(self, first: int, strange: int) -> None:
@@ -196,11 +199,16 @@ class Around:
         self._tell()
         if faults.network:
             require_struck(self.bench, scenario, proxy.downloads(first), self.new)
-        provoked = struck or strange or strikes or self._in_install
-        unprovoked = self.refused and not provoked
-        scenario.must("installed", not unprovoked, f"before any fault: {self.refused}")
+        self.provoked = bool(struck or strange or strikes)
+        if not self._in_install:  # that one is told later
+            self._require_provoked()
         if faults.trial or (faults.since and not self._in_install):
             scenario.injected(self.installed, "nothing was installed, so there was no trial")
+
+    def _require_provoked(self) -> None:
+        """Nobody may refuse the update before anything went wrong."""
+        unprovoked = self.refused and not self.provoked
+        self.scenario.must("installed", not unprovoked, f"before any fault: {self.refused}")
 
     def _medium_is_well(self) -> int:
         """How often it has struck."""
@@ -300,7 +308,9 @@ class Around:
             there = any(f"slot {slot}:" in line for slot in good)
             self.scenario.must("comes-up-good", there, line or "not at all")
         board.power_off()
-        self._medium_is_well()
+        self.provoked = bool(self._medium_is_well()) or self.provoked
+        if self._in_install:
+            self._require_provoked()
         boots = board.boots
         board.power_on()
         self.expected = ends_in(fault)

@@ -5,6 +5,7 @@ import pytest
 
 from harness.boards.capability import Capability
 from harness.faults.power import CutPhase
+from harness.faults.storage import MediumFault
 from harness.product.release import Release
 from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
@@ -49,5 +50,5 @@ _TELLS = pytest.mark.bootloaders("grub")
     ],
 )
 def test_medium_fault(bench: Bench, releases: Releases, scenario: Scenario, fault: str) -> None:
-    old, new = versions(releases, scenario, AskedFaults.parse(fault, releases.new))
-    under_faults(bench, scenario, AskedFaults.parse(fault, new), old, new)
+    faults = AskedFaults(printed=fault, medium=(MediumFault.parse(fault),))
+    under_faults(bench, scenario, faults, *versions(releases, scenario, faults))

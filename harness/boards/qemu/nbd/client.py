@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.boards.qemu.nbd.control import decode_cut
+from harness.boards.qemu.nbd.service import Served
 from harness.errors import LabError
 from harness.medium.model import Failing, Loss, Model, PowerCut, Trigger
 from harness.process import kill_group, start
@@ -214,6 +215,10 @@ class Medium:
         what was set before has struck."""
         told = [asdict(each) for each in failings]
         return int(self._call("fail", failings=told, since=asdict(since) if since else None))
+
+    def served(self) -> list[Served]:
+        """How long requests took, of each boot since it was flashed or restored."""
+        return [Served(**each) for each in self._call("served")]
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""

@@ -72,6 +72,7 @@ class ControlServer:
                 [decode_failing(each) for each in m["failings"]],
                 m["since"] and decode_trigger(m["since"]),
             ),
+            "served": lambda _: [asdict(each) for each in store.service.figures()],
             "save": lambda m: store.save(Path(m["folder"])),
             "restore": lambda m: store.restore(Path(m["folder"])),
             "close": lambda _: store.close(),

@@ -9,6 +9,7 @@ Standard library only: the nbdkit plugin imports this module in the system's Pyt
 import errno
 from collections.abc import Iterable
 
+from harness.boards.qemu.nbd.failing import AskedError
 from harness.medium.files import SECTOR
 
 
@@ -30,7 +31,7 @@ class Damage:
     def check(self, offset: int, length: int) -> None:
         """A range is read: OSError (EIO) when a sector of it is unreadable."""
         if self._sectors and not self._sectors.isdisjoint(_sectors(offset, length)):
-            raise OSError(errno.EIO, f"unreadable sector in {length} bytes at {offset}")
+            raise AskedError(errno.EIO, f"unreadable sector in {length} bytes at {offset}")
 
     def sectors(self) -> list[int]:
         """Which they are, in order."""

@@ -18,6 +18,10 @@ from harness.medium.model import Failing, Misdeed, Model, Trigger
 HIDDEN = (Misdeed.READ_ERROR, Misdeed.WRITE_ERROR)
 
 
+class AskedError(OSError):
+    """An error that a fault has asked for: the board is to be told of it."""
+
+
 class Failings:
     """The failings of one medium: from now on, or from when a trigger strikes."""
 
@@ -79,7 +83,7 @@ class Failings:
 
     def _refuse(self, what: Misdeed, offset: int, length: int) -> None:
         if self._touched(what, offset, length):
-            raise OSError(errno.EIO, f"{what}: {length} bytes at {offset}")
+            raise AskedError(errno.EIO, f"{what}: {length} bytes at {offset}")
 
     def _touched(self, what: Misdeed, offset: int, length: int) -> Sequence[Failing]:
         found = [each for each in self._now if each.touched(what, offset, length)]

@@ -18,6 +18,7 @@ import nbdkit
 sys.path.append(str(Path(__file__).resolve().parents[4]))
 
 from harness.boards.qemu.nbd.control import ControlServer
+from harness.boards.qemu.nbd.failing import AskedError
 from harness.boards.qemu.nbd.store import PowerLost, Store
 from harness.medium.files import SECTOR
 from harness.medium.model import Model
@@ -41,7 +42,8 @@ def get_ready() -> None:
 
 
 def after_fork() -> None:
-    """Threads do not survive a fork, so the control channel starts here."""
+    """Threads do not survive a fork, so they start here."""
+    _store.service.watch()
     ControlServer(_store, socket.socket(fileno=int(_options["control"]))).start()
 
 
@@ -115,15 +117,18 @@ def _fua(flags: int) -> bool:
 
 
 def _asked(request: Callable[[], None]) -> None:
-    """Do a request; failures get the error number that a driver would see."""
+    """Do a request; failures get the error number that a driver would see. One that no fault has
+    asked for is ours, and is told when somebody asks how the board was served."""
     try:
         request()
     except PowerLost:
         nbdkit.set_error(errno.ESHUTDOWN)
         raise
-    except ValueError:
-        nbdkit.set_error(errno.EINVAL)
-        raise
-    except OSError as problem:
+    except AskedError as problem:
         nbdkit.set_error(problem.errno or errno.EIO)
+        raise
+    except Exception as problem:
+        _store.service.failed(problem)
+        code = errno.EINVAL if isinstance(problem, ValueError) else errno.EIO
+        nbdkit.set_error(problem.errno or code if isinstance(problem, OSError) else code)
         raise

@@ -18,6 +18,7 @@ from harness.boards.qemu.nbd.content import Runs
 from harness.boards.qemu.nbd.damage import Damage
 from harness.boards.qemu.nbd.failing import Failings
 from harness.boards.qemu.nbd.recorder import Recorder
+from harness.boards.qemu.nbd.service import Service
 from harness.boards.qemu.nbd.watch import Watch
 from harness.medium.extents import Extents
 from harness.medium.files import SECTOR
@@ -59,6 +60,7 @@ class Store:
         self._recorder: Recorder | None = None
         self._damage = Damage()
         self._failings = Failings()
+        self.service = Service()
         # Whoever finds this file knows that a server died with requests half done.
         self._serving = folder / "serving"
         self._problem = _UNFLASHED
@@ -78,6 +80,7 @@ class Store:
             if self._frozen_at is not None:
                 raise Refused("the medium is frozen: drop and release it before the next power-on")
             self._attached += 1
+            self.service.attached()
             return self._era
 
     def detach(self, era: int) -> None:
@@ -85,6 +88,7 @@ class Store:
         with self._change:
             if era == self._era:
                 self._attached -= 1
+                self.service.detached()
 
     def read_into(self, era: int, buffer: memoryview | bytearray, offset: int) -> None:
         """Read the current view. Not answered while frozen; then raises PowerLost."""
@@ -93,10 +97,11 @@ class Store:
             with self._change:
                 medium = self._admit(era)
         self._failings.delay(offset, len(buffer))
-        self._failings.read(offset, len(buffer))
-        self._damage.check(offset, len(buffer))
-        with self._honest("read"):
-            medium.read_into(buffer, offset)
+        with self.service.request():
+            self._failings.read(offset, len(buffer))
+            self._damage.check(offset, len(buffer))
+            with self._honest("read"):
+                medium.read_into(buffer, offset)
 
     def write(self, era: int, data: bytes | memoryview, offset: int, *, fua: bool = False) -> None:
         """A write request; stable when answered with `fua`."""
@@ -112,7 +117,7 @@ class Store:
 
     def flush(self, era: int) -> None:
         """All completed writes are stable."""
-        with self._change:
+        with self.service.request(), self._change:
             medium = self._admit(era)
             if self._failings.flushed():
                 with self._honest("flush"):
@@ -129,7 +134,7 @@ class Store:
         fua: bool,
     ) -> None:
         self._failings.delay(offset, length)
-        with self._change:
+        with self.service.request(), self._change:
             medium = self._admit(era)
             if not self._failings.written(offset, length, counts=kind is not RecordKind.TRIM):
                 return
@@ -238,6 +243,7 @@ class Store:
         self._tripped = False
         self._watch = None
         self._attached = 0
+        self.service.detached()
         self._era += 1
         self._change.notify_all()
 
@@ -271,6 +277,7 @@ class Store:
             self._close()
             recorder.flash(self._folder, image, self._model, sha256)
             self._begin_era()
+            self.service.begin()
             self._open(Recorder(self._folder, self._model, cache=self._cache))
 
     def load_state(self, state_file: Path) -> None:
@@ -283,6 +290,7 @@ class Store:
                 self._folder, state_file, extents, self._model, self._cache
             )
             self._begin_era()
+            self.service.begin()
             self._open(medium)
 
     def spoil(self, offset: int, data: bytes) -> None:
@@ -379,6 +387,7 @@ class Store:
             self._close()
             recorder.put_back(folder, self._folder)
             self._begin_era()
+            self.service.begin()
             opened = Recorder(self._folder, self._model, cache=self._cache, struck=state["struck"])
             self._open(opened)
             self._frozen_at = state["frozen_at"]
