@@ -19,7 +19,7 @@ from harness.boards.lab_file import BoardOptions
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
 from harness.boards.qemu.nbd.client import Medium
-from harness.boards.qemu.nbd.service import Served
+from harness.boards.qemu.nbd.service import BootServed
 from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
@@ -37,7 +37,7 @@ _NETWORK_RESET = 90.0  # seconds
 def require_served(board: str, medium: Medium) -> None:
     """LabError when the host could not serve one of the boots since flashing as a medium does;
     what that boot got is told in any case."""
-    found = Served.worst_of(medium.served())
+    found = BootServed.worst_of(medium.served())
     emit("medium", board=board, **asdict(found))
     if found.trouble:
         raise LabError(

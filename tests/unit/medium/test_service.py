@@ -9,7 +9,7 @@ import pytest
 
 from harness.boards.qemu.board import require_served
 from harness.boards.qemu.nbd.client import Medium
-from harness.boards.qemu.nbd.service import Served, Service
+from harness.boards.qemu.nbd.service import BootServed, Service
 from harness.boards.qemu.nbd.store import PowerLost, Store
 from harness.errors import LabError
 from harness.medium.model import Failing, Loss, Misdeed
@@ -40,8 +40,8 @@ def test_each_boot_has_its_own_figures() -> None:
     service.looked(4.0)
     clock.now += 5
     first, second = service.figures()
-    assert first == Served(seconds=10.0, requests=2, taken=1.25, worst=1.0)
-    assert second == Served(seconds=5.0, stopped=3.0)
+    assert first == BootServed(seconds=10.0, requests=2, taken=1.25, worst=1.0)
+    assert second == BootServed(seconds=5.0, stopped=3.0)
     service.detached()
     service.looked(60.0)  # nobody waited
     assert service.figures()[1].stopped == 3.0
@@ -52,19 +52,25 @@ def test_each_boot_has_its_own_figures() -> None:
 @pytest.mark.parametrize(
     ("served", "told"),
     [
-        (Served(), ""),
-        (Served(seconds=30, requests=15000, taken=4.0, worst=0.5), ""),
+        (BootServed(), ""),
+        (BootServed(seconds=30, requests=15000, taken=4.0, worst=0.5), ""),
         # A board that does nothing but read: its own doing, however long.
-        (Served(seconds=300, requests=400000, taken=200.0, worst=0.5), ""),
-        (Served(seconds=300, requests=15000, taken=100.0, worst=0.5), ""),  # slow, and not mostly
-        (Served(seconds=390, requests=15000, taken=250.0, worst=1.0), "waited 250 s"),
-        (Served(seconds=60, requests=10, taken=31.0, worst=31.0), "did not answer for 31 s"),
-        (Served(seconds=300, requests=15000, taken=4.0, stopped=40.0), "not answer for 40 s"),
-        (Served(seconds=30, requests=9, errors=2, error="OSError(28)"), "2 requests with an error"),
-        (Served(seconds=8, requests=9, taken=8.0, worst=7.0), ""),  # too little to be felt
+        (BootServed(seconds=300, requests=400000, taken=200.0, worst=0.5), ""),
+        (
+            BootServed(seconds=300, requests=15000, taken=100.0, worst=0.5),
+            "",
+        ),  # slow, and not mostly
+        (BootServed(seconds=390, requests=15000, taken=250.0, worst=1.0), "waited 250 s"),
+        (BootServed(seconds=60, requests=10, taken=31.0, worst=31.0), "did not answer for 31 s"),
+        (BootServed(seconds=300, requests=15000, taken=4.0, stopped=40.0), "not answer for 40 s"),
+        (
+            BootServed(seconds=30, requests=9, errors=2, error="OSError(28)"),
+            "2 requests with an error",
+        ),
+        (BootServed(seconds=8, requests=9, taken=8.0, worst=7.0), ""),  # too little to be felt
     ],
 )
-def test_what_is_trouble_of_the_lab(served: Served, told: str) -> None:
+def test_what_is_trouble_of_the_lab(served: BootServed, told: str) -> None:
     assert told in served.trouble and bool(told) == bool(served.trouble)
 
 

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.boards.qemu.nbd.control import decode_cut
-from harness.boards.qemu.nbd.service import Served
+from harness.boards.qemu.nbd.service import BootServed
 from harness.errors import LabError
 from harness.medium.model import Failing, Loss, Model, PowerCut, Trigger
 from harness.process import kill_group, start
@@ -216,9 +216,9 @@ class Medium:
         told = [asdict(each) for each in failings]
         return int(self._call("fail", failings=told, since=asdict(since) if since else None))
 
-    def served(self) -> list[Served]:
+    def served(self) -> list[BootServed]:
         """How long requests took, of each boot since it was flashed or restored."""
-        return [Served(**each) for each in self._call("served")]
+        return [BootServed(**each) for each in self._call("served")]
 
     def sha256(self, offset: int, length: int) -> str:
         """SHA-256 of a byte range."""

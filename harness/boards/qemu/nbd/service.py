@@ -26,7 +26,7 @@ _MOSTLY = 1 / 2  # of the boot
 
 
 @dataclass
-class Served:
+class BootServed:
     """One boot: its length so far, requests that were answered, seconds that they took in sum and
     that the worst of them took, seconds in which nobody was served; errors that nobody asked for,
     and the last of them."""
@@ -40,7 +40,7 @@ class Served:
     error: str = ""
 
     @classmethod
-    def worst_of(cls, boots: "Sequence[Served]") -> "Served":
+    def worst_of(cls, boots: "Sequence[BootServed]") -> "BootServed":
         """One of these boots whose medium is to blame for something, or else the last of them."""
         return next((each for each in boots if each.trouble), boots[-1] if boots else cls())
 
@@ -64,7 +64,7 @@ class Service:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._change = threading.Lock()
-        self._boots: list[Served] = []
+        self._boots: list[BootServed] = []
         self._began: float | None = None  # of a boot that goes on
 
     def begin(self) -> None:
@@ -76,7 +76,7 @@ class Service:
         """A boot begins."""
         with self._change:
             self._end()
-            self._boots.append(Served())
+            self._boots.append(BootServed())
             self._began = self._clock()
 
     def detached(self) -> None:
@@ -101,11 +101,11 @@ class Service:
         """A request ended with an error that nobody asked for."""
         with self._change:
             if not self._boots:
-                self._boots.append(Served())
+                self._boots.append(BootServed())
             self._boots[-1].errors += 1
             self._boots[-1].error = repr(error)
 
-    def figures(self) -> list[Served]:
+    def figures(self) -> list[BootServed]:
         """Of each boot, the one that goes on so far."""
         with self._change:
             self._measure()
