@@ -35,6 +35,7 @@ from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.judge.inspection import Inspection
 from harness.judge.verdict import Invariant, Verdict
+from harness.product import parts
 from harness.product.release import Release
 
 REPORT_FILE = "crash.html"
@@ -64,6 +65,7 @@ def keep(folder: Path, store: EvidenceStore, signer: CryptoSigner) -> Stored:
         lab=project.told(recording.lab),
         tools=tool_versions(recording.lab),
         accelerators={recording.board: recording.accelerator},
+        parts=parts.of(recording.new, recording.old),
     )
     left = Inspection.not_looked_at(recording.old)
     run.add(replace(record_of(found, folder, _oldest_boot(found)), not_checked=left))

@@ -19,14 +19,15 @@ from harness.boards.lab_file import Kind
 from harness.errors import ConfigurationError
 from harness.evidence.record import Outcome, Record, standing
 from harness.evidence.subject import Subject
+from harness.plugins import UsedPart
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
 # Of what follows: 2 has controls, and what was left out; 3 what was not checked, and accelerators;
-# 4 what boards are that QEMU does not play.
-SCHEMA = 4
+# 4 what boards are that QEMU does not play; 5 which parts judged.
+SCHEMA = 5
 _DETAIL = "harness_evidence"
 
 
@@ -56,12 +57,19 @@ class RunHeader:
     )  # board that QEMU plays -> tcg or kvm
     left_out: dict[str, str] = field(default_factory=dict)  # scenario -> what was lacking for it
     benches: dict[str, BoardTold] = field(default_factory=dict)  # of boards that QEMU does not play
+    parts: tuple[UsedPart, ...] = ()  # by entry point, that its releases name; ours, too
 
     @property
     def kinds(self) -> set[Kind]:
         """What the boards of this run are."""
         played = set(self.board.split(", ")) - set(self.benches)
         return {each.kind for each in self.benches.values()} | ({Kind.QEMU} if played else set())
+
+    @property
+    def foreign(self) -> list[UsedPart]:
+        """Its parts that are not the harness's own: somebody else's code had a say in its
+        verdicts."""
+        return [each for each in self.parts if each.foreign]
 
     @property
     def begun(self) -> datetime:

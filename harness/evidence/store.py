@@ -34,6 +34,7 @@ from harness.evidence.evidence import STAMP, BoardTold, Evidence, RunHeader
 from harness.evidence.record import Record
 from harness.evidence.subject import Subject
 from harness.fields import NAME
+from harness.plugins import UsedPart
 
 _NEWEST_RUNS = 50
 _LOOKS = 3
@@ -153,6 +154,7 @@ class EvidenceStore:
         left_out: dict[str, str] | None = None,
         accelerators: dict[str, str] | None = None,
         benches: dict[str, BoardTold] | None = None,
+        parts: tuple[UsedPart, ...] = (),
     ) -> Run:
         """Start a run about `subject`: makes its folder, console folder and header."""
         stamp = datetime.now(UTC).strftime(STAMP)
@@ -167,6 +169,7 @@ class EvidenceStore:
             left_out=left_out or {},
             accelerators=accelerators or {},
             benches=benches or {},
+            parts=parts,
         )
         run = Run(self._folder_of(subject.machine, subject.version) / name, header)
         files.make_folder(run.folder)

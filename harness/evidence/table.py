@@ -93,6 +93,16 @@ def summary_line(evidence: Evidence) -> str:
     """Counts in words: `12 passed, 1 failed, 0 lab errors, 2 not checked`."""
     unchecked = len(evidence.header.left_out)
     return (
-        f"{evidence.count(Outcome.PASSED)} passed, {evidence.count(Outcome.FAILED)} failed, "
-        f"{evidence.count(Outcome.LAB_ERROR)} lab errors"
-    ) + (f", {unchecked} not checked" if unchecked else "")
+        (
+            f"{evidence.count(Outcome.PASSED)} passed, {evidence.count(Outcome.FAILED)} failed, "
+            f"{evidence.count(Outcome.LAB_ERROR)} lab errors"
+        )
+        + (f", {unchecked} not checked" if unchecked else "")
+        + _of_others(evidence)
+    )
+
+
+def _of_others(evidence: Evidence) -> str:
+    """Whose code had a say in the verdicts, where that is not the harness's own."""
+    others = dict.fromkeys(part.of for part in evidence.header.foreign)
+    return f", with parts of {' and '.join(others)}" if others else ""

@@ -77,6 +77,11 @@ def _against(stored: Stored, asked: RingPolicy, now: datetime) -> list[str]:
         reasons.append(f"lab {header.lab} is not one of {', '.join(asked.labs)}")
     if other := sorted(header.kinds - set(asked.boards)):
         reasons.append(f"it is of a board that is {other[0]}, not {' or '.join(asked.boards)}")
+    for part in header.foreign:
+        if not any(
+            matches(each, told) for each in asked.parts for told in (part.distribution, part.of)
+        ):
+            reasons.append(f"a part of others had a say in it, which parts does not name: {part}")
     if in_the_future(header.begun, now):
         reasons.append("it begins on a day that is still to come: set the clocks")
     days = max([(now - record.finished).days for record in records], default=0)

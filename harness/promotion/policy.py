@@ -75,7 +75,7 @@ class RingPolicy:
 
     All must have passed from each start: from what the ring holds now (unless `from_ring` is off)
     and from each of `from_versions`. What a run must be to count at all is said by `max_age_days`,
-    `labs` (patterns), `boards` (what they must be) and `harness`."""
+    `labs` (patterns), `boards` (what they must be), `parts` and `harness`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     machines: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -93,6 +93,7 @@ class RingPolicy:
     labs: Annotated[tuple[str, ...], Field(min_length=1)] = ("labs/*",)  # those of the checkout
     harness: HarnessPolicy = HarnessPolicy()
     variants: tuple[str, ...] = ()  # deliberate variants that may go in
+    parts: tuple[str, ...] = ()  # patterns: distributions of others whose parts may have a say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

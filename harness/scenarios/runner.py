@@ -27,6 +27,8 @@ from harness.evidence.subject import Subject, read_subject
 from harness.evidence.tools import tool_versions, tools_at_end
 from harness.log import emit, step
 from harness.plain import one_line
+from harness.plugins import UsedPart
+from harness.product import parts
 from harness.product.release import FILE, Release, load
 from harness.scenarios import children, collection
 from harness.scenarios.collection import Collection
@@ -147,6 +149,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
             left_out={**found.left_out, **_not_looked_into(new)},
             accelerators=accelerators,
             benches=_benches(selection),
+            parts=parts.of(new, old),
         )
         recorder = RecordKeeper(run)
         for place, scenarios in zip(places(), found.parts, strict=False):
@@ -156,6 +159,7 @@ def run_scenarios(selection: Selection, store: EvidenceStore) -> Stored:
                 )
                 require_ended(code, recorder, scenarios)
     releases.require_same(run.folder)
+    require_same_parts(run.header.parts, parts.of(new, old), run.folder)
     stored = run.finish(
         signer,
         tools=tools_at_end(run.header.tools, selection.lab),
@@ -224,6 +228,15 @@ def require_ended(code: int, recorder: RecordKeeper, scenarios: Ids[str] = ()) -
             details="\n".join(f"  {name}" for name in broken),
             hint=kept,
         )
+
+
+def require_same_parts(before: Ids[UsedPart], now: Ids[UsedPart], kept: Path) -> None:
+    """ConfigurationError when the code of a part is another one than when the run began, whose
+    folder is `kept`."""
+    changed = [f"{each}: was changed while it was used" for each in before if each not in now]
+    if changed:
+        hint = f"test it again; nothing was signed, what there is lies in {kept}"
+        raise ConfigurationError.of("harness test", changed, hint=hint)
 
 
 def _check_boards(selection: Selection, releases: tuple[Release, ...]) -> None:

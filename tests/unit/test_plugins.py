@@ -1,5 +1,6 @@
 """Parts by entry point: ours, somebody else's, and those that cannot be used."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import sys
 from harness.clients.registry import make_client
 from harness.clients.selection_format import selection_format
 from harness.errors import ConfigurationError
+from harness import plugins
 from harness.builders import builder
 from harness.builders.debian.artifacts import maker
 from harness.builders.debian.bootloaders import bootloader
@@ -66,6 +68,30 @@ def test_ours_are_declared_like_anybodys() -> None:
 def test_a_product_adds_its_own(tmp_path: Path) -> None:
     declared = "[harness.clients]\nacme = acme:Client\n"
     assert tried(tmp_path, "make_client('acme', 'desk').name", declared) == "acme on desk\n"
+
+
+def test_the_code_of_somebody_elses_part_is_all_of_its_package(tmp_path: Path) -> None:
+    """What decides a verdict may stand in any of its files. Of ours it is the module."""
+    package = tmp_path / "ota"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('nobody needs to run it')\n")
+    (package / "client.py").write_text("")
+    (package / "words.json").write_text("{}")
+    declared = "[harness.clients]\nacme = ota.client:Client\nsmall = acme:Client\n"
+    what = "[plugins.parts(plugins.CLIENTS, each) for each in ('acme', 'small', 'rauc')]"
+
+    def told() -> list[str]:
+        for old in tmp_path.glob("*.dist-info/*"):
+            old.unlink()
+        for old in tmp_path.glob("*.dist-info"):
+            old.rmdir()
+        return re.findall(r"sha256='(\w{64})'", tried(tmp_path, what, declared))
+
+    before = told()
+    (package / "words.json").write_text("[]")
+    after = told()
+    assert len(before) == 3
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
 
 
 def test_somebody_elses_builder(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.evidence import signing
 from harness.evidence.attachments import ENVELOPE_FILE, STATEMENT_FILE
 from harness.evidence.store import EvidenceStore, Run, load
+from harness.plugins import UsedPart
 from harness.process import Completed, run
 from harness.scenarios.invocation import WORKERS
 from harness.scenarios.runner import (
@@ -24,6 +25,7 @@ from harness.scenarios.runner import (
     RecordKeeper,
     require_ended,
     require_passed,
+    require_same_parts,
 )
 from tests.unit.evidence.samples import ARTIFACT, finished_run, make_release, record
 from tests.unit.promotion.conftest import commit, git
@@ -451,6 +453,22 @@ def test_a_release_that_changes_during_a_run_is_not_signed_for(
     with pytest.raises(ConfigurationError, match="harness test") as refused:
         releases.require_same(tmp_path)
     assert f"new/{name}: was written or replaced" in refused.value.details
+    assert "nothing was signed" in refused.value.hint
+
+
+def test_a_part_that_changes_during_a_run_is_not_signed_for(tmp_path: Path) -> None:
+    part = UsedPart(
+        group="clients",
+        name="acme",
+        value="acme:Client",
+        distribution="acme-ota",
+        version="1.2",
+        sha256="0" * 64,
+    )
+    require_same_parts((part,), (part,), tmp_path)
+    with pytest.raises(ConfigurationError, match="harness test") as refused:
+        require_same_parts((part,), (replace(part, sha256="1" * 64),), tmp_path)
+    assert "clients acme of acme-ota 1.2: was changed" in refused.value.details
     assert "nothing was signed" in refused.value.hint
 
 

@@ -2,16 +2,19 @@ import dataclasses
 import html.parser
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import rich.console
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
+from harness.evidence.evidence import Evidence
 from harness.evidence.report import write_matrix, write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
-from harness.evidence.table import verdict_table
+from harness.evidence.table import summary_line, verdict_table
 from harness.judge.verdict import Invariant, NotChecked, Verdict
+from harness.plugins import UsedPart
 from tests.unit.evidence.samples import finished_run, make_release, record
 
 VOID = {"meta", "line"}
@@ -171,3 +174,24 @@ def test_numbers_and_texts_of_others_are_shown_as_far_as_they_go(
     assert not set(page) & set("\x1b\x9b\u202e")
     assert "\\x1b[2Jboot \\u202egnp" in page and "why \\x9b31m" in page
     assert not re.search(r'"(nan|inf|-?\d{20,})', page)
+
+
+def test_parts_of_others_are_shown(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    ours = UsedPart(
+        group="clients",
+        name="rauc",
+        value="harness.clients.rauc:Client",
+        distribution="harness",
+        version="0.1.0",
+    )
+    theirs = replace(ours, name="acme", value="acme:C", distribution="acme-ota", version="1.2")
+    stored = finished_run(store, subject, [record()], signer, parts=(ours, theirs))
+    page = write_report(stored.evidence, stored.folder).read_text()
+    assert page.count("not the harness&#39;s own") + page.count("not the harness's own") == 1
+    assert "acme-ota 1.2" in page and "harness 0.1.0" in page
+    assert summary_line(stored.evidence).endswith(", with parts of acme-ota 1.2")
+    assert Evidence.from_bytes(stored.evidence.to_bytes(), what="x") == stored.evidence
+    stored = finished_run(store, subject, [record()], signer, parts=(ours,))
+    assert "with parts of" not in summary_line(stored.evidence)

@@ -228,7 +228,7 @@ def test_a_signed_lie_is_refused(
         payload.replace(b'"result": "FAILED"', b'"result": "PASSED"'),
         payload.replace(b'"outcome": "failed"', b'"outcome": "passed"'),
         payload.replace(subject.digests.disk.encode(), b"0" * 64, 1),
-        payload.replace(b'"schema": 4', b'"schema": 2'),
+        payload.replace(b'"schema": 5', b'"schema": 4'),
         b"{}",
         b"[1]",
     ):

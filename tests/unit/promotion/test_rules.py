@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,22 @@ from harness.evidence.record import Control
 from harness.evidence.subject import Subject
 from harness.evidence.tools import own_version
 from harness.judge.verdict import Invariant, NotChecked, Verdict
+from harness.plugins import UsedPart
 from harness.product.release import load
 from harness.promotion.starter import init_repository
 from tests.unit.evidence.samples import NOON, TOOLS, make_release, record
 from tests.unit.promotion.conftest import CUTS, Bench, starter
 
 ALL = ["update", *CUTS]
+CLIENT = UsedPart(
+    group="clients",
+    name="acme",
+    value="acme.ota:Client",
+    distribution="acme-ota",
+    version="1.2",
+    sha256="0" * 64,
+)
+OURS = replace(CLIENT, value="harness.clients.rauc:Client", distribution="harness", version="1")
 OWN: dict[str, Any] = TOOLS["harness"]  # type: ignore[assignment]
 
 
@@ -45,6 +56,8 @@ def harness(**changes: Any) -> dict[str, Any]:
             "it is of a board that is virtual, not qemu or real",
             {"boards": ["qemu", "virtual"]},
         ),
+        ({"parts": (OURS, CLIENT)}, "clients acme of acme-ota 1.2", {"parts": ["acme-*"]}),
+        ({"parts": (CLIENT,)}, "clients acme of acme-ota 1.2", {"parts": ["acme-ota"]}),
         (harness(dirty=True), "changes that are in no commit", {"harness": {"dirty": True}}),
         (harness(dirty=None), "nobody can say of which commit", {"harness": {"dirty": True}}),
         (
@@ -198,6 +211,20 @@ def test_a_failure_counts_wherever_it_comes_from(bench: Bench) -> None:
     failed = [record("update", Verdict.BRICKED, minute=-60 * 24 * 7300)]
     bench.test(release, failed, lab="/elsewhere", tools={}, old=None)
     assert "failed: update: bricked" in refusal(bench, release)
+
+
+def test_parts_of_others_are_let_in_by_name(bench: Bench) -> None:
+    """Somebody else's client says whether a device is well: not for a ring that does not know."""
+    release = bench.release()
+    bench.test(release, map(record, ALL), parts=(CLIENT, OURS))
+
+    def ask(*names: str) -> None:
+        bench.change_policy(lambda policy: policy["rings"]["canary"].update(parts=names))
+
+    ask("harness", "acme", "acme-ota 1.1", "acme-ota-more")
+    assert f"which parts does not name: {CLIENT}" in refusal(bench, release)
+    ask("acme-ota 1.2")
+    assert bench.promote(release).commit
 
 
 def test_evidence_has_an_age(bench: Bench) -> None:
