@@ -29,6 +29,7 @@ LAYERS = [
     {"faults"},
     {"clients"},
     {"builders"},
+    {"artifacts"},
     {"boards", "product"},
     {"medium"},
 ]
@@ -77,6 +78,15 @@ def uses() -> set[tuple[str, str]]:
 def test_imports_go_one_way() -> None:
     wrong = [f"{user} -> {used}" for user, used in uses() if layer(user) > layer(used)]
     assert wrong == []
+
+
+def test_artifacts_are_read_in_a_room_of_their_own() -> None:
+    """Finished images and those of a kas project are read alike, whoever makes artifacts of any."""
+    builders = ROOT / "harness" / "builders"
+    others = [path for name in ("finished", "yocto") for path in (builders / name).glob("*.py")]
+    used = {name for path in others for name in imports(path)}
+    assert "harness.artifacts.opener" in used
+    assert [name for name in used if name.startswith("harness.builders.debian.artifacts")] == []
 
 
 def test_rooms_of_crash_are_entered_one_way() -> None:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.artifacts import payload
 from harness.builders.builder import Ability, Authority
 from harness.builders.debian import built, pki, recipe, tools
-from harness.builders.debian.artifacts import maker, payload
+from harness.builders.debian.artifacts import maker
 from harness.builders.debian.build import build
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.recipe import RecipeFile as RECIPE

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from harness import files, process, project, schema
 from harness import version as versions
-from harness.builders.debian.artifacts import opener
+from harness.artifacts import opener
 from harness.builders.debian.tools import copy
 from harness.builders.finished import images as disks
 from harness.builders.finished.built import Adopted

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from harness import files
+from harness.artifacts import payload
 from harness.builders.builder import Ability, Authority
-from harness.builders.debian.artifacts import payload
 from harness.builders.finished import built
 from harness.errors import ConfigurationError
 from harness.product import release as releases

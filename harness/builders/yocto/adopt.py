@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import files, project, schema
 from harness import version as versions
-from harness.builders.debian.artifacts import opener
+from harness.artifacts import opener
 from harness.builders.finished.adopt import assemble, folders_of
 from harness.builders.finished.images import Images
 from harness.builders.yocto import deploy, sources

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import files, paths, project
 from harness import version as versions
+from harness.artifacts import payload
 from harness.builders.builder import Ability
 from harness.builders.debian import pki, tools
-from harness.builders.debian.artifacts import payload
 from harness.builders.finished import builder as finished
 from harness.builders.finished.builder import (
     artifact,

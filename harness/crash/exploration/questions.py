@@ -17,7 +17,7 @@ _PACKAGE = _ROOT.name
 # A boot: what asks, and what it is asked in. All that these import is found, not listed.
 _ASKING = ("crash.exploration.prove", "crash.exploration.workers")
 # Not all of it is imported: nbdkit's plugin, a devicetree, what is found by entry point.
-_FOLDERS = ("boards", "clients", "builders/debian/artifacts")
+_FOLDERS = ("boards", "clients", "artifacts", "builders/debian/artifacts")
 _PARTS = (plugins.CLIENTS, plugins.SELECTIONS, plugins.ARTIFACTS)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.builders.debian.artifacts import maker, opener
+from harness.artifacts import opener
+from harness.builders.debian.artifacts import maker
 from harness.errors import ConfigurationError
 from harness.process import run
 

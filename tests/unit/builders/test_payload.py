@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.builders.debian.artifacts import mender, rauc
+from harness.artifacts import mender, rauc
 from harness.errors import ConfigurationError
 from harness.evidence.subject import read_subject
 from harness.product import release as releases

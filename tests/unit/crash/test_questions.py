@@ -18,7 +18,7 @@ HARNESS = Path(questions.__file__).parents[2]
             "crash/exploration/prove.py",
             "crash/recording/log.py",
         ),
-        *("deadline.py", "process.py", "updates/server.py", "builders/debian/artifacts/rauc.py"),
+        *("deadline.py", "process.py", "updates/server.py", "artifacts/rauc.py"),
         "boards/qemu/nbd/plugin.py",
         *("boards/qemu/raspi4b.dtso", "clients/mender.py"),
     ],

@@ -1,25 +1,13 @@
-"""Update artifacts by the name of the client that installs them."""
+"""Making update artifacts, by the name of the client that installs them; read they are by
+`harness.artifacts`."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
 from harness import plugins
+from harness.artifacts import Opener
 from harness.builders.debian.recipe import Recipe, Signing
 from harness.builders.debian.tree import Tree
-from harness.product.release import Digest, Release
-
-
-class Opener(Protocol):
-    """How one kind of update artifact is read."""
-
-    def meant_for(self, artifact: Path) -> Collection[str]:
-        """The devices that an artifact says that it is for: one of these must be a product's
-        `compatible`. Nothing: it does not say. ConfigurationError when there is none to read."""
-
-    def payload(self, artifact: Path, *, limit: int) -> Digest:
-        """The slot image that an artifact installs; ConfigurationError when there is none, or one
-        of more than `limit` bytes."""
 
 
 class Maker(Opener, Protocol):
@@ -34,18 +22,6 @@ class Maker(Opener, Protocol):
 
     def trust(self, tree: Tree, recipe: Recipe, version: str, signing: Signing) -> None:
         """Add to a root file system what its client must know: whom to trust, what it is."""
-
-
-def payload(release: Release) -> Digest:
-    """The slot image that a release's update artifact installs; errors as of `Opener.payload`."""
-    found = opener(release.product.client)
-    return found.payload(release.artifact, limit=release.slot.size)
-
-
-def opener(client: str) -> Opener:
-    """How artifacts for an update client are read; ConfigurationError for an unknown one."""
-    found: Opener = plugins.load(plugins.ARTIFACTS, client, kind=Opener, key="client")
-    return found
 
 
 def maker(client: str) -> Maker:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from harness import files
-from harness.builders.debian.artifacts import archive
+from harness.artifacts import archive
 from harness.errors import ConfigurationError
 from harness.product.release import Digest
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness import files
-from harness.builders.debian.artifacts.archive import Archive, Member
+from harness.artifacts.archive import Archive, Member
 from harness.errors import ConfigurationError
 from harness.product.release import Digest
 
