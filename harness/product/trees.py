@@ -26,6 +26,8 @@ from harness.medium.files import copy_file
 _SECONDS = 300.0
 _REPAIRED = (0, 1)  # exit codes of e2fsck(8): clean; errors corrected, as a boot does
 _CLEAN = (0,)
+# s_state of the superblock: https://docs.kernel.org/filesystems/ext4/super.html
+_STATE, _ERRORS = 1024 + 0x3A, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,28 @@ def read(image: Path) -> Tree | None:
 
 def repair(image: Path) -> Tree | None:
     """The tree of an ext4 file system in a file, whose journal is replayed there; None when it is
-    not sound: what a boot's `e2fsck -p` gives up, or leaves errors behind."""
-    for how, accepted in (("-p", _REPAIRED), ("-fn", _CLEAN)):
-        done = process.run(["e2fsck", how, image], timeout=_SECONDS, check=False)
-        if done.returncode not in accepted:
-            return None
+    not sound: its kernel has found errors in it, or a boot's `e2fsck -p` gives it up or leaves
+    errors behind. Of what is marked sound `-p` ends what a mount left open (files that were deleted
+    while they were read), and looks for nothing to mend; of what is marked otherwise it mends all
+    that it can, and damage would be gone before it is seen."""
+    if not _ended(image, "-p", "-E", "journal_only", accepted=_REPAIRED) or _is_marked(image):
+        return None
+    if not _ended(image, "-p", accepted=_REPAIRED) or not _ended(image, "-fn", accepted=_CLEAN):
+        return None
     with tempfile.TemporaryDirectory(prefix="tree-") as name:
         return dict(_read_out(image, Path(name)))
+
+
+def _ended(image: Path, *how: str, accepted: Sequence[int]) -> bool:
+    done = process.run(["e2fsck", *how, image], timeout=_SECONDS, check=False)
+    return done.returncode in accepted
+
+
+def _is_marked(image: Path) -> bool:
+    """Whether its kernel has found errors; also those that the journal tells of, once replayed."""
+    with image.open("rb") as stream:
+        stream.seek(_STATE)
+        return bool(int.from_bytes(stream.read(2), "little") & _ERRORS)
 
 
 def _read_out(image: Path, folder: Path) -> Iterator[tuple[str, Entry]]:

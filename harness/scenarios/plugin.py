@@ -62,7 +62,6 @@ MARKERS = (
     "variants(*names): only for recipes that have all of these",
     "builds(*abilities): only for products whose builder can make that",
     "promised: only for products that refuse older versions",
-    "goes_back: not for those",
     "goes_on: the product must have a version to go on to",
     "own_programs: only for devices with the gateway's programs",
     "raw_selection: only where the boot selection lies in raw sectors",
@@ -219,9 +218,8 @@ def _lacks(
 def _unfit(old: Release | None, new: Release) -> dict[str, str]:
     """Markers of scenarios that are not for such products, and why."""
     if new.product.promises.downgrades == "refused":
-        found = {"goes_back": "the product refuses older versions; a walk goes back and forth"}
-        if why := builder.lacking(new, Ability.NEWER):
-            found["goes_on"] = why
+        why = builder.lacking(new, Ability.NEWER)
+        found = {"goes_on": why} if why else {}
     else:
         found = {"promised": "the product does not promise to refuse older versions"}
     if not (new.product.server_ca and (old is None or old.product.server_ca)):

@@ -9,7 +9,7 @@ import random
 import re
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from itertools import cycle
@@ -135,27 +135,40 @@ def needs(events: Sequence[WalkEvent]) -> tuple[Capability, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """`runs`: the committed version, `old` or `new`. `waits`: what may be installed for the next
-    boot to try; more than one where a power cut came in between."""
+    boot to try; more than one where a power cut came in between. `only_newer`: it refuses to go
+    back from `new` to `old`, and is right."""
 
     runs: str = "old"
     waits: frozenset[str] = frozenset({NOTHING})
+    only_newer: bool = False
 
     def target(self, kind: WalkEventKind) -> str:
-        """The version that an event installs."""
+        """The version that an event installs, or would if it were taken. Power cuts strike what is
+        taken: where the other version is not, the one that runs, once more."""
         if kind in (WalkEventKind.PANICS, WalkEventKind.FAILS):
             return BAD
+        stays = kind is WalkEventKind.SAME or (kind in CUTS and self._is_newest)
         other = "new" if self.runs == "old" else "old"
-        return self.runs if kind is WalkEventKind.SAME else other
+        return self.runs if stays else other
+
+    def must_refuse(self, kind: WalkEventKind) -> bool:
+        """Whether an install must end in an error: of what does not arrive, or is older."""
+        older = self._is_newest and self.target(kind) == "old"
+        return kind in MUST_FAIL or older
+
+    @property
+    def _is_newest(self) -> bool:
+        return self.only_newer and self.runs == "new"
 
     def installed(self, kind: WalkEventKind, *, ok: bool) -> "Device":
         """After an install that has ended. One that failed may have cost what was waiting."""
         waits = {self.target(kind)} if ok else {*self.waits, NOTHING}
-        return Device(runs=self.runs, waits=frozenset(waits))
+        return replace(self, waits=frozenset(waits))
 
     def cut(self, kind: WalkEventKind) -> "Device":
         """After an install that the power ended."""
         waits = {*self.waits, NOTHING, self.target(kind)}
-        return Device(runs=self.runs, waits=frozenset(waits))
+        return replace(self, waits=frozenset(waits))
 
     def may_run(self, *, portal: bool = False) -> frozenset[str]:
         """What may run, committed, when the next boot has come to its end."""
@@ -164,7 +177,7 @@ class Device:
 
     def booted(self, version: str) -> "Device":
         """After a boot that ended in `version`."""
-        return Device(runs=version)
+        return Device(runs=version, only_newer=self.only_newer)
 
     @property
     def state(self) -> str:
@@ -177,7 +190,7 @@ class Device:
     def after(self, kind: WalkEventKind) -> "Device":
         """As it should be after an event that comes to its end."""
         if kind in INSTALLS and kind not in CUTS:
-            return self.installed(kind, ok=kind not in MUST_FAIL)
+            return self.installed(kind, ok=not self.must_refuse(kind))
         before = self.cut(kind) if kind in INSTALLS else self
         may = before.may_run(portal=kind is WalkEventKind.PORTAL)
         return self.booted(next(iter(may)) if len(may) == 1 else self.runs)

@@ -12,6 +12,8 @@ from harness.judge.verdict import Verdict
 from harness.medium.model import Loss
 from harness.scenarios.walk import (
     BAD,
+    INSTALLS,
+    MUST_FAIL,
     NOTHING,
     Device,
     WalkEvent,
@@ -110,6 +112,31 @@ def test_what_waits_after_an_install(
     before: Device, kind: WalkEventKind, ok: bool, after: Device
 ) -> None:
     assert before.installed(kind, ok=ok) == after
+
+
+def test_a_product_that_refuses_older_versions_is_right_to_do_so() -> None:
+    """A walk went back and forth, and called it wrong; so such products had no walks at all."""
+    at_first, newest = Device(only_newer=True), Device(runs="new", only_newer=True)
+    back = (WalkEventKind.UPDATE, WalkEventKind.RESET, *MUST_FAIL)
+    taken = (WalkEventKind.SAME, WalkEventKind.PANICS, WalkEventKind.FAILS)
+    assert [kind for kind in INSTALLS if at_first.must_refuse(kind)] == list(MUST_FAIL)
+    assert {kind for kind in INSTALLS if newest.must_refuse(kind)} == set(back)
+    assert [newest.target(kind) for kind in taken] == ["new", BAD, BAD]
+    assert newest.after(WalkEventKind.UPDATE).waits == {NOTHING}
+    assert newest.after(WalkEventKind.UPDATE).may_run() == {"new"}
+    # The power goes in an install that is taken.
+    assert newest.cut(WalkEventKind.CUT_WRITING).waits == {NOTHING, "new"}
+    assert at_first.cut(WalkEventKind.CUT_WRITING).waits == {NOTHING, "new"}
+    # It never forgets what it is.
+    there = at_first
+    for kind in (WalkEventKind.UPDATE, WalkEventKind.REBOOT, WalkEventKind.PANICS):
+        there = there.after(kind)
+    assert (there.runs, there.waits, there.only_newer) == ("new", frozenset({BAD}), True)
+    assert there.after(WalkEventKind.REBOOT) == newest
+
+
+def test_who_may_go_back_is_not_right_to_refuse() -> None:
+    assert not Device(runs="new").must_refuse(WalkEventKind.UPDATE)
 
 
 def test_a_cut_install_may_have_come_to_its_end() -> None:

@@ -28,7 +28,6 @@ from harness.scenarios.suite.test_power_cut import reach
 from harness.scenarios.walk import (
     BAD,
     CUTS,
-    MUST_FAIL,
     NOTHING,
     Device,
     WalkEvent,
@@ -80,7 +79,7 @@ class Walk:
     def _install(self, kind: WalkEventKind) -> None:
         release = self._release(kind)
         result = self._under(_NETWORK.get(kind, ""), release)
-        if result.ok is (kind in MUST_FAIL):
+        if result.ok is self.device.must_refuse(kind):
             raise DeviceError(
                 f"{kind}: {'not ' if result.ok else ''}refused", details=result.output
             )
@@ -137,12 +136,15 @@ class Walk:
 
 
 def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[WalkEvent]) -> None:
-    """All events, one more reboot, and a last update."""
+    """All events, one more reboot, and a last update. Of a product that refuses to go back, the bad
+    versions are newer than both, so that they are taken from either."""
     old, new = releases.after(scenario)
     judge = bench.judge(old, new)
+    only_newer = old.product.promises.downgrades == "refused"
+    base = new if only_newer else releases.new
     bad = {
-        WalkEventKind.PANICS: releases.variant_of(releases.new, "kernel-panic"),
-        WalkEventKind.FAILS: releases.variant_of(releases.new, "failing-service"),
+        WalkEventKind.PANICS: releases.variant_of(base, "kernel-panic", follows=only_newer),
+        WalkEventKind.FAILS: releases.variant_of(base, "failing-service", follows=only_newer),
     }
     with scenario:
         scenario.fault = Fault(printed=",".join(map(str, events)))
@@ -152,6 +154,7 @@ def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[
             judge=judge,
             versions={"old": old, "new": new},
             bad=bad,
+            device=Device(only_newer=only_newer),
         )
         room = bench.room()
         for event in (*events, WalkEvent(kind=WalkEventKind.REBOOT)):
@@ -192,7 +195,7 @@ def has_failed(scenario: Scenario) -> bool:
     return record is not None and not record.passed
 
 
-@pytest.mark.goes_back
+@pytest.mark.goes_on
 @pytest.mark.variants("kernel-panic", "failing-service")
 def test_walk(bench: Bench, releases: Releases, scenario: Scenario, walked: str) -> None:
     events = parse(walked)

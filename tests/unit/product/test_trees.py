@@ -84,6 +84,24 @@ def test_a_file_system_that_is_not_sound(tmp_path: Path) -> None:
     assert trees.read(made) is None
 
 
+@pytest.mark.parametrize("damage", [["setb 7000 5"], ["freei <12>"], []])
+def test_what_its_kernel_has_called_damaged_is_not_mended_first(
+    tmp_path: Path, damage: list[str]
+) -> None:
+    """`e2fsck -p` mends bitmaps of a file system that is marked so, and takes the mark away."""
+    made = image(tmp_path, "a")
+    for command in (*damage, "set_super_value state 2"):
+        run(["debugfs", "-w", "-R", command, made], timeout=30)
+    assert trees.read(made) is None
+
+
+@pytest.mark.parametrize("damage", ["setb 7000 5", "freei <12>"])
+def test_what_nobody_has_noticed_is_found(tmp_path: Path, damage: str) -> None:
+    made = image(tmp_path, "a")
+    run(["debugfs", "-w", "-R", damage, made], timeout=30)
+    assert trees.read(made) is None
+
+
 def test_the_image_itself_is_not_touched(tmp_path: Path) -> None:
     made = image(tmp_path, "a")
     before = made.read_bytes()
