@@ -447,3 +447,28 @@ def test_the_client_that_updates_on_trial_differs_in_nothing_else() -> None:
     at_once = (folder / "usr/local/sbin/gateway-update").read_text()
     [without] = re.findall(r"'/\^(.*)\$/d'", at_once)
     assert product.splitlines().count(without) == 1
+
+
+def test_names_are_asked_of_whom_the_network_names(tmp_path: Path) -> None:
+    board = LocalBoard(tmp_path)
+    script = (IMAGES / "common/overlay/usr/lib/gateway/resolver").read_text()
+    board.program("resolver", board.moved(script))
+    asked = tmp_path / "etc/resolv.conf"
+    state = tmp_path / "run/systemd/netif/state"
+
+    def becomes(text: str) -> None:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text(f"OPER_STATE=routable\n{text}")
+
+    assert board.run("resolver", timeout=20).returncode == 0
+    assert asked.read_text() == ""
+    becomes("DNS=10.0.2.3 192.0.2.1\nNTP=\n")
+    # What comes while it runs is seen, too.
+    board.program("sleep", f"#!/bin/sh\nsed -i s/192.0.2.1/192.0.2.2/ {state}\n")
+    assert board.run("resolver", timeout=20).returncode == 0
+    assert asked.read_text() == "nameserver 10.0.2.3\nnameserver 192.0.2.2\n"
+
+
+@pytest.mark.parametrize("machine", ["legacy-gateway", "rpi4"])
+def test_each_machine_asks_for_names(machine: str) -> None:
+    assert "gateway-resolver.path" in recipe.load(IMAGES / machine).enable
