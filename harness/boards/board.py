@@ -6,6 +6,7 @@ only know these protocols. labgrid stands behind them (`harness.boards.lab` make
 labgrid environment file).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,10 @@ class Board(Protocol):
         """What the host gave the boots of a board that it plays, since it was flashed or restored,
         or, where one got too little, that one: what did not happen in time on a board that was
         `starved` is no failure of the device. LabError when somebody plays it and does not tell."""
+
+    def figures(self) -> Mapping[str, Mapping[str, object]]:
+        """What is known of how its host served a board that it plays, by kind: for the evidence,
+        whatever the boots came to. Nothing of a board that nobody plays. LabError as `share`."""
 
     def check_lab(self) -> None:
         """LabError when the bench is at fault for what the board does not do."""

@@ -82,6 +82,7 @@ class Scenario:
             trouble = LabError(f"{self.id}: {'; '.join(self._unmet)}")
         if trouble:
             self._excuse(trouble)
+        self._measure()
         self._sink.__exit__(None, None, None)
         if error is None or isinstance(error, (DeviceError, LabError)):
             self._write(trouble or error)
@@ -234,6 +235,12 @@ class Scenario:
             if self.record and not self.record.verdict:
                 self.keep_control(other, self.record, *expected)
             raise
+
+    def _measure(self) -> None:
+        """How this host served the board stands in the record, whatever came of it."""
+        with contextlib.suppress(LabError):  # who cannot tell it now has been asked where it counts
+            for kind, figures in self.bench.board.figures().items():
+                log.emit(kind, board=self.bench.board.name, **figures)
 
     def _note(self, event: log.Event) -> None:
         if event["event"] == "progress":

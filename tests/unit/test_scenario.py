@@ -1,5 +1,6 @@
 """A scenario under way: however its block ends, its record says what became of it."""
 
+import contextlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,7 @@ class Shared(FakeBoard):
 
     got: Share = field(default_factory=Share)
     medium_fails: bool = False
+    measured: dict[str, dict[str, object]] = field(default_factory=dict)
     logs: list[Path] = field(default_factory=list)
 
     @property
@@ -47,6 +49,9 @@ class Shared(FakeBoard):
 
     def share(self) -> Share:
         return self.got
+
+    def figures(self) -> dict[str, dict[str, object]]:
+        return self.measured
 
 
 @dataclass
@@ -470,6 +475,17 @@ def test_what_happened_and_was_said_is_kept(
     assert (tmp_path / kept[0].console_logs[0]).read_text() == "login:"
     assert [mark["event"] for mark in kept[0].timeline] == ["reset"]
     assert kept[0].timeline[0]["board"] == "fake"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.NEW, Verdict.BRICKED])
+def test_how_the_host_served_its_board_is_kept_whatever_came_of_it(
+    scenario: Scenario, board: Shared, kept: list[Record], verdict: Verdict
+) -> None:
+    board.measured = {"medium": {"boots": [{"requests": 7, "worst": 0.25}]}}
+    with contextlib.suppress(AssertionError), scenario:
+        scenario.conclude(replace(GOOD, verdict=verdict), expected={Verdict.NEW})
+    [event] = [each for each in kept[0].timeline if each["event"] == "medium"]
+    assert (event["board"], event["boots"]) == ("fake", [{"requests": 7, "worst": 0.25}])
 
 
 def test_trouble_of_the_lab_in_a_control_leaves_a_record(

@@ -7,7 +7,8 @@ read and changed through an SD mux while it is off; without one it is only asked
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,11 @@ class HardwareBoard:
     def share(self) -> Share:
         """What its host gave a virtual one."""
         return self._player.share(boots=self.boots)
+
+    def figures(self) -> Mapping[str, Mapping[str, object]]:
+        """What its host gave a virtual one."""
+        got = asdict(self.share())
+        return {"share": got} if any(got.values()) else {}
 
     def check_lab(self) -> None:
         """LabError when relay, serial line, mux, network or place are not as they should be, or

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from harness.boards.share import Share
 from harness.boards.ssh import SshLink
 from harness.boards.strategy import GatewayStrategy, Status
 from harness.errors import DeviceError, HarnessError, LabError
-from harness.log import emit, step
+from harness.log import step
 from harness.medium.model import Loss, PowerCut, Trigger
 
 # This host's loopback, and how QEMU's user network shows it to the board.
@@ -35,10 +36,8 @@ _NETWORK_RESET = 90.0  # seconds
 
 
 def require_served(board: str, medium: Medium) -> None:
-    """LabError when the host could not serve one of the boots since flashing as a medium does;
-    what that boot got is told in any case."""
+    """LabError when the host could not serve one of the boots since flashing as a medium does."""
     found = BootServed.worst_of(medium.served())
-    emit("medium", board=board, **asdict(found))
     if found.trouble:
         raise LabError(
             f"{board}: the bench is too slow to tell: its medium: {found.trouble}",
@@ -237,6 +236,11 @@ class QemuBoard:
     def share(self) -> Share:
         """What the host gave its boots."""
         return self._device.share()
+
+    def figures(self) -> Mapping[str, Mapping[str, object]]:
+        """CPU time, and each boot's medium."""
+        served = [each.to_data() for each in self._device.medium.served()]
+        return {"share": asdict(self.share()), "medium": {"boots": served}}
 
     def check_lab(self) -> None:
         """Who serves its medium is asked to do so once more, and how long it has taken."""

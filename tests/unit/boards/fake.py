@@ -6,7 +6,7 @@ the test, or of who asked.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -85,6 +85,9 @@ class FakeBoard:
 
     def share(self) -> Share:
         return Share()
+
+    def figures(self) -> Mapping[str, Mapping[str, object]]:
+        return {}
 
     @property
     def addresses(self) -> Addresses:

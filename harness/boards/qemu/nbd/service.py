@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 _EVERY = 1.0  # seconds between two looks at the clock
 _LATE = 0.5  # seconds that are no accident
@@ -43,6 +43,10 @@ class BootServed:
     def worst_of(cls, boots: "Sequence[BootServed]") -> "BootServed":
         """One of these boots whose medium is to blame for something, or else the last of them."""
         return next((each for each in boots if each.trouble), boots[-1] if boots else cls())
+
+    def to_data(self) -> dict[str, object]:
+        """For the evidence: milliseconds are enough."""
+        return {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
     @property
     def trouble(self) -> str:
