@@ -23,13 +23,15 @@ _NS = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Seconds that a board's process ran, and in which it waited for a CPU; and which share of its
-    time the host itself was not given. All zero: nobody plays this board."""
+    """Seconds that a board's process ran, and in which it waited for a CPU; which share of its time
+    the host itself was not given; and what its host's disk did to it, if it was too slow. All zero
+    and empty: nobody plays this board."""
 
     __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
     ran: Seconds = 0.0
     waited: Seconds = 0.0
     stolen: Seconds = 0.0
+    medium: str = ""
 
     @classmethod
     def worst(cls, boots: Iterable["Share"]) -> "Share":
@@ -41,11 +43,13 @@ class Share:
     def starved(self) -> bool:
         """Whether what did not happen in time may be the host's fault."""
         wanted = self.ran + self.waited
-        return wanted > _LEAST and (self.waited > wanted * _TOO_MUCH or self.stolen > _TOO_MUCH)
+        late = self.waited > wanted * _TOO_MUCH or self.stolen > _TOO_MUCH
+        return bool(self.medium) or (wanted > _LEAST and late)
 
     def __str__(self) -> str:
         told = f"it had a CPU for {self.ran:.0f} s, and waited {self.waited:.0f} s for one"
-        return f"{told}; {self.stolen:.0%} of the host's time was taken" if self.stolen else told
+        told += f"; {self.stolen:.0%} of the host's time was taken" if self.stolen else ""
+        return f"{told}; its medium: {self.medium}" if self.medium else told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,11 @@
 Whoever uses the bench meets these four only.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +15,7 @@ from typing import TypeVar
 from harness.boards.lab import load_lab
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
-from harness.boards.share import Fed
+from harness.boards.share import Fed, Share
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.simulate.address import Address
 from harness.simulate.played_card import PlayedCard
@@ -91,7 +93,16 @@ class Played:
                 self._device.medium.mark("asked")  # who serves it must answer
         except HarnessError as error:
             trouble = error.brief
-        return Fed(boots=self._device.shares, trouble=trouble)
+        return Fed(boots=tuple(self._boots()), trouble=trouble)
+
+    def _boots(self) -> Iterator[Share]:
+        """What each got; of its medium only since that was written from outside."""
+        served: dict[str, str] = {}
+        with contextlib.suppress(HarnessError):  # it has been asked already
+            served = {each.name: each.trouble for each in self._device.medium.served()}
+        shares = self._device.shares
+        for number, share in enumerate(shares, self._device.boots - len(shares) + 1):
+            yield replace(share, medium=served.get(f"boot {number}", ""))
 
     def mux(self, command: str) -> str:
         """What `usbsdmux` asks: `get`, or where the card shall be. Returns where it is."""

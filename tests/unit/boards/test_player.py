@@ -45,6 +45,15 @@ def test_the_boots_since_it_was_flashed_count(device: FakeDevice) -> None:
     assert player.share(boots=3).starved
 
 
+def test_what_its_hosts_disk_did_to_a_virtual_board_is_told(device: FakeDevice) -> None:
+    player = player_of(device)
+    told(device, WELL)
+    player.begin()
+    told(device, WELL, {**WELL, "medium": "a boot of 390 s waited 250 s for it"}, WELL)
+    share = player.share(boots=2)
+    assert share.starved and "its medium: a boot of 390 s waited" in str(share)
+
+
 def test_where_nobody_says_what_a_virtual_board_got_nobody_can_tell() -> None:
     player = Player("desk", BoardOptions(virtual=True))
     player.begin()

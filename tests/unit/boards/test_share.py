@@ -19,6 +19,7 @@ from harness.boards.share import Clock, Share, given
         (Share(ran=2, waited=7), False),  # too short to say
         (Share(ran=100, waited=0, stolen=0.6), True),
         (Share(ran=1, waited=0, stolen=0.6), False),  # it wanted nothing
+        (Share(ran=1, medium="it did not answer for 40 s"), True),
     ],
 )
 def test_when_a_board_is_starved(share: Share, starved: bool) -> None:

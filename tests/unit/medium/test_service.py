@@ -74,6 +74,15 @@ def test_what_is_trouble_of_the_lab(served: BootServed, told: str) -> None:
     assert told in served.trouble and bool(told) == bool(served.trouble)
 
 
+def test_a_boot_is_called_by_its_mark(store: Store) -> None:
+    """Others connect, too: who writes a card from outside."""
+    store.detach(store.attach())
+    store.attach()
+    store.mark("boot 1")
+    store.mark("installed")
+    assert [each.name for each in store.service.figures()] == ["", "boot 1"]
+
+
 def test_what_a_fault_asks_for_is_no_trouble(store: Store) -> None:
     era = store.attach()
     store.fail([Failing(what=Misdeed.SLOW, seconds=0.3), Failing(what=Misdeed.WRITE_ERROR)])

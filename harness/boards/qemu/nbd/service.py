@@ -27,10 +27,11 @@ _MOSTLY = 1 / 2  # of the boot
 
 @dataclass
 class BootServed:
-    """One boot: its length so far, requests that were answered, seconds that they took in sum and
-    that the worst of them took, seconds in which nobody was served; errors that nobody asked for,
-    and the last of them."""
+    """One boot, by the mark that its driver gave it: its length so far, requests that were
+    answered, seconds that they took in sum and that the worst of them took, seconds in which nobody
+    was served; errors that nobody asked for, and the last of them."""
 
+    name: str = ""
     seconds: float = 0.0
     requests: int = 0
     taken: float = 0.0
@@ -82,6 +83,12 @@ class Service:
             self._end()
             self._boots.append(BootServed())
             self._began = self._clock()
+
+    def marked(self, name: str) -> None:
+        """A mark: the last one of a boot's beginning is its name."""
+        with self._change:
+            if self._boots and name.startswith("boot "):
+                self._boots[-1].name = name
 
     def detached(self) -> None:
         """The boot has ended."""

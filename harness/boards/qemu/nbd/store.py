@@ -205,6 +205,7 @@ class Store:
             if not (struck and watch and watch.trigger.before):
                 medium.mark(name)
             self._failings.marked(name)
+            self.service.marked(name)
             if struck:
                 self._strike(medium)
 
