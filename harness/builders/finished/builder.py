@@ -70,7 +70,8 @@ def there(folders: Mapping[str, Path]) -> list[str]:
 def again(
     release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
 ) -> Release:
-    """The adopted release of a variant. Its version is what it was adopted as."""
+    """The adopted release of a variant. Its version is what it was adopted as, and so is who signed
+    it: `follows` asks for nothing, as a profile knows no successor of a product's signer."""
     return adopted(release, built.of(release).folders, version=version, variants=variants)
 
 

@@ -149,7 +149,8 @@ def again(
     release: Release, *, version: str, variants: Sequence[str] = (), follows: bool = False
 ) -> Release:
     """Another version, built when it was built here. Refuses when kas files, lock or layers have
-    changed since: it would be another product's version."""
+    changed since: it would be another product's version. `follows` asks for nothing: the project
+    signs all that it builds with one key, and yocto.yaml knows no successor of it."""
     made = built.of(release)
     folder = _recipe_folder(made)
     if folder is None:

@@ -117,6 +117,7 @@ def test_a_release_of_finished_images(product: Product) -> None:
     assert release.product.slots.content is ContentCheck.EXACT
     assert release.product.device is not None
     assert release.product.device.data == "/srv"
+    assert release.product.successor == ""  # no profile knows one: `again` has nothing to follow
     assert releases.load(release.folder) == release
     builder.verify(release)
 
