@@ -194,6 +194,12 @@ def test(
     ] = False,
     tier: Annotated[Tier, typer.Option(help="How much: what CI can afford, everything.")] = Tier.CI,
     every: Annotated[bool, typer.Option("--all", help="Everything, as --tier all.")] = False,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1, max=5, help="How often a scenario is begun that ends in trouble of the lab."
+        ),
+    ] = 2,
     store: Store = None,
     as_json: Json = False,
 ) -> None:
@@ -218,6 +224,7 @@ def test(
             *([f"faults[{'+'.join(fault)}]"] if fault else []),
             *asked.cuts(aim or (), sweep, bisect=bisect),
         ),
+        tries=tries,
     )
     if len(release) > 1 or len(from_release) > 1:
         _test_matrix(release, from_release, selection, store, as_json=as_json)

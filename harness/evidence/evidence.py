@@ -26,7 +26,7 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STAMP = "%Y%m%dT%H%M%SZ"  # a run's id begins with it
 # Of what follows: 2 has controls, and what was left out; 3 what was not checked, and accelerators;
-# 4 what boards are that QEMU does not play; 5 which parts judged.
+# 4 what boards are that QEMU does not play; 5 which parts judged, and tries.
 SCHEMA = 5
 _DETAIL = "harness_evidence"
 

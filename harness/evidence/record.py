@@ -46,6 +46,18 @@ class Control:
     slot: schema.Sha256
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """A try of a scenario before the one that counts; it ended in trouble of the lab (`error`)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = schema.STRICT
+    error: str
+    started: datetime  # UTC
+    finished: datetime  # UTC
+    console_logs: tuple[str, ...] = ()  # as those of a record
+    timeline: tuple[dict[str, Any], ...] = ()
+
+
 BROKEN = ("negative-control[", "crash[")  # how the ids of controls of broken products begin
 CONTROLS = (*BROKEN, "correct-product[")  # and those of all controls
 
@@ -74,6 +86,7 @@ class Record:
     error: str = ""  # the lab trouble that ended it
     not_checked: tuple[NotChecked, ...] = ()  # what nobody could look at: it counts as nothing
     control: Control | None = None  # of a control: it tells of the suite, not of the release
+    earlier: tuple[Try, ...] = ()  # tries that the lab broke, oldest first: they count as nothing
 
     def __post_init__(self) -> None:
         problems = [*_contradictions(self), *_malformed(self)]
@@ -111,6 +124,11 @@ class Record:
             return ""
         told = [each.why for each in self.not_checked if each.name == name]
         return told[0] if told else "the scenario does not look at it"
+
+    @property
+    def all_logs(self) -> tuple[str, ...]:
+        """The console logs of all tries."""
+        return (*(log for each in self.earlier for log in each.console_logs), *self.console_logs)
 
     @property
     def seconds(self) -> float:
@@ -195,16 +213,19 @@ def _contradictions(record: Record) -> list[str]:
 
 def _malformed(record: Record) -> list[str]:
     problems = [f"{key}: empty" for key in ("scenario", "replay") if not getattr(record, key)]
-    for key in ("started", "finished"):
-        if getattr(record, key).utcoffset() != timedelta(0):
-            problems.append(f"{key}: not in UTC")
-    for number, mark in enumerate(record.timeline):
+    for each in (record, *record.earlier):
+        for key in ("started", "finished"):
+            if getattr(each, key).utcoffset() != timedelta(0):
+                problems.append(f"{key}: not in UTC")
+    problems += ["earlier: a try without its trouble" for each in record.earlier if not each.error]
+    marks = [*record.timeline, *(mark for each in record.earlier for mark in each.timeline)]
+    for number, mark in enumerate(marks):
         seconds, event = mark.get("seconds"), mark.get("event")
         if not isinstance(seconds, int | float) or not isinstance(event, str):
             problems.append(f"timeline.{number}: needs seconds (number) and event (text)")
     problems += [
         f"console_logs: {log} leaves the run's folder"
-        for log in record.console_logs
+        for log in record.all_logs
         if not is_plain_path(log)
     ]
     return problems

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import Outcome, Record, standing
+from harness.plain import one_line
 
 _STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "bold red", Outcome.LAB_ERROR: "yellow"}
 
@@ -66,6 +67,8 @@ def _named(scenario: str, records: Sequence[Record | None]) -> Text:
     """The scenario's id and, below it, why it did not pass: a column for that would fold ids."""
     name = Text(scenario)
     for record in records:
+        for each in record.earlier if record else ():
+            name.append(f"\n  tried again: {one_line(each.error)}", "dim")
         if record and not record.passed:
             machine = f"{record.machine}: " if len(records) > 1 else ""
             name.append(f"\n  {machine}{record.why}", _STYLES[record.outcome])

@@ -12,13 +12,15 @@ from harness import project
 from harness.scenarios.naming import SUITE
 
 SETTINGS = Path(__file__).parent / "pytest.ini"
-PLUGIN = "harness.scenarios.plugin"
+# In the order of their imports: pytest loads no plugin that is imported already.
+PLUGINS = ("harness.scenarios.tries", "harness.scenarios.plugin")
 # By which whoever calls could leave scenarios out, or add code to them.
 _VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
 # Plugins that are installed beside the harness, and modules that happen to lie in the working
 # folder, have no part in scenarios.
 _ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
 _XDIST = "xdist.plugin"
+TRIES = 2  # of a scenario that ends in trouble of the lab, where nobody says how many
 # A worker has one board, the losses of a phase share its instant. One that dies is not replaced: a
 # new one would have no board, and pytest would wait for ever.
 WORKERS = ("--dist", "loadgroup", "--max-worker-restart=0")
@@ -35,6 +37,7 @@ class Selection:
     tier: str = "all"  # ci or all
     keyword: str = ""  # pytest's -k
     scenarios: tuple[str, ...] = ()  # exact ids instead of a tier
+    tries: int = TRIES  # of a scenario that ends in trouble of the lab
 
 
 @contextlib.contextmanager
@@ -75,7 +78,8 @@ def settings(selection: Selection) -> list[str]:
     product = project.find()
     words = ["-c", str(SETTINGS), "--rootdir", str(product.root if product else Path.cwd())]
     words += ["--noconftest"]  # one that lies anywhere above could decide verdicts
-    words += ["-p", _XDIST, "-p", PLUGIN, "--release", str(selection.release)]
+    words += [word for name in (_XDIST, *PLUGINS) for word in ("-p", name)]
+    words += ["--release", str(selection.release)]
     words += ["--lab", str(selection.lab.resolve())]
     return words + [word for board in selection.boards for word in ("--board", board)]
 
@@ -84,7 +88,7 @@ def arguments(selection: Selection, folder: Path, place: str, scenarios: Ids[str
     """Run what `place` has of these scenarios."""
     own = "" if Path(place).resolve() == SUITE.resolve() else "-own"
     arguments = [*settings(selection), place, *filters(selection, scenarios)]
-    arguments += ["--run-folder", str(folder)]
+    arguments += ["--run-folder", str(folder), "--tries", str(selection.tries)]
     arguments += ["--from-release", str(selection.from_release)]
     arguments += ["-n", str(len(selection.boards)), *WORKERS]
     arguments += ["-p", "no:cacheprovider"]

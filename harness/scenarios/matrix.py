@@ -151,6 +151,7 @@ def _words(selection: Selection, store_folder: Path) -> tuple[str | Path, ...]:
     words: list[str | Path] = ["test", selection.release, "--from", selection.from_release]
     words += [word for board in selection.boards for word in ("--board", board)]
     words += [word for name in selection.scenarios for word in ("--scenario", name)]
+    words += ["--tries", str(selection.tries)]
     words += ["--lab", selection.lab, "--tier", selection.tier, "--store", store_folder, "--json"]
     return (*words, "-k", selection.keyword) if selection.keyword else tuple(words)
 

@@ -40,6 +40,7 @@ from harness.scenarios.naming import (
     scenario_id,
 )
 from harness.scenarios.scenario import Scenario, printable
+from harness.scenarios.tries import EARLIER, RECORDS
 from harness.updates.proxy import Proxy
 from harness.updates.server import UpdateServer
 
@@ -68,7 +69,6 @@ MARKERS = (
     "tls: only for products that name a CA of update servers",
     f"needs(*names): not on boards that lack one of {', '.join(NEEDS)}",
 )
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -321,7 +321,12 @@ def scenario(
         records.append(record.to_data())
 
     return Scenario(
-        id=identity, bench=bench, folder=run_folder, keep=keep, replay=shlex.join(words)
+        id=identity,
+        bench=bench,
+        folder=run_folder,
+        keep=keep,
+        replay=shlex.join(words),
+        earlier=request.node.stash.get(EARLIER, ()),
     )
 
 

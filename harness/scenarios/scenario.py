@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from harness import files, log
 from harness.errors import DeviceError, IdentityChanged, LabError
-from harness.evidence.record import Control, Fault, Record
+from harness.evidence.record import Control, Fault, Record, Try
 from harness.judge import identity, root
 from harness.judge.inspection import Inspection
 from harness.judge.judge import Judge
@@ -50,6 +50,7 @@ class Scenario:
     keep: Callable[[Record], None]
     replay: str
     control: bool = False  # its record is the test's to judge, and to keep
+    earlier: tuple[Try, ...] = ()  # tries of it that the lab broke
     consoles: Sequence[Path] | None = None  # of its boots, where they are not the bench's board's
     fault: Fault | None = None
     expected: frozenset[Verdict] = frozenset()
@@ -295,6 +296,7 @@ class Scenario:
             finished=self._started + timedelta(seconds=time.monotonic() - self._clock),
             replay=self.replay,
             error=str(error) if lab_trouble else "",
+            earlier=self.earlier,
         )
         if not self.control:  # it says nothing about the release of this run
             self.keep(self.record)
@@ -302,6 +304,8 @@ class Scenario:
     def _keep_logs(self) -> list[str]:
         """Copy the console logs, one for each boot since flashing, into the evidence."""
         folder = self.folder / "console" / files.name_for(self.id)
+        if self.earlier:
+            folder /= f"try-{len(self.earlier) + 1}"
         folder.mkdir(parents=True, exist_ok=True)
         kept = []
         logs = self.bench.board.console_logs if self.consoles is None else self.consoles

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenarios.invocation import PLUGIN, SETTINGS
+from harness.scenarios.invocation import PLUGINS, SETTINGS
 from harness.scenarios.naming import SUITE
 from tests.unit.evidence.samples import make_release
 
@@ -43,7 +43,7 @@ def collect(tmp_path: Path, *words: str) -> tuple[int, dict[str, str], str]:
     release = tmp_path / "release"
     if not release.exists():
         make_release(release)
-    settings = ("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
+    settings = ("-c", SETTINGS, "--rootdir", tmp_path, "-p", PLUGINS[-1], "-p", "no:cacheprovider")
     lab = ("--lab", ROOT / "labs/qemu.yaml", "--release", release)
     argv: list[str | Path] = [*settings, "--noconftest", "--collect-only", "-q", *lab]
     done = subprocess.run(

@@ -1,6 +1,9 @@
 """A shared lab: labgrid's own coordinator and exporter, two clients for one place, their ends."""
 
 import contextlib
+import os
+import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +21,7 @@ from harness.boards.lab import open_board
 from harness.errors import ConfigurationError, LabError
 from harness.log import WAITING, Event, sink
 from tests.unit.boards.fake_bench import FakeDevice, served
+from tests.unit.test_tries import Ran
 
 LAB = """
 options: {{coordinator_address: '{coordinator}'}}
@@ -188,6 +192,70 @@ def test_what_dies_in_the_middle_is_trouble_of_the_lab(
 
     with open_board(shared.lab(), "desk") as opened:
         used(opened)
+
+
+SCENARIO = """
+import contextlib, os, signal, subprocess, sys, time
+from pathlib import Path
+from harness.boards.lab import open_board
+
+@pytest.fixture(scope="session")
+def bench():
+    with open_board(Path({lab!r}), "desk") as board:
+        note("open")
+        bench = FakeBench()
+        bench.board = board
+        yield bench
+    note("close")
+
+def test_update(scenario, bench):
+    with scenario:
+        bench.board.power_on()
+        bench.board.expect("login: ", timeout=10)
+        if first():
+            os.kill({pid}, signal.SIGKILL)
+            again = subprocess.Popen({command!r}, shell=True, cwd={folder!r},
+                start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            (HERE / "pid").write_text(str(again.pid))
+            time.sleep(2)
+            bench.board.wait_boots(2, timeout=1)
+        scenario.conclude(GOOD, expected={{Verdict.NEW}})
+"""
+
+
+@pytest.mark.parametrize("dies", ["exporter", "server"])
+def test_a_scenario_whose_lab_is_started_again_is_tried_again(
+    shared: Shared, tmp_path: Path, dies: str
+) -> None:
+    """labgrid's own programs, killed in the middle and started again: the place is acquired anew,
+    by the same process."""
+    process: subprocess.Popen[bytes] = getattr(shared, dies)
+    # An exporter ends with its coordinator, and is started again as well.
+    programs = [shared.exporter] if dies == "exporter" else [shared.server, shared.exporter]
+    lines = [shlex.join(map(str, each.args)) for each in programs]  # type: ignore[arg-type]
+    command = "".join(f"sleep 3; {line} & " for line in lines) + "wait"
+    # The coordinator writes its places down now and then.
+    _until((shared.folder / "places.yaml").exists)
+    names = {"lab": str(shared.lab(wait=30)), "pid": process.pid, "folder": str(shared.folder)}
+    (folder := tmp_path / "scenario").mkdir()
+    kept = ("HARNESS_CACHE", "HARNESS_HOME", "LG_HOSTNAME", "PATH")
+    try:
+        text = SCENARIO.format(command=command, **names)
+        env = {name: os.environ[name] for name in kept}
+        ran = Ran(folder, text, env={**env, "PAUSES": "[0, 2, 4, 8, 16]"})
+    finally:
+        with contextlib.suppress(OSError):
+            os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    [record] = ran.records("update")
+    assert (record["outcome"], ran.noted.count("open"), ran.noted[-2:]) == (
+        *("passed", 2),
+        ["open", "close"],
+    )
+    [earlier] = record["earlier"]
+    told = "has gone" if dies == "exporter" else "is not ours any more"
+    assert told in earlier["error"]
+    assert earlier["console_logs"][0] == "console/update/boot-1.log"
+    assert record["console_logs"][0] == "console/update/try-2/boot-1.log"
 
 
 def test_a_place_that_is_none_is_told(shared: Shared) -> None:

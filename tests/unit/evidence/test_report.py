@@ -9,13 +9,14 @@ import rich.console
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from harness.evidence.evidence import Evidence
+from harness.evidence.record import Try
 from harness.evidence.report import write_matrix, write_report
 from harness.evidence.store import EvidenceStore, Stored
 from harness.evidence.subject import Subject
 from harness.evidence.table import summary_line, verdict_table
 from harness.judge.verdict import Invariant, NotChecked, Verdict
 from harness.plugins import UsedPart
-from tests.unit.evidence.samples import finished_run, make_release, record
+from tests.unit.evidence.samples import NOON, finished_run, make_release, record
 
 VOID = {"meta", "line"}
 
@@ -195,3 +196,23 @@ def test_parts_of_others_are_shown(
     assert Evidence.from_bytes(stored.evidence.to_bytes(), what="x") == stored.evidence
     stored = finished_run(store, subject, [record()], signer, parts=(ours,))
     assert "with parts of" not in summary_line(stored.evidence)
+
+
+def test_tries_that_the_lab_broke_are_shown(
+    store: EvidenceStore, subject: Subject, signer: CryptoSigner
+) -> None:
+    broken = Try(
+        error="exporter has gone",
+        started=NOON,
+        finished=NOON,
+        console_logs=("console/update/boot-1.log",),
+    )
+    stored = finished_run(store, subject, [record(earlier=(broken,))], signer)
+    page = write_report(stored.evidence, stored.folder).read_text()
+    assert "Try 1, which the lab broke" in page and "exporter has gone" in page
+    assert stored.evidence.passed
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    console.print(verdict_table(stored.evidence))
+    told = console.file
+    assert isinstance(told, io.StringIO) and "tried again: exporter has gone" in told.getvalue()
+    assert Evidence.from_bytes(stored.evidence.to_bytes(), what="x") == stored.evidence
