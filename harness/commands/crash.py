@@ -66,6 +66,14 @@ def record(
             "is installed again and has no network.",
         ),
     ] = None,
+    newer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RELEASE",
+            help="Version newer than both, to be installed after each cut: of a product that "
+            "refuses older ones, and whose images others built.",
+        ),
+    ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
@@ -83,7 +91,14 @@ def record(
     from harness.crash.record import record as record_update
 
     found = record_update(
-        release, from_release, board=board, lab=lab, output=output, bad=bad, like=like
+        release,
+        from_release,
+        board=board,
+        lab=lab,
+        output=output,
+        bad=bad,
+        newer=newer,
+        like=like,
     )
     lines = [f"{phase.name:<14} {phase.start:>7} - {phase.end - 1}" for phase in found.phases]
     for outcome in found.outcomes:

@@ -65,11 +65,13 @@ def record(
     lab: Path,
     output: Path,
     bad: Path | None = None,
+    newer: Path | None = None,
     like: Path | None = None,
 ) -> Recording:
     """Record the update from `from_release` to `release` on a board of a lab, into `output`, and a
     rollback: of `bad`, a version whose health check fails, or of `release` without a network.
-    `like`: a recording whose device it is to be, instead of a new one.
+    `newer`: a version whose own update is the probe, see `probe.make`. `like`: a recording whose
+    device it is to be, and whose probe, instead of a new one.
 
     ConfigurationError for releases or a board that do not fit together, or an output folder that
     is not empty; DeviceError when the update or the rollback does not reach its end: nothing can
@@ -77,21 +79,29 @@ def record(
     """
     new, old = releases.load(release.resolve()), releases.load(from_release.resolve())
     worse = releases.load(bad.resolve()) if bad else None
+    other = releases.load(newer.resolve()) if newer else None
     _require_fit(old, new, board, lab, output)
-    if worse:
-        _require_fit(new, worse, board, lab, output)
-    with step("verify", releases=[each.version for each in (old, new, worse) if each]):
-        for each in (old, new, worse):
-            if each:
-                each.verify()
-    if not like:
-        probe.require(old, new)  # now, and not when all has been recorded
+    more = [each for each in (worse, other) if each]
+    for each in more:
+        _require_fit(new, each, board, lab, output)
+    with step("verify", releases=[each.version for each in (old, new, *more)]):
+        for each in (old, new, *more):
+            each.verify()
     again = Again(Recording.load(like), old, board) if like else None
+    if not again:
+        probe.require(old, new, other)  # now, and not when all has been recorded
+    elif other:
+        raise ConfigurationError(
+            f"--newer {newer}: with --like it is the probe of {like} that is installed",
+            hint="leave out one of the two",
+        )
+    else:
+        other = again.newer
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     with json_lines(partial / EVENTS), _opened(lab, board, again) as session:
-        session.record(old, new, partial, bad=worse)
+        session.record(old, new, partial, bad=worse, newer=other)
     partial.rename(output)
     return Recording.load(output)
 
@@ -125,7 +135,7 @@ class Session:
     lab: Path
     server: UpdateServer
     again: Again | None = None
-    make_probe: Callable[[Release, Path], Digest] = probe.make
+    make_probe: Callable[[Release, Path, Release | None], Digest] = probe.make
     outcomes: list[RecordedOutcome] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
 
@@ -139,7 +149,13 @@ class Session:
         return self.board.can.record
 
     def record(
-        self, old: Release, new: Release, folder: Path, *, bad: Release | None = None
+        self,
+        old: Release,
+        new: Release,
+        folder: Path,
+        *,
+        bad: Release | None = None,
+        newer: Release | None = None,
     ) -> Recording:
         """All of it, into `folder`, which is then a recording; errors as in `record`."""
         client = client_of(old.product, self.board)
@@ -169,7 +185,7 @@ class Session:
             else:
                 copy_file(self._log.write_log, folder / LOG)
             self._verify(old, folder)
-            return self._save(old, new, bad, folder)
+            return self._save(old, new, folder, bad=bad, newer=newer)
 
     def _provision(self, client: Client, judge: Judge) -> None:
         """The first boot, as the factory does it, then what a site gives the device."""
@@ -306,12 +322,20 @@ class Session:
         finally:
             content.unlink(missing_ok=True)
 
-    def _save(self, old: Release, new: Release, bad: Release | None, folder: Path) -> Recording:
+    def _save(
+        self,
+        old: Release,
+        new: Release,
+        folder: Path,
+        *,
+        bad: Release | None,
+        newer: Release | None,
+    ) -> Recording:
         with LogReader(folder / LOG) as log:
             model = log.origin.model
         span: Span = phases.find(folder / LOG, old.layout)
         digest = old.files["disk.img"].sha256
-        probe_slot = self.make_probe(old, folder)  # before the files are hashed
+        probe_slot = self.make_probe(old, folder, newer)  # before the files are hashed
         recording = Recording(
             folder=folder,
             machine=old.machine,
@@ -322,6 +346,7 @@ class Session:
             old=old,
             new=new,
             bad=bad,
+            newer=newer,
             files=own_files(folder),
             start=span.start,
             end=span.end,

@@ -35,6 +35,7 @@ FILE = "design.yaml"
 FOLDER = "images/designs"  # of a product folder
 BUILD, OUT = "build", "out"
 OLD, NEW = "1.0.0", "1.1.0"  # what is updated, and to what
+NEWER = "1.9.0"  # what is installed after each cut, of a design that refuses older versions
 _LEFT_OUT = {OUT, FILE, "results.json"}  # no build reads them
 
 
@@ -111,7 +112,7 @@ def load(folder: Path) -> Design:
 def known(folder: Path | None = None) -> dict[str, Design]:
     """All designs of a folder, by name; none given: of the product folder, or of the folder that
     the product folder, a design itself, lies in."""
-    place = folder or _place()
+    place = (folder or _place()).absolute()  # a design is run in its folder
     return {each.name: load(each) for each in files.entries(place) if files.is_file(each / FILE)}
 
 

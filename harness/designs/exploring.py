@@ -35,6 +35,7 @@ class DesignExploration:
 
     design: Design
     child: Child
+    newer: str = ""  # what is installed after each cut, see `harness.crash.recording.probe`
 
     def made(self, limit: Deadline | None) -> Explored:
         """Goes on where it was. HarnessError where nothing can be recorded, explored or signed."""
@@ -50,6 +51,7 @@ class DesignExploration:
         words: list[str | Path] = ["crash", "record", f"{OUT}/{NEW}", "--from", f"{OUT}/{OLD}"]
         bad = [version for version, broken in self.design.broken.items() if broken == _UNWELL]
         words += ["--bad", f"{OUT}/{bad[0]}"] if bad else []
+        words += ["--newer", f"{OUT}/{self.newer}"] if self.newer else []
         return [
             *words,
             "--board",

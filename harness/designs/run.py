@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import files, paths, process
 from harness.deadline import Deadline
 from harness.designs import exploring, results
-from harness.designs.design import BUILD, NEW, OLD, OUT, Design, DesignVariant
+from harness.designs.design import BUILD, NEW, NEWER, OLD, OUT, Design, DesignVariant
 from harness.designs.results import DesignResults, ScenarioResult, VariantResult
 from harness.errors import BuildError, ConfigurationError, DeviceError, HarnessError, LabError
 from harness.evidence import signing, store
@@ -182,11 +182,22 @@ class DesignRun:
         """With the cut points of the recorded update, as far as the budget goes."""
         if limit and limit.left() < exploring.LEAST:
             return replace(made, not_explored=made.not_explored or "the budget was used up before")
-        exploration = exploring.DesignExploration(design=self.design, child=self._child)
         try:
+            exploration = exploring.DesignExploration(
+                design=self.design, child=self._child, newer=self._newer()
+            )
             return replace(made, explored=exploration.made(limit), not_explored="")
         except HarnessError as error:
             return replace(made, not_explored=error.brief)
+
+    def _newer(self) -> str:
+        """The version that is installed after each cut, built; none where the old one can be."""
+        out = self.design.folder / OUT
+        if releases.load(out / OLD).product.promises.downgrades != "refused":
+            return ""
+        if not files.is_file(out / NEWER / releases.FILE):
+            self._build(self._of, NEWER, "", _public_key())
+        return NEWER
 
 
 def _known(found: DesignResults, variant: str, inputs: str, packages: str) -> VariantResult | None:

@@ -55,6 +55,11 @@ class Again:
         return self._recording.server_port
 
     @property
+    def newer(self) -> Release | None:
+        """Whose update its probe is."""
+        return self._recording.newer
+
+    @property
     def identity(self) -> Identity:
         """Of the device; a copy."""
         return replace(self._recording.identity)
@@ -86,7 +91,7 @@ class Again:
         passed = datetime.now(UTC) - self._began
         return (self._clock + passed + (boots + 1) * _BOOT).replace(microsecond=0)
 
-    def take_probe(self, _: Release, folder: Path) -> Digest:
+    def take_probe(self, _: Release, folder: Path, __: Release | None) -> Digest:
         """The very probe of the other recording; see `probe.make`."""
         for file in self._recording.folder.glob(f"{PROBE}*"):
             shutil.copyfile(file, folder / file.name)

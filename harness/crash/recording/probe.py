@@ -5,7 +5,7 @@ So the probe's bytes must be in the slot that the client says it installed it in
 artifact than the one whose installation was cut, and a client that goes on where it was would make
 a mixture. Its slot is noise, so what boots next cannot be it: the attempts are counted, and the
 board must come back with the version that it ran before. Of a product whose artifacts nobody here
-can make it is the old version's own update, and boots.
+can make it is the old version's own update, or that of a newer version that was told, and boots.
 
 The recorded board knows its update server by its port; every process that boots crash states of
 that recording serves the probe there.
@@ -14,6 +14,7 @@ that recording serves the probe there.
 import contextlib
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,7 +42,7 @@ _SECONDS = 300.0  # to install it
 _SHORT = 60.0
 
 
-def require(old: Release, new: Release) -> None:
+def require(old: Release, new: Release, newer: Release | None) -> None:
     """ConfigurationError for versions that no probe can be had for."""
     if new.product.successor:
         raise ConfigurationError(
@@ -49,22 +50,25 @@ def require(old: Release, new: Release) -> None:
             details="successor: its devices take no update that those of the old version take",
             hint="record the update before the key is handed over, and the one after it",
         )
-    if builder.lacking(old, Ability.ARTIFACT) and old.product.promises.downgrades == "refused":
+    refused = old.product.promises.downgrades == "refused"
+    if builder.lacking(old, Ability.ARTIFACT) and refused and not newer:
         raise ConfigurationError(
             f"{old.folder}: nothing can be installed on {old.machine} after each cut",
             details="promises.downgrades: refused, so the old version's own update is not taken,"
             " and no other one can be made of images that others built",
+            hint="name a version that is newer than both: --newer RELEASE",
         )
 
 
-def make(old: Release, folder: Path) -> Digest:
-    """The probe for devices of the old version, in `folder`; what it makes of a slot. Of a product
-    whose builder can make none it is the old version's own update: another one than the update that
-    is recorded, and longer. BuildError when a tool fails."""
+def make(old: Release, folder: Path, newer: Release | None) -> Digest:
+    """The probe for devices of the old version, in `folder`; what it makes of a slot. `newer`'s own
+    update; else, of a product whose builder can make none, the old version's: another one than the
+    update that is recorded, and longer. BuildError when a tool fails."""
     probe = folder / f"{PROBE}{Path(old.artifact_name).suffix}"
-    if builder.lacking(old, Ability.ARTIFACT):
-        copy_file(old.artifact, probe)
-        return old.slot
+    if newer or builder.lacking(old, Ability.ARTIFACT):
+        version = newer or old
+        copy_file(version.artifact, probe)
+        return version.slot
     by = builder.of(old)
     slot = folder / "probe.slot"
     noise = random.Random(1).randbytes(_SIZE)  # noqa: S311 - noise, not a secret
@@ -107,10 +111,13 @@ def stays(judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
 
 def come_back(recording: Recording, judge: Judge, before: Judgement) -> tuple[Invariant, Verdict]:
     """Reboot a board that has installed the probe: whether it comes back as it was, for the probe
-    is noise and does not boot; or, where it is the old version's own update, runs that."""
+    is noise and does not boot; or, where it is a version, runs that."""
     wanted = before.final, before.slot
-    if recording.probe_slot == recording.old.slot:
+    if recording.probe_version:
         wanted = "old", str(Slot(before.slot).other)
+    if recording.newer:  # beside it there is what ran before
+        ran = recording.old if before.final == "old" else recording.new
+        judge = replace(judge, old=recording.newer, new=ran)
     return _rebooted(judge, BACK, before, wanted)
 
 
@@ -155,8 +162,7 @@ def _install(recording: Recording, board: Board, judge: Judge) -> str:
         installed = judge.client.install(url, timeout=DOWNLOAD_AND_INSTALL_SECONDS)
         return "" if installed.ok else f"{installed.message}: {installed.output[-1000:]}"
     # In one go, not as `Client.install` does it, which has to outlive its connection: seconds less.
-    whole = recording.probe_slot == recording.old.slot  # not the tiny one
-    limit = DOWNLOAD_AND_INSTALL_SECONDS if whole else _SECONDS
+    limit = DOWNLOAD_AND_INSTALL_SECONDS if recording.probe_version else _SECONDS
     result = board.run(f'gateway-update install "{url}" 2>&1', timeout=limit)
     return f"exit code {result.returncode}: {result.stdout[-1000:]}" if result.returncode else ""
 

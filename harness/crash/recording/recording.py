@@ -86,6 +86,7 @@ class Recording:
     old: Release
     new: Release
     bad: Release | None = None  # what was rolled back; none: the new version, without a network
+    newer: Release | None = None  # whose update the probe is; none: see `probe.make`
     files: Mapping[str, Digest]  # of the log and the probe, see `own_files`
     start: int
     end: int
@@ -146,7 +147,7 @@ class Recording:
         releases and lab file lie is no part of it."""
         content = self.to_json()
         del content["lab"]
-        for which in ("old", "new", "bad"):
+        for which in ("old", "new", "bad", "newer"):
             content.get(which, {}).pop("folder", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -176,6 +177,16 @@ class Recording:
         return self.folder / f"{PROBE}{Path(self.old.artifact_name).suffix}"
 
     @property
+    def probe_version(self) -> Release | None:
+        """What the probe installs, when that is a version and not noise."""
+        return self.newer or (self.old if self.probe_slot == self.old.slot else None)
+
+    @property
+    def releases(self) -> Iterator[Release]:
+        """All that it names."""
+        return (each for each in (self.old, self.new, self.bad, self.newer) if each)
+
+    @property
     def layout(self) -> Mapping[str, Region]:
         """Byte offset and length of each region of the disk."""
         return self.old.layout
@@ -201,6 +212,7 @@ class Recording:
             "old": _named(self.old),
             "new": _named(self.new),
             **({"bad": _named(self.bad)} if self.bad else {}),
+            **({"newer": _named(self.newer)} if self.newer else {}),
             "files": {name: asdict(digest) for name, digest in self.files.items()},
             "start": self.start,
             "end": self.end,
@@ -237,7 +249,7 @@ class Recording:
     def verify(self, *, releases: bool = True) -> None:
         """Hash what was recorded, once a process: log, probe and base, and `releases` all files of
         them; and find the phases again. ConfigurationError names what is another one."""
-        known = [each for each in (self.old, self.new, self.bad) if each and releases]
+        known = self.releases if releases else ()
         folders: dict[Path, Mapping[str, Digest]] = {each.folder: each.files for each in known}
         folders.setdefault(self.old.folder, {self.base.name: self.old.files[self.base.name]})
         folders[self.folder] = self.files
@@ -301,6 +313,7 @@ class _RecordingFile:
     old: _Named
     new: _Named
     bad: _Named | None = None
+    newer: _Named | None = None
     files: dict[Annotated[str, Field(pattern=rf"^({LOG}|{PROBE}[\w.-]*)$")], Digest]
     start: Count
     end: Count
@@ -315,21 +328,22 @@ class _RecordingFile:
 
     def recording(self, folder: Path, problems: list[str]) -> Recording | None:
         """With its releases; None when one of them cannot be read."""
-        old, new = self.old.load("old", problems), self.new.load("new", problems)
-        bad = self.bad.load("bad", problems) if self.bad else None
-        if old is None or new is None or (self.bad and bad is None):
+        names = ("old", "new", "bad", "newer")
+        named = {name: told for name in names if (told := getattr(self, name))}
+        found = {name: told.load(name, problems) for name, told in named.items()}
+        if not all(found.values()):
             return None
         fields = {
             each.name: getattr(self, each.name)
             for each in dataclasses.fields(self)
-            if each.name not in ("schema", "old", "new", "bad")
+            if each.name not in ("schema", *names)
         }
-        return Recording(**fields, folder=folder, old=old, new=new, bad=bad)
+        return Recording(**fields, **found, folder=folder)
 
 
 def _misfits(found: Recording) -> Iterator[str]:
     """What cannot be, as far as that is to be seen without reading the log."""
-    machines = {each.machine for each in (found.old, found.new, found.bad) if each}
+    machines = {each.machine for each in found.releases}
     if machines != {found.machine}:
         yield f"machine: {found.machine}, but the releases are for {', '.join(sorted(machines))}"
     if LOG not in found.files:

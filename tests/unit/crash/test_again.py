@@ -33,7 +33,7 @@ def recorded(folder: Path, old: Release, new: Release, again: Again | None = Non
     for each in (board.folder, run):
         each.mkdir(parents=True)
 
-    def make_probe(_: Release, target: Path) -> object:
+    def make_probe(_: Release, target: Path, __: Release | None) -> object:
         (target / "probe.raucb").write_bytes(PROBE)
         return PROBE_SLOT
 

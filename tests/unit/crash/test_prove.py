@@ -262,6 +262,8 @@ class Driven(Device):
     second_boot: str = "A"  # the slot that runs after a boot that nobody cut
     runs_probe: bool = True
     installed: bool = False
+    probe: bytes = OLD
+    probe_version: str = "1.0.0"
 
     def wait_boots(self, count: int, timeout: float) -> None:
         if self.boots < count:
@@ -279,8 +281,9 @@ class Driven(Device):
             self.installed = True
             self._select("B")
             offset = LAYOUT["slot-B"].offset
-            self.medium[offset : offset + len(OLD)] = OLD
-        said = {"tell version": "1.0.0", "tell slot": self.slot}
+            self.medium[offset : offset + len(self.probe)] = self.probe
+        version = self.probe_version if (self.installed, self.slot) == (True, "B") else "1.0.0"
+        said = {"tell version": version, "tell slot": self.slot}
         return self._done(said.get(command, "0" if ".code" in command else ""))
 
     def _select(self, slot: str) -> None:
@@ -311,6 +314,18 @@ def test_a_probe_that_boots_must_be_what_runs_then(
     driven.runs_probe = runs
     proof = proven(by_profile(recorded), driven)
     assert proof.came_back
+    assert [each.name for each in proof.broken] == ([] if runs else ["back-from-second-update"])
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_probe_that_is_a_newer_version_must_be_what_runs_then(
+    recorded: Recording, driven: Driven, runs: bool
+) -> None:
+    content = NEW[:-512] + b"more" * 128
+    newer = release(recorded.folder.parent / "newer", "2.0.0", content)
+    driven.probe, driven.probe_version, driven.runs_probe = content, "2.0.0", runs
+    proof = proven(replace(by_profile(recorded), newer=newer, probe_slot=newer.slot), driven)
+    assert (proof.came_back, proof.final) == (True, "old")
     assert [each.name for each in proof.broken] == ([] if runs else ["back-from-second-update"])
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from harness.boards.board import CommandResult
 from harness.builders.debian.bootloaders.grub import environment_block
@@ -276,6 +277,7 @@ def test_a_bad_version_that_gets_to_its_end_is_recorded(
         ("output", "small-1", "not empty"),
         ("artifact", "small-1", "release.json"),
         ("successor", "small-1", "nothing can be installed after each cut of an update to it"),
+        ("refuses", "small-1", "nothing can be installed on small after each cut"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_touched(
@@ -289,6 +291,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(
         replace(new, slot=old.slot, files=files).write()
     if change == "successor":
         replace(new, product=replace(new.product, successor="0" * 64)).write()
+    if change == "refuses":  # and nobody here can make another artifact
+        promises = replace(old.product.promises, downgrades="refused")
+        where = {"profile": "product.yaml", "profile_sha256": "0" * 64, "image": "disk.img"}
+        by_others: dict[str, JsonValue] = {"builder": "finished", **where, "variants": {}}
+        product = replace(old.product, promises=promises)
+        replace(old, product=product, built=by_others).write()
     lab, output = tmp_path / "lab.yaml", tmp_path / "run"
     lab.write_text(LAB)
     if change == "output":

@@ -12,7 +12,16 @@ from harness.crash.recording.recording import FILE, Recording
 from harness.errors import ConfigurationError
 from harness.medium.log import Origin, create_log
 from harness.product.layout import MIB
-from tests.unit.crash.recordings import AFTER, DATA_SIZE, LAYOUT, MARKED_B, Log, recording
+from tests.unit.crash.recordings import (
+    AFTER,
+    DATA_SIZE,
+    LAYOUT,
+    MARKED_B,
+    NEW,
+    Log,
+    recording,
+    release,
+)
 
 
 def test_another_bench_is_another_recording(tmp_path: Path) -> None:
@@ -35,6 +44,19 @@ def test_it_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert loaded == saved
     assert loaded.folder == saved.folder
     assert loaded.probe == saved.folder / "probe.raucb"
+
+
+def test_a_newer_version_is_part_of_it(tmp_path: Path) -> None:
+    found = recording(tmp_path)
+    newer = release(tmp_path / "newer", "2.0.0", NEW[:-512] + b"more" * 128)
+    more = replace(found, newer=newer)
+    more.save()
+    loaded = Recording.load(found.folder)
+    assert (loaded, loaded.newer, loaded.probe_version) == (more, newer, newer)
+    assert loaded.id != found.id
+    newer.artifact.write_bytes(newer.artifact.read_bytes()[:-1] + b"!")
+    with pytest.raises(ConfigurationError, match="1 problem"):
+        loaded.verify()
 
 
 def test_every_record_of_the_update_is_in_one_phase(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ echo "p 1.2 amd64" >"$output/packages.txt"
 FAKE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
+from dataclasses import replace
 from pathlib import Path
 from harness.builders.finished import adopt
 from harness.clients import selection_format
@@ -41,6 +42,10 @@ from harness.scenarios import runner
 from tests.unit.evidence.samples import finished_run, make_release, record
 def made(image, artifact, *, product, version, output, variants):
     make_release(output, version=version, variants=variants)
+    found = releases.load(output)
+    if Path("../refuses").exists():
+        promises = replace(found.product.promises, downgrades="refused")
+        replace(found, product=replace(found.product, promises=promises)).write()
     return releases.load(output)
 adopt.adopt = made
 profile.load = lambda file: type("P", (), {{"boot_selection": None, "device": ""}})
@@ -58,8 +63,8 @@ from harness.crash import record as recorder
 from harness.crash.exploration import explore as explorer
 from harness.crash.results import results as crash_results
 from tests.unit.crash import explored, recordings
-def recorded(release, from_release, *, board, lab, output, bad, like):
-    Path("../recorded.txt").open("a").write(f"{{bad}} {{board}}\\n")
+def recorded(release, from_release, *, board, lab, output, bad, newer, like):
+    Path("../recorded.txt").open("a").write(f"{{bad}} {{newer}} {{board}}\\n")
     folder = recordings.recording(Path("..", "recording").resolve(), careful=False).folder
     output.symlink_to(folder)
     return recorder.Recording.load(output)
@@ -146,11 +151,19 @@ def test_its_cut_points_are_explored_and_signed(place: Path) -> None:
         True,
         ["harness", "crash", "replay", "out/recording"],
     )
-    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 b\n"
+    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 None b\n"
     assert (place.parent / "explored.txt").read_text().startswith("inf switch ")
     assert run(place, explore=True, budget=90.0).explored == explored  # recorded once
-    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 b\n"
+    assert (place.parent / "recorded.txt").read_text() == "out/1.3.0 None b\n"
     assert re.search(r"^\d\d\.0 switch ", (place.parent / "explored.txt").read_text(), re.MULTILINE)
+
+
+def test_a_design_that_refuses_older_versions_is_asked_for_a_newer_one(place: Path) -> None:
+    (place.parent / "refuses").touch()
+    (place.parent / "recording").mkdir()
+    assert run(place, explore=True).explored
+    assert (place.parent / "recorded.txt").read_text() == "None out/1.9.0 b\n"
+    assert "--version 1.9.0" in (place.parent / "built.txt").read_text()
 
 
 def test_what_cannot_be_recorded_is_told(place: Path) -> None:
