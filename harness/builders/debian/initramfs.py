@@ -17,8 +17,8 @@ from harness.builders.debian.tree import Tree
 from harness.errors import BuildError
 
 _APPLETS = (
-    *("cat", "dd", "echo", "hexdump", "insmod", "mkdir", "mount", "reboot", "sh", "switch_root"),
-    *("usleep",),
+    *("cat", "date", "dd", "echo", "hexdump", "insmod", "mkdir", "mount", "reboot", "sh"),
+    *("switch_root", "touch", "umount", "usleep"),
 )
 _FOLDERS = ("bin", "dev", "proc", "sys", "modules", "newroot", "overlay")
 
