@@ -15,7 +15,7 @@ from harness.builders.debian.recipe import PackageBase
 from harness.builders.debian.tree import Tree
 from harness.errors import BuildError
 
-TIMEOUT = 1200  # seconds; a slow mirror, not a slow machine
+TIMEOUT = 3600  # seconds; a slow machine runs a foreign architecture's scripts, beside other work
 
 # Left out while unpacking: never needed in an image, and a third of the time.
 _EXCLUDED = (

@@ -472,3 +472,22 @@ def test_names_are_asked_of_whom_the_network_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("machine", ["legacy-gateway", "rpi4"])
 def test_each_machine_asks_for_names(machine: str) -> None:
     assert "gateway-resolver.path" in recipe.load(IMAGES / machine).enable
+
+
+@pytest.mark.parametrize("machine", ["legacy-gateway", "rpi4"])
+def test_each_machine_asks_for_the_time_and_waits_for_nobody(machine: str) -> None:
+    source = "systemd-timesyncd.service"
+    loaded = recipe.load(IMAGES / machine)
+    assert "systemd-timesyncd" in loaded.base.packages
+    assert source in loaded.enable
+    assert source not in loaded.health.services  # a site without the time is no reason to roll back
+    texts = {
+        path.relative_to(folder): path.read_text(errors="replace")
+        for folder in loaded.overlay
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert not [path for path, text in texts.items() if re.search("time-(wait-)?sync", text)]
+    wired = texts[Path("etc/systemd/network/10-wired.network")]
+    assert "DHCP=ipv4" in wired
+    assert "UseNTP" not in wired  # its default: the servers that DHCP names
