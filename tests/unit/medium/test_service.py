@@ -49,6 +49,19 @@ def test_each_boot_has_its_own_figures() -> None:
     assert service.figures() == []
 
 
+def test_who_asks_for_much_at_once_waits_for_itself() -> None:
+    clock = Clock()
+    service = Service(clock)
+    service.attached()
+    with service.request(4096):
+        clock.now += 1
+        with service.request(512):
+            clock.now += 1
+        clock.now += 1
+    (served,) = service.figures()
+    assert (served.taken, served.worst, served.size, served.requests) == (3.0, 3.0, 4608, 2)
+
+
 @pytest.mark.parametrize(
     ("served", "told"),
     [
@@ -56,6 +69,8 @@ def test_each_boot_has_its_own_figures() -> None:
         (BootServed(seconds=30, requests=15000, taken=4.0, worst=0.5), ""),
         # A board that does nothing but read: its own doing, however long.
         (BootServed(seconds=300, requests=400000, taken=200.0, worst=0.5), ""),
+        # The same of one that writes as much as it can.
+        (BootServed(seconds=25, requests=1043, size=1043 << 20, taken=25.0, worst=3.1), ""),
         (
             BootServed(seconds=300, requests=15000, taken=100.0, worst=0.5),
             "",

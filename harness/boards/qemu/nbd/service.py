@@ -1,8 +1,9 @@
 """How long a medium's requests took in its server: what a host's slow disk does to a board.
 
-A boot begins when a board's QEMU connects. A request counts from when the medium has it until it is
-answered; what a `slow` fault adds, and a request that a power cut leaves without an answer, does
-not. A thread that looks at the clock once a second finds the time in which nobody was served at
+A boot begins when a board's QEMU connects. The time counts in which there is a request that the
+medium has not answered, once, however many there are: a board that asks for much at once waits for
+itself. What a `slow` fault adds, and a request that a power cut leaves without an answer, does not
+count. A thread that looks at the clock once a second finds the time in which nobody was served at
 all: a server that was stopped, or had no CPU. Errors count that no fault has asked for.
 
 Standard library only: the nbdkit plugin imports this module in the system's Python.
@@ -21,6 +22,7 @@ _ENDLESS = 30.0
 # What a medium of the field takes for a request on average: an SD card's small writes take a few
 # milliseconds, its reads less. Measured here: 16,618 requests of a gateway's boot took 0.2 s.
 _MEAN = 0.005
+_RATE = 10_000_000  # bytes a second; the slowest class of cards that is sold writes as much
 _LEAST = 10.0  # seconds that a board may feel: below, nothing can be said
 _MOSTLY = 1 / 2  # of the boot
 
@@ -28,12 +30,13 @@ _MOSTLY = 1 / 2  # of the boot
 @dataclass
 class BootServed:
     """One boot, by the mark that its driver gave it: its length so far, requests that were
-    answered, seconds that they took in sum and that the worst of them took, seconds in which nobody
-    was served; errors that nobody asked for, and the last of them."""
+    answered and their bytes, seconds in which one was under way and that the worst of them took,
+    seconds in which nobody was served; errors that nobody asked for, and the last of them."""
 
     name: str = ""
     seconds: float = 0.0
     requests: int = 0
+    size: int = 0
     taken: float = 0.0
     worst: float = 0.0
     stopped: float = 0.0
@@ -56,8 +59,8 @@ class BootServed:
             return f"its server ended {self.errors} requests with an error: {self.error}"
         if max(self.worst, self.stopped) > _ENDLESS:
             return f"it did not answer for {max(self.worst, self.stopped):.0f} s"
-        waited = self.taken + self.stopped
-        slow = waited > self.requests * _MEAN
+        waited = min(self.taken + self.stopped, self.seconds)
+        slow = waited > self.requests * _MEAN + self.size / _RATE
         if waited > _LEAST and waited > self.seconds * _MOSTLY and slow:
             return f"a boot of {self.seconds:.0f} s waited {waited:.0f} s for it"
         return ""
@@ -71,6 +74,8 @@ class Service:
         self._change = threading.Lock()
         self._boots: list[BootServed] = []
         self._began: float | None = None  # of a boot that goes on
+        self._open = 0  # requests under way
+        self._since = 0.0  # when the first of them came
 
     def begin(self) -> None:
         """Boots before count no more."""
@@ -96,17 +101,27 @@ class Service:
             self._end()
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """Around one that is served; one that raises was not answered."""
-        began = self._clock()
-        yield
-        took = self._clock() - began
+    def request(self, size: int = 0) -> Iterator[None]:
+        """Around one of `size` bytes that is served; one that raises was not answered."""
+        began, answered = self._clock(), False
         with self._change:
-            if self._boots:
-                boot = self._boots[-1]
-                boot.requests += 1
-                boot.taken += took
-                boot.worst = max(boot.worst, took)
+            self._since = self._since if self._open else began
+            self._open += 1
+        try:
+            yield
+            answered = True
+        finally:
+            with self._change:
+                self._open -= 1
+                if answered and self._boots:
+                    self._served(self._boots[-1], size, self._clock(), began)
+
+    def _served(self, boot: BootServed, size: int, now: float, began: float) -> None:
+        boot.requests += 1
+        boot.size += size
+        boot.worst = max(boot.worst, now - began)
+        if not self._open:
+            boot.taken += now - self._since
 
     def failed(self, error: BaseException) -> None:
         """A request ended with an error that nobody asked for."""

@@ -97,7 +97,7 @@ class Store:
             with self._change:
                 medium = self._admit(era)
         self._failings.delay(offset, len(buffer))
-        with self.service.request():
+        with self.service.request(len(buffer)):
             self._failings.read(offset, len(buffer))
             self._damage.check(offset, len(buffer))
             with self._honest("read"):
@@ -117,7 +117,7 @@ class Store:
 
     def flush(self, era: int) -> None:
         """All completed writes are stable."""
-        with self.service.request(), self._change:
+        with self._change, self.service.request():
             medium = self._admit(era)
             if self._failings.flushed():
                 with self._honest("flush"):
@@ -134,7 +134,7 @@ class Store:
         fua: bool,
     ) -> None:
         self._failings.delay(offset, length)
-        with self.service.request(), self._change:
+        with self._change, self.service.request(len(data)):
             medium = self._admit(era)
             if not self._failings.written(offset, length, counts=kind is not RecordKind.TRIM):
                 return
