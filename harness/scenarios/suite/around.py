@@ -20,9 +20,8 @@ from harness.errors import DeviceError
 from harness.evidence.record import Fault
 from harness.faults.network import NetworkFaultKind
 from harness.faults.power import CutPhase, PowerFault
-from harness.faults.storage import DataFault, MediumFault, Where
+from harness.faults.storage import DataFault, MediumFault
 from harness.faults.trial import TrialFault
-from harness.judge import provision
 from harness.judge.health import ROLLED_BACK
 from harness.judge.judge import Judge
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
@@ -37,7 +36,7 @@ from harness.scenarios.suite.test_medium import comes_up
 from harness.scenarios.suite.test_memory import install_out_of_memory
 from harness.scenarios.suite.test_network import require_struck
 from harness.scenarios.suite.test_power_cut import MUST_END_OLD, reach, trigger_of
-from harness.scenarios.suite.test_storage import SITES_OWN
+from harness.scenarios.suite.test_storage import judge_damaged
 from harness.scenarios.suite.test_trial import WRONG
 
 _GOOD = frozenset({Verdict.OLD, Verdict.NEW, Verdict.RECOVERED})
@@ -243,20 +242,11 @@ class Around:
             trial.end()
         if not board.is_on:
             board.power_on()
-        return self._judged(faults.before_trial, boots)
+        return judge_damaged(self.bench, self.judge, faults.before_trial, boots)
 
     def _cut_in(self, power: PowerFault, begun: Callable[[], object]) -> None:
         reach(self.bench, self.judge, power.phase, self.new, number=power.number, begun=begun)
         self.bench.board.can.choose_loss.cut(power.loss)
-
-    def _judged(self, damaged: Sequence[DataFault], boots: int) -> Judgement:
-        """The site's files are in nobody's hands once their folders are destroyed: they are written
-        again."""
-        judgement = self.judge.judge(boots_before=boots)
-        if any(each.where is Where.INODE_TABLE for each in damaged):
-            judgement = judgement.without(*SITES_OWN)
-            provision.write_sentinel(self.bench.board, self.bench.client)
-        return judgement
 
     def _damage(self, faults: Sequence[DataFault]) -> None:
         """With the board off, which it stays."""
@@ -277,7 +267,7 @@ class Around:
         self._damage(faults)
         boots = board.boots
         board.power_on()
-        again = self._judged(faults, boots)
+        again = judge_damaged(self.bench, self.judge, faults, boots)
         same = (again.final, again.boots) == (judgement.final, 1) and not again.verdict.failed
         self.scenario.further("comes-up-damaged", again, same)
         for each in again.not_checked:

@@ -6,6 +6,7 @@ copies two again. Of a block of the data partition: it must come back with its i
 settings, and update.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from harness.evidence.record import Fault
 from harness.faults.storage import DataFault, StorageFault, Where
 from harness.judge import provision
 from harness.judge.judge import Judge
-from harness.judge.verdict import Verdict
+from harness.judge.verdict import Judgement, Verdict
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
@@ -88,7 +89,19 @@ def test_torn_selection(
 
 
 # Only the site has these: the first block of the inode table names its folders.
-SITES_OWN = ("data-unchanged", "what names the site's files is destroyed")
+_SITES_OWN = ("data-unchanged", "what names the site's files is destroyed")
+
+
+def judge_damaged(
+    bench: Bench, judge: Judge, faults: Sequence[DataFault], boots_before: int
+) -> Judgement:
+    """Judge a board whose data partition was damaged so while it was off. Where nobody has its
+    site's files any more they are written again."""
+    judgement = judge.judge(boots_before=boots_before)
+    if any(each.where is Where.INODE_TABLE for each in faults):
+        judgement = judgement.without(*_SITES_OWN)
+        provision.write_sentinel(bench.board, bench.client)
+    return judgement
 
 
 def data_fault(
@@ -107,10 +120,7 @@ def data_fault(
         fault.strike(bench.board.can, ext4.find(old.disk_image, old.layout["data"]))
         boots = bench.board.boots
         bench.board.power_on()
-        judgement = judge.judge(boots_before=boots)
-        if fault.where is Where.INODE_TABLE:
-            judgement = judgement.without(*SITES_OWN)
-            provision.write_sentinel(bench.board, bench.client)
+        judgement = judge_damaged(bench, judge, [fault], boots)
         scenario.conclude(judgement, expected={Verdict.NEW}, final="new")
         now = bench.client.status(timeout=60)
         scenario.must("device-id-kept", bool(identity) and now.device_id == identity, str(now))
@@ -216,8 +226,7 @@ def lost_copies(bench: Bench, scenario: Scenario, old: Release, new: Release) ->
         fault.strike(board.can, ext4.find(old.disk_image, old.layout["data"]))
         boots = board.boots
         board.power_on()
-        judgement = judge.judge(boots_before=boots).without(*SITES_OWN)
-        provision.write_sentinel(board, bench.client)
+        judgement = judge_damaged(bench, judge, [fault], boots)
         scenario.conclude(judgement, expected={Verdict.OLD}, final="old")
         now = bench.client.status(timeout=60)
         scenario.must("device-id-kept", bool(identity) and now.device_id == identity, str(now))
