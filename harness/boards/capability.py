@@ -7,7 +7,7 @@ can do without it asks `Capability.X in board.can` first. Scenarios name what th
 (`pytest.mark.needs`), so that what a board lacks is left out before anything begins.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -89,9 +89,10 @@ class CutAtWrite(Protocol):
     def arm(self, trigger: Trigger) -> None:
         """Cut the power when the trigger's stages have been passed. One trigger at a time."""
 
-    def wait_cut(self, timeout: float) -> None:
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         """Wait until the armed trigger strikes; then the board is dead, and, where losses can be
-        chosen, as after `freeze`. DeviceError on timeout."""
+        chosen, as after `freeze`. False as soon as `unless` says so and it has not struck: the
+        board goes on, the trigger stays armed. DeviceError on timeout."""
 
 
 class ChooseLoss(Protocol):

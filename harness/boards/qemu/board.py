@@ -3,7 +3,7 @@
 import contextlib
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -165,10 +165,12 @@ class QemuBoard:
         """Cut when the trigger's stages have been passed."""
         self._device.arm(trigger)
 
-    def wait_cut(self, timeout: float) -> None:
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         """Wait for the armed trigger to strike."""
-        self._device.wait_cut(timeout)
-        self._forget_sessions()
+        struck = self._device.wait_cut(timeout, unless=unless)
+        if struck:
+            self._forget_sessions()
+        return struck
 
     def wait_boots(self, count: int, timeout: float) -> None:
         """Wait until the board has booted `count` times since flashing; DeviceError if not."""

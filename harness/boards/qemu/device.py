@@ -157,10 +157,12 @@ class QemuDevice:
         """Freeze the medium when the trigger's stages have been passed."""
         self.medium.arm(trigger)
 
-    def wait_cut(self, timeout: float) -> None:
-        """Wait for the armed trigger, then as after `freeze`; DeviceError when not in time."""
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait for the armed trigger, then as after `freeze`; see `CutAtWrite`."""
         deadline = Deadline(timeout)
         while not self.medium.wait_tripped(min(1.0, deadline.left())):
+            if unless():
+                return False
             if deadline.over or not self.is_on:
                 why = f"in {timeout:g} s" if self.is_on else "before the board switched itself off"
                 raise DeviceError(
@@ -168,6 +170,7 @@ class QemuDevice:
                     details=self.console.tail(),
                 )
         self.freeze()
+        return True
 
     def wait_boots(self, count: int, timeout: float) -> bool:
         """Wait until there were `count` boots since flashing; False in time or power-off."""

@@ -31,11 +31,12 @@ from harness.product.release import Release
 from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.moment import reach, trigger_of
 from harness.scenarios.suite.test_clock import SLOWLY, begin_at, jump
 from harness.scenarios.suite.test_medium import comes_up
 from harness.scenarios.suite.test_memory import install_out_of_memory
 from harness.scenarios.suite.test_network import require_struck
-from harness.scenarios.suite.test_power_cut import MUST_END_OLD, reach, trigger_of
+from harness.scenarios.suite.test_power_cut import MUST_END_OLD
 from harness.scenarios.suite.test_storage import judge_damaged
 from harness.scenarios.suite.test_trial import WRONG
 

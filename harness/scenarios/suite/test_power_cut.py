@@ -5,7 +5,6 @@ same instant (medium with its volatile cache, QEMU already killed), so that they
 else. Equal crash states are one state: the second is not booted again, and says so.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import pytest
@@ -15,15 +14,15 @@ from harness.boards.capability import Capability
 from harness.clients.boot_selection import Slot, SlotState
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
-from harness.faults.power import Changes, CutPhase, PowerFault, trigger
+from harness.faults.power import CutPhase, PowerFault
 from harness.judge.judge import Judge
-from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
-from harness.medium.model import Loss, PowerCut, Trigger
+from harness.medium.model import Loss, PowerCut
 from harness.product.release import Release
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.suite.moment import reach
 
 # The instant of the cut is kept, looked at, and ended by each loss.
 NEEDS = (
@@ -60,75 +59,6 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")
     name = f"cut-{fault.phase}-{fault.number}-{old.slot.sha256[:8]}-{new.slot.sha256[:8]}"
     return Instant(state=board.can.save.save(name), target=target)
-
-
-def reach(
-    bench: Bench,
-    judge: Judge,
-    phase: CutPhase,
-    new: Release,
-    *,
-    number: int = 0,
-    begun: Callable[[], object] = lambda: None,
-) -> Slot:
-    """Take the power in a phase of the update to `new` (which is installed, where the phase lies
-    after that); nothing is lost yet. `begun` is done when the install, or that boot, has begun.
-    Returns the slot that is updated."""
-    board, client = bench.board, bench.client
-    target = client.status(timeout=60).other_slot
-    if phase.is_word:
-        _reach_word(bench, judge, phase, new, begun)
-        return target
-    strikes = trigger_of(bench, judge, phase, new, target, number=number)
-    board.can.cut_at_write.arm(strikes)
-    if phase.during_install:
-        client.start_install(bench.offer(new))
-        begun()
-        board.can.cut_at_write.wait_cut(DOWNLOAD_AND_INSTALL_SECONDS)
-    else:
-        client.reboot(timeout=60)
-        begun()
-        board.can.cut_at_write.wait_cut(BOOT_SECONDS + judge.soak)
-    return target
-
-
-def trigger_of(
-    bench: Bench, judge: Judge, phase: CutPhase, new: Release, target: Slot, *, number: int = 0
-) -> Trigger:
-    """What strikes in that phase of the update of slot `target` to `new`, where the device boots
-    next for the first time after it."""
-    changes = Changes(
-        change=judge.medium.format.CHANGE,
-        half=judge.medium.format.HALF,
-        idle=bench.client.idle_changes,
-    )
-    return trigger(
-        phase,
-        judge.flashed.layout,
-        target,
-        new.slot.size,
-        changes=changes,
-        next_boot=bench.board.boots + 1,
-        number=number,
-    )
-
-
-def _reach_word(
-    bench: Bench, judge: Judge, phase: CutPhase, new: Release, begun: Callable[[], object]
-) -> None:
-    """Take the power when the device has said it, and not later."""
-    board = bench.board
-    if phase is CutPhase.ACKNOWLEDGED:
-        bench.client.start_install(bench.offer(new))
-        begun()
-        result = bench.client.wait_install(DOWNLOAD_AND_INSTALL_SECONDS)
-        bench.must(result.ok, f"refused {new.version}")
-    else:
-        boots = board.boots
-        bench.client.reboot(timeout=60)
-        problem = judge.health.wait(boots)
-        bench.must(not problem, f"{new.version} was not committed: {problem}")
-    board.can.choose_loss.freeze()
 
 
 # State and attempts left of the target slot before and after the change that the cut meets in its

@@ -6,7 +6,7 @@ the test, or of who asked.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -116,7 +116,7 @@ class FakeBoard:
     def arm(self, trigger: Trigger) -> None:
         self._unexpected("arm")
 
-    def wait_cut(self, timeout: float) -> None:
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         self._unexpected("wait_cut")
 
     def freeze(self) -> None:

@@ -123,8 +123,9 @@ def test_an_armed_cut_strikes_at_the_write(board: Board) -> None:
     booted(board)
     with pytest.raises(DeviceError, match=r"did not strike in 0\.2 s"):
         board.can.cut_at_write.wait_cut(0.2)
+    assert not board.can.cut_at_write.wait_cut(10, unless=lambda: True)
     key(board, "w")
-    board.can.cut_at_write.wait_cut(10)
+    assert board.can.cut_at_write.wait_cut(10, unless=lambda: False)
     assert logs(board) == [b"boot\r\n"]  # the guest was never told
     assert board.can.choose_loss.cut(ALL).unflushed == 0
     board.power_on()

@@ -1,0 +1,161 @@
+"""The instant of a power cut in an install, on a device that is made up: struck, or missed."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.clients.boot_selection import Slot
+from harness.clients.client import InstallResult
+from harness.errors import DeviceError
+from harness.faults.power import CutPhase
+from harness.judge.judge import Judge
+from harness.medium.model import Loss, PowerCut, Trigger
+from harness.product.layout import Region
+from harness.product.release import Release
+from harness.scenarios.bench import Bench
+from harness.scenarios.plugin import MARKERS
+from harness.scenarios.walk import Device as Model
+from harness.scenarios.walk import WalkEvent
+from tests.unit.boards.fake import FakeBoard
+
+LAYOUT = {"slot-A": Region(512, 512), "slot-B": Region(1024, 512)} | {
+    "boot-selection": Region(8192, 1024)
+}
+SYSTEM = cast(Release, SimpleNamespace(layout=LAYOUT, slot=SimpleNamespace(size=512)))
+
+
+@pytest.fixture
+def moment(pytestconfig: pytest.Config) -> Any:
+    for line in MARKERS:
+        pytestconfig.addinivalue_line("markers", line)
+    return pytest.importorskip("harness.scenarios.suite.moment")
+
+
+@dataclass
+class Device(FakeBoard):
+    """`strikes`: when the cut does: in the install, after it (`writeback`), or never; `ends`: how
+    the install does, where nothing cuts it: its exit code, or None for a link that dies."""
+
+    strikes: str = "install"
+    ends: int | None = 0
+    is_on: bool = True
+    did: list[str] = field(default_factory=list)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    idle_changes = 0
+
+    def status(self, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(other_slot=Slot.B)
+
+    def start_install(self, url: str) -> None:
+        self.did.append("install")
+
+    def wait_install(self, timeout: float) -> InstallResult:
+        if self.strikes == "install":
+            assert self.gone.wait(10)  # a frozen medium: nobody answers until the board is dead
+        if self.strikes == "install" or self.ends is None:
+            raise DeviceError("the link died")
+        return InstallResult(
+            ok=self.ends == 0, output="all of it", returncode=self.ends, message="end"
+        )
+
+    def arm(self, trigger: Trigger) -> None:
+        self.did.append("arm")
+
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
+        self.did.append("wait")
+        second = self.did.count("wait") > 1
+        if self.strikes == "install" or (second and self.strikes == "writeback"):
+            self.gone.set()
+            return True
+        if second and self.ends is None:
+            raise DeviceError("did not strike")
+        while not second and not unless():
+            pass
+        return False
+
+    def freeze(self) -> None:
+        self.did.append("freeze")
+
+    def cut(self, loss: Loss) -> PowerCut:
+        self.did.append(f"cut {loss}")
+        return PowerCut(position=0, loss=str(loss), unflushed=0, kept=())
+
+
+def bench(device: Device) -> Bench:
+    return cast(Bench, SimpleNamespace(board=device, client=device, offer=lambda _: "url"))
+
+
+JUDGE = cast(
+    Judge,
+    SimpleNamespace(
+        medium=SimpleNamespace(format=SimpleNamespace(CHANGE=1024, HALF=512)),
+        flashed=SYSTEM,
+        soak=0.0,
+    ),
+)
+
+
+def test_a_cut_in_an_install(moment: Any) -> None:
+    device = Device()
+    assert moment.reach(bench(device), JUDGE, CutPhase.SWITCH, SYSTEM) is Slot.B
+    assert device.did == ["arm", "install", "wait"]
+
+
+def test_what_was_not_synced_is_written_after_the_install(moment: Any) -> None:
+    device = Device(strikes="writeback")
+    moment.reach(bench(device), JUDGE, CutPhase.SWITCH, SYSTEM)
+    assert device.did == ["arm", "install", "wait", "wait"]
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_an_install_that_ends_without_the_cut_says_how(moment: Any, ends: int) -> None:
+    """It was waited for until no install could take longer, and called the device's failure."""
+    with pytest.raises(moment.Missed, match=r"ended \(end\) before .* in switch") as missed:
+        moment.reach(bench(Device(strikes="never", ends=ends)), JUDGE, CutPhase.SWITCH, SYSTEM)
+    assert missed.value.result.ok is (ends == 0)
+    assert missed.value.details == "all of it"
+
+
+def test_who_cannot_be_asked_any_more_has_not_ended(moment: Any) -> None:
+    """What takes the memory takes the SSH session, too."""
+    moment.reach(bench(Device(strikes="writeback", ends=None)), JUDGE, CutPhase.SWITCH, SYSTEM)
+    with pytest.raises(DeviceError, match="did not strike"):
+        moment.reach(bench(Device(strikes="never", ends=None)), JUDGE, CutPhase.SWITCH, SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("strikes", "waits"), [("install", {"", "new"}), ("never", {"new"}), ("writeback", {"", "new"})]
+)
+def test_a_walk_cuts_a_client_that_has_nothing_to_write(
+    moment: Any, strikes: str, waits: set[str]
+) -> None:
+    """Mender writes only what differs: where the version is in the slot already, no write comes."""
+    suite = pytest.importorskip("harness.scenarios.suite.test_walk")
+    device = Device(strikes=strikes)
+    walk = suite.Walk(
+        bench=bench(device), judge=JUDGE, versions={"old": SYSTEM, "new": SYSTEM}, bad={}
+    )
+    walk.device = Model(waits=frozenset({"new"} if strikes == "never" else {""}))
+    walk._boot = lambda event, begin: device.did.append(f"boot after {event}")
+    walk.go(WalkEvent.parse("cut-switching/some:1"))
+    ends = ["cut some:1", "boot after cut-switching/some:1"]
+    assert device.did[-2:] == ends
+    assert ("freeze" in device.did) is (strikes == "never")
+    assert walk.device.waits == waits
+
+
+def test_a_walk_whose_update_is_refused_before_the_cut_fails(moment: Any) -> None:
+    suite = pytest.importorskip("harness.scenarios.suite.test_walk")
+    walk = suite.Walk(
+        bench=bench(Device(strikes="never", ends=1)),
+        judge=JUDGE,
+        versions={"old": SYSTEM, "new": SYSTEM},
+        bad={},
+    )
+    with pytest.raises(moment.Missed):
+        walk.go(WalkEvent.parse("cut-writing/all"))
