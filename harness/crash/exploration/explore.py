@@ -7,10 +7,12 @@ goes on where it was.
 """
 
 import logging
+import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -176,10 +178,11 @@ def _decide(run: _Underway, missing: Callable[[], list[StateClass]]) -> None:
 
     def wanted() -> Iterator[CrashState]:
         flying = {each.state for each in run.flying.values()}
-        for each in sorted(missing(), key=lambda one: not _comes_first(run, _states(one))):
+        turns = _Turns.of(run)
+        for each in sorted(missing(), key=lambda one: turns.of_class(_states(one))):
             states = _states(each)
             if not flying.intersection(states):
-                yield next((state for state in states if _comes_first(run, [state])), states[0])
+                yield min(states, key=turns.of_state)
 
     _boot_all(run, wanted, sample=False)
 
@@ -203,11 +206,31 @@ def _states(one: StateClass) -> list[CrashState]:
     return [state for kind in kinds for state in kind.states]
 
 
-def _comes_first(run: _Underway, states: Sequence[CrashState]) -> bool:
-    """Whether one of the states is in a phase that comes first."""
-    phases = run.plan.first
-    recording = run.exploration.recording
-    return bool(phases) and any(recording.phase(state.first.at - 1) in phases for state in states)
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """The phases that come first take turns, or the sectors of one write could use up a budget.
+    Next is the one of which the fewest states were booted."""
+
+    recording: Recording
+    made: Mapping[str, int]  # by phase
+
+    @classmethod
+    def of(cls, run: _Underway) -> "_Turns":
+        recording = run.exploration.recording
+        booted = [each.proof.state for each in run.exploration.booted if not each.sample]
+        under_way = [each.state for each in run.flying.values()]
+        made = Counter(recording.phase(each.first.at - 1) for each in (*booted, *under_way))
+        return cls(recording, {phase: made[phase] for phase in run.plan.first})
+
+    def of_state(self, state: CrashState) -> float:
+        """The less the sooner; infinite outside of those phases."""
+        if not self.made:
+            return math.inf
+        return self.made.get(self.recording.phase(state.first.at - 1), math.inf)
+
+    def of_class(self, states: Sequence[CrashState]) -> float:
+        """Of its state that is next."""
+        return min(map(self.of_state, states))
 
 
 def _sample(run: _Underway) -> None:

@@ -180,6 +180,15 @@ def test_a_phase_can_come_first(tmp_path: Path, cluster: LocalCluster) -> None:
         explore(found.folder, Plan(first=("instal",)), boot=boot)
 
 
+def test_phases_that_come_first_take_turns(tmp_path: Path, cluster: LocalCluster) -> None:
+    """Of a design twelve boots were all for the tears of one write: its phase was named first."""
+    found = recording(tmp_path)
+    first = ("install-2", "install")
+    explore(found.folder, Plan(scheduler=cluster.scheduler_address, first=first), boot=boot)
+    booted = [found.phase(each.proof.state.first.at - 1) for each in resumed(found, seed=1).booted]
+    assert sorted(booted[:2]) == sorted(first)
+
+
 def test_the_seed_is_drawn_once(tmp_path: Path, cluster: LocalCluster) -> None:
     """An exploration that goes on has the seed of the one that was interrupted, another one its
     own, and one that is asked for counts."""
