@@ -103,7 +103,7 @@ def phase_of(text: str) -> tuple[CutPhase, int]:
         if text not in known:
             raise ValueError(f"{text!r} is no phase of an update: one of {', '.join(known)}")
         return CutPhase(text), 0
-    if not number.isdecimal() or not 0 < int(number) <= MOST_WRITES:
+    if not (number.isascii() and number.isdecimal()) or not 0 < int(number) <= MOST_WRITES:
         raise ValueError(f"{text!r} is no phase: {word}:N with N of 1 to {MOST_WRITES}")
     return CutPhase(word), int(number)
 

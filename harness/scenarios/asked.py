@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -84,6 +84,8 @@ class AskedFaults:
         """Of printed forms (docs/faults.md) with `+` between them; a `%` is one of the artifact of
         `new`. ValueError for what is none of them, or cannot be with the others;
         ConfigurationError for a region that `new` has not."""
+        if not printed.isascii():
+            raise ValueError("faults are printed in ASCII")
         texts = _NEXT.split(printed)
         kinds: dict[str, list[str]] = defaultdict(list)
         for text in texts:
@@ -104,6 +106,7 @@ class AskedFaults:
             before_trial=tuple(fault for before, fault in data if before),
             afterwards=tuple(fault for before, fault in data if not before),
         )
+        found._require_once()
         found.require_possible(new)
         return found
 
@@ -121,6 +124,14 @@ class AskedFaults:
             if size > slow.value * DOWNLOAD_AND_INSTALL_SECONDS:
                 most = f"an install has {DOWNLOAD_AND_INSTALL_SECONDS:.0f}"
                 raise ValueError(f"{slow}: {size / slow.value:.0f} s for the download, {most}")
+
+    def _require_once(self) -> None:
+        """What lasts is there from its beginning on: once more would be nothing more."""
+        lasting = [str(each.kind) for each in self.network if each.lasting]
+        damage = [*self.before_trial, *self.afterwards]
+        beside = Counter([*lasting, *map(str, self.medium), *map(str, damage)])
+        if twice := next((text for text, count in beside.items() if count > 1), ""):
+            raise ValueError(f"{twice}: asked for twice, in one update it is there once")
 
     def _require_own_programs(self, new: Release) -> None:
         """What is wanted after these is what the gateway's programs promise."""
@@ -181,7 +192,7 @@ def _kind(text: str) -> str:
             raise ValueError(f"{text!r} is not for a list of faults: {instead}")
     if _is_medium(text):
         return "medium"
-    if text.removeprefix(_BEFORE).startswith(tuple(f"{how}:" for how in How)):
+    if text.startswith((_BEFORE, *(f"{how}:" for how in How))):
         return "data"
     if text.startswith(_JUMP):
         return "jump"

@@ -115,6 +115,7 @@ def test_what_strikes_beside_the_download(release: Release) -> None:
     assert list(map(str, found.afterwards)) == ["destroyed:journal", "unreadable:inode-table"]
     assert {"clock", "set-clock", "medium-write", "medium-read"} == set(found.needs)
     assert "link" in AskedFaults.parse("trial:link-down", release).needs
+    assert len(AskedFaults.parse("reset@10%+reset@10%+status:503", release).network) == 3
     assert AskedFaults.parse("clock:jump:+3650d+status:503", release).jump is not None
 
 
@@ -149,6 +150,12 @@ def test_a_medium_fails_from_a_phase_on(whole: Release) -> None:
         ("clock:1970", "a day such as"),
         ("clock:1970-01-02+clock:1980-01-02", "one real-time clock"),
         ("clock:jump:+0d", "jump of the clock"),
+        ("trial/x", "'trial/x' is no damaged block"),
+        ("trial/commit/none", "no damaged block"),
+        ("eio-write@slot-B+eio-write@slot-B", "eio-write@slot-B: asked for twice"),
+        ("torn:superblock+reset@1+torn:superblock", "torn:superblock: asked for twice"),
+        ("delay:200ms+delay:1s", "delay: asked for twice"),
+        ("boot-write:\N{ARABIC-INDIC DIGIT THREE}/none", "in ASCII"),
     ],
 )
 def test_what_cannot_be_together_is_told_in_one_line(text: str, told: str, whole: Release) -> None:

@@ -222,3 +222,8 @@ def _play(store: Store, ops: list[Op]) -> None:
             store.write(era, bytes([generation.get(number, 0)]) * length, offset)
     except PowerLost:
         return
+
+
+def test_a_number_is_ascii() -> None:
+    with pytest.raises(ValueError, match="boot-write:N"):
+        PowerFault.parse("boot-write:\N{ARABIC-INDIC DIGIT THREE}/none")
