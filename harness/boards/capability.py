@@ -94,6 +94,9 @@ class CutAtWrite(Protocol):
         chosen, as after `freeze`. False as soon as `unless` says so and it has not struck: the
         board goes on, the trigger stays armed. DeviceError on timeout."""
 
+    def disarm(self) -> None:
+        """Forget the trigger; one that has struck meanwhile is still to be waited for."""
+
 
 class ChooseLoss(Protocol):
     """Who cuts the power says what the medium's volatile cache loses."""

@@ -1,6 +1,6 @@
 """An update with faults around it, on a device that is made up: what is wanted of it, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +10,7 @@ import pytest
 from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
 from harness.errors import DeviceError
-from harness.faults.power import CutPhase
+from harness.faults.power import CutPhase, PowerFault
 from harness.faults.storage import MediumFault
 from harness.judge.judge import Judge
 from harness.judge.verdict import Judgement, Verdict
@@ -45,6 +45,7 @@ class Device(FakeBoard):
     installs: bool = True
     answers: bool = True
     meets: int = 1
+    writeback: float = 120.0  # what takes longer ends when it is told so
     boots: int = 1
     is_on: bool = True
     did: list[str] = field(default_factory=list)
@@ -54,6 +55,17 @@ class Device(FakeBoard):
         self.did.append("fail" if failings else "well")
         self.triggers += [since] if failings else []
         return 0 if failings else self.meets
+
+    def arm(self, trigger: Trigger) -> None:
+        self.did.append("arm")
+
+    def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
+        while not unless() and timeout > self.writeback:
+            pass
+        return False  # this one's install never comes to such a write
+
+    def disarm(self) -> None:
+        self.did.append("disarm")
 
     def power_on(self) -> None:
         self.did.append("on")
@@ -221,6 +233,20 @@ def test_what_was_never_met_is_told(suite: Any) -> None:
     told = Told()
     around(suite, Device(installs=False, meets=0), "eio-write@medium/switch", told).go()
     assert told.broken == ["installed"]
+
+
+@pytest.mark.parametrize("installs", [True, False])
+def test_a_cut_that_an_install_has_no_write_for_is_told(suite: Any, installs: bool) -> None:
+    """Another fault ended the install before, or its client writes only what differs: the device
+    was blamed for it after a quarter of an hour."""
+    device, told = Device(installs=installs), Told()
+    way = around(suite, device, "eio-write@medium/switch", told)
+    way.faults = AskedFaults(printed="switch/none", power=PowerFault.parse("switch/none"))
+    way.go()
+    assert device.did == ["arm", "install", "disarm", "reboot"]
+    [unmet] = told.unmet
+    assert "before the power could be cut in switch" in unmet
+    assert told.broken == ([] if installs else ["installed"])  # refused, and nothing was wrong
 
 
 def test_every_phase_has_an_end(suite: Any) -> None:

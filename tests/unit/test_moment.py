@@ -10,8 +10,8 @@ import pytest
 
 from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
-from harness.errors import DeviceError
-from harness.faults.power import CutPhase
+from harness.errors import DeviceError, LabError
+from harness.faults.power import CutPhase, PowerFault
 from harness.judge.judge import Judge
 from harness.medium.model import Loss, PowerCut, Trigger
 from harness.product.layout import Region
@@ -66,6 +66,9 @@ class Device(FakeBoard):
     def arm(self, trigger: Trigger) -> None:
         self.did.append("arm")
 
+    def disarm(self) -> None:
+        self.did.append("disarm")
+
     def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         self.did.append("wait")
         second = self.did.count("wait") > 1
@@ -119,6 +122,19 @@ def test_an_install_that_ends_without_the_cut_says_how(moment: Any, ends: int) -
         moment.reach(bench(Device(strikes="never", ends=ends)), JUDGE, CutPhase.SWITCH, SYSTEM)
     assert missed.value.result.ok is (ends == 0)
     assert missed.value.details == "all of it"
+
+
+@pytest.mark.parametrize("ends", [0, 1])
+def test_only_what_is_refused_is_the_devices_failure(moment: Any, ends: int) -> None:
+    """A client that writes only what differs may never come to nine tenths of a slot."""
+    suite = pytest.importorskip("harness.scenarios.suite.test_power_cut")
+    device = Device(strikes="never", ends=ends)
+    there = cast(Any, bench(device))
+    there.running, there.judge = lambda _: None, lambda *_: JUDGE
+    fault = PowerFault.parse("write:90%/none")
+    with pytest.raises(DeviceError if ends else LabError, match="before the power could be cut"):
+        suite.strike(there, fault, SYSTEM, SYSTEM)
+    assert "disarm" in device.did
 
 
 def test_who_cannot_be_asked_any_more_has_not_ended(moment: Any) -> None:

@@ -172,6 +172,10 @@ class QemuBoard:
             self._forget_sessions()
         return struck
 
+    def disarm(self) -> None:
+        """Forget the trigger."""
+        self._device.medium.disarm()
+
     def wait_boots(self, count: int, timeout: float) -> None:
         """Wait until the board has booted `count` times since flashing; DeviceError if not."""
         if not self._device.wait_boots(count, timeout):

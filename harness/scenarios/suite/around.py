@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.clients.boot_selection import Slot
+from harness.clients.client import InstallResult
 from harness.crash.disk import ext4
 from harness.errors import DeviceError
 from harness.evidence.record import Fault
@@ -31,7 +32,7 @@ from harness.product.release import Release
 from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
 from harness.scenarios.scenario import Scenario
-from harness.scenarios.suite.moment import reach, trigger_of
+from harness.scenarios.suite.moment import Missed, reach, trigger_of
 from harness.scenarios.suite.test_clock import SLOWLY, begin_at, jump
 from harness.scenarios.suite.test_medium import comes_up
 from harness.scenarios.suite.test_memory import install_out_of_memory
@@ -159,8 +160,12 @@ class Around:
                 self.told |= jump(bench, faults.jump, self.new.artifact.stat().st_size, first)
 
         if faults.power and faults.power.phase.during_install:
-            self._cut_in(faults.power, begun)
             self.installed = faults.power.phase is CutPhase.ACKNOWLEDGED
+            try:
+                self._cut_in(faults.power, begun)
+            except Missed as missed:
+                self.scenario.injected(False, str(missed))
+                self._ended(missed.result)
         elif faults.memory:
             self.installed, told = install_out_of_memory(
                 bench, faults.memory, self.new, begun=begun
@@ -179,10 +184,14 @@ class Around:
             if not self._in_install:  # one whose medium dies may have nobody left to answer
                 raise
             self.refused = str(error)
+            self.told["client"] = self.refused
         else:
-            self.installed = result.ok
-            if not result.ok:
-                self.refused = result.output[-500:] or f"exit code {result.returncode}"
+            self._ended(result)
+
+    def _ended(self, result: InstallResult) -> None:
+        self.installed = result.ok
+        if not result.ok:
+            self.refused = result.output[-500:] or f"exit code {result.returncode}"
         self.told["client"] = self.refused or result.output[-1000:]
 
     def _look(self, first: int, strange: int) -> None:

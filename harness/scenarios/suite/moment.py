@@ -19,7 +19,7 @@ _WRITEBACK_SECONDS = 60.0  # in which Linux writes what nobody synced: 30 s, and
 
 class Missed(DeviceError):
     """The install has ended, and what the cut waits for was not among its writes: it was refused
-    before, or its client writes only what differs. The board is on, the trigger still armed."""
+    before, or its client writes only what differs. The board is on, and nothing is armed."""
 
     def __init__(self, phase: CutPhase, result: InstallResult) -> None:
         said = f"the install ended ({result.message}) before the power could be cut in {phase}"
@@ -59,17 +59,20 @@ def reach(
 
 def _wait_in_install(bench: Bench, phase: CutPhase) -> None:
     """Until it strikes; Missed when the install ends, and its writeback, without it."""
-    wait_cut = bench.board.can.cut_at_write.wait_cut
+    cut = bench.board.can.cut_at_write
     limit = Deadline(DOWNLOAD_AND_INSTALL_SECONDS)
     with ThreadPoolExecutor(1) as beside:
         end = beside.submit(bench.client.wait_install, limit.left())
-        if wait_cut(limit.left(), unless=end.done):
+        if cut.wait_cut(limit.left(), unless=end.done):
             return
     if end.exception():  # the device cannot be asked: that ends no install
-        wait_cut(limit.left())
+        cut.wait_cut(limit.left())
         return
     written = Deadline(_WRITEBACK_SECONDS)
-    if not wait_cut(2 * _WRITEBACK_SECONDS, unless=lambda: written.over):
+    if cut.wait_cut(2 * _WRITEBACK_SECONDS, unless=lambda: written.over):
+        return
+    cut.disarm()
+    if not cut.wait_cut(_WRITEBACK_SECONDS, unless=lambda: True):
         raise Missed(phase, end.result())
 
 

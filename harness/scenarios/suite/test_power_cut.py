@@ -12,7 +12,7 @@ from _pytest.mark import ParameterSet
 
 from harness.boards.capability import Capability
 from harness.clients.boot_selection import Slot, SlotState
-from harness.errors import DeviceError
+from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
 from harness.faults.power import CutPhase, PowerFault
 from harness.judge.judge import Judge
@@ -22,7 +22,7 @@ from harness.product.release import Release
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
-from harness.scenarios.suite.moment import reach
+from harness.scenarios.suite.moment import Missed, reach
 
 # The instant of the cut is kept, looked at, and ended by each loss.
 NEEDS = (
@@ -53,7 +53,12 @@ def strike(bench: Bench, fault: PowerFault, old: Release, new: Release) -> Insta
     judge = bench.judge(old, new)
     if not fault.phase.during_install and not bench.install(new).ok:
         raise DeviceError(f"{board.name} refused {new.version} before the cut")
-    target = reach(bench, judge, fault.phase, new, number=fault.number)
+    try:
+        target = reach(bench, judge, fault.phase, new, number=fault.number)
+    except Missed as missed:
+        if not missed.result.ok:
+            raise
+        raise LabError(f"{fault}: not injected: {missed}", details=missed.details) from missed
     _require_phase(judge, fault.phase, target)
     if not fault.phase.during_install and board.boots != next_boot:
         raise DeviceError(f"{board.name}: cut in boot {board.boots}, not in boot {next_boot}")

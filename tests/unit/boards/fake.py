@@ -119,6 +119,9 @@ class FakeBoard:
     def wait_cut(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         self._unexpected("wait_cut")
 
+    def disarm(self) -> None:
+        self._unexpected("disarm")
+
     def freeze(self) -> None:
         self._unexpected("freeze")
 
