@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from harness import errors, files, plugins, progress
-from harness.commands import bench, crash, designs, formats, lab, product, release, watch
+from harness.commands import bench, crash, designs, evidence, formats, lab, product, release, watch
 from harness.commands.terminal import answering
 from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import emit, json_lines
@@ -48,7 +48,8 @@ for command in (
     lab.doctor,
     release.test,
     release.promote,
-    release.report,
+    evidence.report,
+    evidence.compare,
     release.demo,
 ):
     app.command()(command)

@@ -297,33 +297,6 @@ def _told(stored: "Stored") -> dict[str, Any]:
     }
 
 
-def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run in the store.")],
-    *,
-    as_json: Json = False,
-) -> None:
-    """Check a run's evidence, show its verdicts, and write its report (HTML) anew.
-
-    [dim]harness report ~/.local/share/harness/evidence/legacy-gateway/1.1.0/RUN[/]
-    """
-    from harness import files
-    from harness.errors import ConfigurationError
-    from harness.evidence import signing, store
-    from harness.evidence.attachments import ENVELOPE_FILE
-    from harness.evidence.report import write_report
-    from harness.evidence.table import verdict_table
-
-    if not files.is_file(run / ENVELOPE_FILE):
-        raise ConfigurationError(
-            f"{files.shown(run)} holds no finished run",
-            hint="`harness test` says where the evidence is",
-        )
-    stored = store.load(run, [signing.load_signer().public_key])
-    page = write_report(stored.evidence, stored.folder)
-    answer(as_json, verdict_table(stored.evidence), evidence=stored.digest, report=str(page))
-    stored.evidence.require_records(run)
-
-
 def promote(
     release: ReleaseFolders,
     *,
