@@ -64,9 +64,12 @@ class Pulse:
     short: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _before: Beat | None = None
+    _looks: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         """Begin."""
+        self._before = Beat.now()
         self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
         self._thread.start()
 
@@ -78,18 +81,25 @@ class Pulse:
 
     def begin(self) -> None:
         """What was before counts no more."""
+        self._look()
         self.short = 0.0
 
     def check(self, board: str) -> None:
-        """LabError when it got too little since `begin`."""
+        """LabError when it got too little since `begin`: also of a process that was stopped, and
+        asks as the first thing after that."""
+        self._look()
         require_fed(board, "the harness itself", self.short)
 
     def _beat(self) -> None:
-        before = Beat.now()
         while not self._over.wait(_EVERY):
+            self._look()
+
+    def _look(self) -> None:
+        with self._looks:
             now = Beat.now()
-            self.short += now.short(before)
-            before = now
+            if self._before:
+                self.short += now.short(self._before)
+                self._before = now
 
 
 def require_fed(board: str, who: str, short: float) -> None:

@@ -17,6 +17,7 @@ from harness.boards.board import Addresses, CommandResult
 from harness.boards.capability import Capabilities, Parts, SavedState
 from harness.boards.flashed import FLASHED, PIN, begin_with
 from harness.boards.lab_file import BoardOptions
+from harness.boards.pulse import Pulse
 from harness.boards.qemu.device import QemuDevice
 from harness.boards.qemu.driver import HarnessQemuDriver
 from harness.boards.qemu.nbd.client import Medium
@@ -84,6 +85,8 @@ class QemuBoard:
             link=self._device.link if self._driver.nic else None,
             set_clock=self._device.set_clock,
         )
+        self._pulse = Pulse()
+        self._pulse.open()
 
     @property
     def can(self) -> Capabilities:
@@ -118,6 +121,7 @@ class QemuBoard:
     def flash(self, image: Path) -> None:
         """Write a disk image; off before and after; boots, logs and host key begin anew."""
         with step("flash", board=self.name, image=str(image)):
+            self._pulse.begin()
             self._forget_sessions()
             self._strategy.image = str(image)
             self._strategy.status = Status.unknown
@@ -131,6 +135,7 @@ class QemuBoard:
     def load_state(self, state_file: Path, *, clock: datetime, seed: int) -> None:
         """Put a crash state on the medium; else as `flash`."""
         with step("load state", board=self.name, state=str(state_file)):
+            self._pulse.begin()
             self._forget_sessions()
             self._strategy.force(Status.unknown)  # the strategy knows images only
             self._target.activate(self._driver)
@@ -233,6 +238,7 @@ class QemuBoard:
         """Go on from a saved instant; later console logs are gone: copy them before."""
         self._forget_sessions()
         with step("restore", board=self.name, state=state.folder.name):
+            self._pulse.begin()
             self._driver.restore(state.folder)
             for file in (PIN, FLASHED):
                 (self._device.folder / file).unlink(missing_ok=True)
@@ -249,7 +255,9 @@ class QemuBoard:
         return {"share": asdict(self.share()), "medium": {"boots": served}}
 
     def check_lab(self) -> None:
-        """Who serves its medium is asked to do so once more, and how long it has taken."""
+        """LabError when this process had no time for the board, which goes on without it; who
+        serves its medium is asked to do so once more, and how long it has taken."""
+        self._pulse.check(self.name)
         self.mark("problem")
         require_served(self.name, self._device.medium)
 
@@ -260,6 +268,7 @@ class QemuBoard:
 
     def close(self) -> None:
         """Power off and give everything back. Idempotent."""
+        self._pulse.close()
         self._forget_sessions()
         if self._driver.state.name == "active":
             self._target.deactivate(self._driver)

@@ -336,3 +336,46 @@ def _commands(folder: Path) -> list[str]:
         if tool and str(folder) in " ".join(words):
             found.append(" ".join(words))
     return found
+
+
+_STOPPED = """
+import sys
+from pathlib import Path
+from harness.boards.lab import open_board
+from harness.errors import LabError
+with open_board(Path(sys.argv[1]), "one") as board:
+    board.flash(Path(sys.argv[2]))
+    board.power_on()
+    board.expect("boot", 20)
+    print("on", flush=True)
+    sys.stdin.readline()
+    try:
+        board.check_lab()
+        print("well")
+    except LabError as error:
+        print(error.brief)
+    board.flash(Path(sys.argv[2]))
+    board.check_lab()
+    print("begun anew")
+"""
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_harness_that_was_stopped_is_the_labs_trouble(
+    lab: Path, image: Path, stopped: bool
+) -> None:
+    """Ctrl-Z: QEMU and nbdkit went on, update server and proxy did not, and what came of that was
+    called the device's failure. And, the control, one that went on."""
+    argv = [sys.executable, "-c", _STOPPED, str(lab), str(image)]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True) as user:
+        assert user.stdout
+        assert user.stdout.readline() == "on\n"
+        if stopped:
+            user.send_signal(signal.SIGSTOP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                user.wait(15)
+            user.send_signal(signal.SIGCONT)
+        told, _ = user.communicate("\n", timeout=60)
+    trouble = "the bench is too busy to tell: the harness itself had no time for"
+    assert (trouble in told) is stopped, told
+    assert told.endswith("begun anew\n")
