@@ -85,7 +85,8 @@ def update_on_trial(
     bench: Bench, releases: Releases, scenario: Scenario, old: Release, new: Release
 ) -> None:
     """While `new` is on trial and cannot become well, it is asked to install a version that cannot
-    boot: nothing may touch what there is to go back to."""
+    boot: nothing may touch what there is to go back to. Where it is on trial no more, it has done
+    that itself, and is judged as it is."""
     judge, other = bench.judge(old, new), releases.variant_of(new, "kernel-panic", follows=True)
     with scenario:
         scenario.fault = Fault(printed="kernel-panic on trial")
@@ -94,13 +95,12 @@ def update_on_trial(
         boots = bench.board.boots
         bench.client.reboot(timeout=60)
         bench.server.be_ill()
+        told = ""
         try:
             bench.board.wait_boots(boots + 1, timeout=judge.limits.boot_seconds)
-            now = _once_it_answers(bench)
-            if (now.version, now.health) != (new.version, "pending"):
-                raise LabError(f"{bench.board.name}: not asked within the trial", details=str(now))
-            bench.client.start_install(bench.offer(other))
-            told = bench.board.expect(ROLLED_BACK, timeout=judge.limits.boot_seconds)
+            if _still_on_trial(scenario, _once_it_answers(bench), old, new):
+                bench.client.start_install(bench.offer(other))
+                told = bench.board.expect(ROLLED_BACK, timeout=judge.limits.boot_seconds)
         finally:
             bench.server.be_ill(0)
         parameters = {"said": told, "slot": other.slot.sha256}
@@ -108,6 +108,20 @@ def update_on_trial(
         judgement = judge.judge(boots_before=boots)
         scenario.conclude(judgement, expected={Verdict.RECOVERED}, final="old")
         scenario.second_update(judge, judgement)
+
+
+def _still_on_trial(scenario: Scenario, now: DeviceStatus, old: Release, new: Release) -> bool:
+    """Whether `new` is, as soon as it can be asked; LabError where nobody knows what runs."""
+    if now.version not in (old.version, new.version):
+        raise LabError(
+            f"{scenario.bench.board.name}: not asked within the trial", details=str(now)
+        )
+    if (now.version, now.health) == (new.version, "pending"):
+        return True
+    left = now.version == old.version or "rolled back" in now.health
+    told = f"{now.version} runs, health: {now.health}"
+    scenario.must("not-left-early" if left else "not-committed", False, told)
+    return False
 
 
 def _once_it_answers(bench: Bench) -> DeviceStatus:
