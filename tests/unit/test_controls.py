@@ -10,6 +10,7 @@ import pytest
 
 from harness import plugins
 from harness.builders.builder import Ability
+from harness.judge.verdict import Verdict
 from harness.product import release as releases
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
@@ -137,3 +138,16 @@ def test_what_must_be_refused_is_not_refused_for_its_age(
         suite.test_refused_update(bench, both, bench, kind)
     [(running, offered)] = bench.updates
     assert is_newer(offered.version, running.version) is (kind != "older")
+
+
+def test_a_control_that_may_fail_for_any_reason_says_which_counts(
+    controls: dict[str, Any],
+) -> None:
+    """Any error of the device makes a scenario `inconsistent`: a control that never came to what is
+    broken in it counted as caught."""
+    unsaid = [
+        name
+        for name, control in controls.items()
+        if control.expected is Verdict.INCONSISTENT and not control.because
+    ]
+    assert unsaid == []

@@ -113,9 +113,7 @@ def update_on_trial(
 def _still_on_trial(scenario: Scenario, now: DeviceStatus, old: Release, new: Release) -> bool:
     """Whether `new` is, as soon as it can be asked; LabError where nobody knows what runs."""
     if now.version not in (old.version, new.version):
-        raise LabError(
-            f"{scenario.bench.board.name}: not asked within the trial", details=str(now)
-        )
+        raise LabError(f"{scenario.bench.board.name}: not asked within the trial", details=str(now))
     if (now.version, now.health) == (new.version, "pending"):
         return True
     left = now.version == old.version or "rolled back" in now.health
