@@ -8,7 +8,6 @@ editor checks a file while it is written.
 """
 
 import json
-import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -63,7 +62,7 @@ _UNSEEN = frozenset(("[key]", "[word]", "[other]"))
 _readers: dict[Any, TypeAdapter[Any]] = {}
 
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
-Seconds = Annotated[float, Field(ge=0, lt=math.inf)]
+Seconds = Annotated[float, Field(ge=0, lt=1 << 33)]  # of the epoch, too; with a date at either end
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -295,7 +295,7 @@ def fsck(
     from harness.crash.inspect.replay import state_file
 
     recording, cut = _recorded_state(run, at, loss, state)
-    with state_file(recording, cut) as path:
+    with state_file(recording, cut) as (path, _):
         found = inspect(recording, path, output=output)
     lines = [f"{cut} (phase: {recording.phase(cut.first.at) or 'end'})"]
     answer(as_json, "\n".join([*lines, *found.lines()]), state=str(cut), **found.to_json())

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.boards.lab_file import Kind
 from harness.errors import ConfigurationError
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import Record, newest
+from harness.evidence.record import Record, standing
 from harness.evidence.subject import Digests, Subject
 
 _HEAD = """# Verdicts of a bench
@@ -70,7 +70,7 @@ def compare(runs: Sequence[Evidence]) -> list[Compared]:
                 f"no evidence of {what} for this release",
                 hint="`harness test RELEASE --from OLD --board BOARD --lab FILE --all`",
             )
-    qemu, bench = newest(of_qemu), newest(of_benches)
+    qemu, bench = standing(of_qemu), standing(of_benches)
     lacks = dict[str, str]()
     for run in runs:
         lacks |= run.header.left_out if run.header.benches else {}

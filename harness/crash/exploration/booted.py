@@ -18,6 +18,8 @@ class Booted:
     read_bits: npt.NDArray[np.uint8]
     slots: tuple[str, ...]  # what filled slot A, B
     content: DiskContent  # the whole state
+    # What it read only after the judge's verdict: for the probe, and to come back from it.
+    late_bits: npt.NDArray[np.uint8]
     sample: bool = False
     carried: bool = False  # of another recording (`carried`)
 
@@ -25,6 +27,11 @@ class Booted:
     def reads(self) -> Mask:
         """What it read before it wrote it; with a few sectors too many at the end of the disk."""
         return np.unpackbits(self.read_bits).view(np.bool_)
+
+    @property
+    def late(self) -> Mask:
+        """The same of what it read late."""
+        return np.unpackbits(self.late_bits).view(np.bool_)
 
     @property
     def nested(self) -> bool:

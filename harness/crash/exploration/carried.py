@@ -15,8 +15,9 @@ boot that ended badly is never carried: a failure is seen in this recording, or 
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,8 +25,9 @@ import numpy as np
 from pydantic import ConfigDict
 
 from harness import files
-from harness.crash.exploration import questions
+from harness.crash.exploration import summary
 from harness.crash.exploration.booted import Booted
+from harness.crash.exploration.counting import counting
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import Proof, proofs
 from harness.crash.recording import digests
@@ -43,13 +45,11 @@ _HINT = "delete it, and name the recordings again with --proofs-of"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofSource:
-    """A recording that proofs were taken from. `asked`: what its boots must have been asked
-    (`Proof.asked`); others of its proofs do not count."""
+    """A recording that proofs were taken from."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     folder: Path
     id: Sha256
-    asked: Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +63,17 @@ class _CarriedFile:
 def taken(folder: Path) -> tuple[ProofSource, ...]:
     """Where the recording in `folder` has proofs from; ConfigurationError for a damaged list."""
     file = folder / FILE
-    if not file.exists():
+    if not os.path.lexists(file):  # a link that leads nowhere is damage, too
         return ()
     return parsed(_CarriedFile, file_bytes(file, hint=_HINT), file, hint=_HINT).recordings
 
 
 def sources(folder: Path) -> list[ProofSource]:
     """A recording, and those that it has taken proofs from."""
-    asked = questions.digest()
-    own = ProofSource(folder=folder.resolve(), id=Recording.load(folder).id, asked=asked)
-    return [own, *(replace(each, asked=asked) for each in taken(folder))]
+    return [
+        ProofSource(folder=folder.resolve(), id=Recording.load(folder).id),
+        *taken(folder),
+    ]
 
 
 def take(recording: Recording, others: Iterable[Path]) -> None:
@@ -117,6 +118,10 @@ def carry_from(exploration: Exploration, known: Sequence[ProofSource]) -> None:
 def _recording(recording: Recording, source: ProofSource) -> Recording:
     """The recording that proofs are taken from, hashed, and explored."""
     other = Recording.load(source.folder)
+    if other.id == recording.id:
+        raise ConfigurationError(
+            f"{source.folder}: is the recording itself", hint=f"{recording.folder / FILE}: {_HINT}"
+        )
     if other.id != source.id:
         told = f"is the recording {other.id:.12} by now, not {source.id:.12}"
         raise ConfigurationError(f"{source.folder}: {told}", hint=f"{recording.folder / FILE}")
@@ -128,11 +133,15 @@ def _recording(recording: Recording, source: ProofSource) -> Recording:
         )
     other.verify()
     if results.load(other.folder).disagreements:
-        raise ConfigurationError(
-            f"{source.folder}: sampled states came out otherwise than they were decided",
-            hint="its boots depend on more than they have read: take no proofs of it",
-        )
+        raise _unsure(source)
     return other
+
+
+def _unsure(source: ProofSource) -> ConfigurationError:
+    return ConfigurationError(
+        f"{source.folder}: states came out otherwise than others had decided them",
+        hint="its boots depend on more than they have read: take no proofs of it",
+    )
 
 
 def _differences(one: Recording, other: Recording) -> Iterator[str]:
@@ -146,8 +155,8 @@ def _differences(one: Recording, other: Recording) -> Iterator[str]:
         "model of the medium": (one.model, other.model),
         "sectors of the disk": (one.sectors, other.sectors),
         "layout": (dict(one.layout), dict(other.layout)),
-        "client": (one.old.product.client, other.old.product.client),
-        "bootloader": (one.old.product.bootloader, other.old.product.bootloader),
+        "product in the field": (one.old.product, other.old.product),
+        "product that is installed": (one.new.product, other.new.product),
         "identity of the device": (one.identity, other.identity),
         "port of the update server": (one.server_port, other.server_port),
         "probe": (_probe(one), _probe(other)),
@@ -183,11 +192,13 @@ def _holding(exploration: Exploration, source: ProofSource) -> Iterator[Booted]:
         window=exploration.window,
         contents=exploration.disk.contents,
     )
-    for proof in proofs(recording):
-        if not other.fits(proof):
-            continue
-        booted = other.add(proof, sample=proof.sample)
-        if booted.sample or proof.verdict.failed or proof.asked != source.asked:
+    for proof in counting(filter(other.fits, proofs(recording))):
+        other.add(proof, sample=proof.sample)
+    if any(summary.disagreements(other)):
+        raise _unsure(source)  # its results may be older than its last boot
+    for booted in other.booted:
+        proof = booted.proof
+        if booted.sample or proof.verdict.failed:
             continue
         if _named(exploration.recording, recording, proof) != proof.final:
             continue
@@ -225,6 +236,7 @@ def held(exploration: Exploration, booted: Booted) -> Booted | None:
     return Booted(
         proof=booted.proof,
         read_bits=np.packbits(reads),
+        late_bits=np.packbits(booted.late & reads),
         slots=booted.slots,
         content=content,
         carried=True,

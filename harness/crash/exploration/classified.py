@@ -6,6 +6,7 @@ asked, so neither decides the other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from harness.crash.equivalence.classes import Classes, StateClass
 from harness.crash.equivalence.enumeration import Enumerated, Enumeration
 from harness.crash.equivalence.footprint import Footprint, Picture
 from harness.crash.exploration.booted import Booted
+
+if TYPE_CHECKING:
+    from harness.crash.exploration.ways_back import WaysBack
 
 
 class Classified:
@@ -31,14 +35,16 @@ class Classified:
             self._looks[booted] = StateClass(picture, booted.slots, booted.proof.factory)
         return self._looks[booted]
 
-    def decided(self, deciders: Iterable[Booted]) -> dict[StateClass, Booted]:
-        """Which boot decides which class: the first one that agrees."""
+    def decided(
+        self, deciders: Iterable[Booted], ways_back: "WaysBack"
+    ) -> dict[StateClass, Booted]:
+        """Which boot decides which class: the first one that agrees, by its way back, too."""
         found: dict[StateClass, Booted] = {}
         left = list(self.classes)
         for each in deciders:
             if not left:
                 break
-            agree = self.agreeing(each, left)
+            agree = ways_back.held(each, left, self.agreeing(each, left))
             found |= {one: each for one, yes in zip(left, agree, strict=True) if yes}
             left = [one for one, yes in zip(left, agree, strict=True) if not yes]
         return found

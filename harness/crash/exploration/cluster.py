@@ -2,8 +2,9 @@
 
 Whoever can talk to a Dask scheduler or worker runs code as its user, and a port on loopback is open
 to every user of the machine and to QEMU's guests. So our own processes talk TLS, both ways, with a
-certificate that is made for the run and is nowhere on disk, listen on 127.0.0.1 only, and serve no
-web pages. A scheduler elsewhere must have TLS, too; its certificates are Dask's own configuration.
+certificate that is made for the run and that others cannot read, listen on 127.0.0.1 only, and
+serve no web pages. A scheduler elsewhere must have TLS, too; its certificates are Dask's own
+configuration.
 """
 
 import contextlib
@@ -68,8 +69,16 @@ def _own(jobs: int) -> Iterator[Client]:
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=0,
         )
-        stack.enter_context(cluster)
-        yield stack.enter_context(Client(cluster, timeout=_SECONDS, security=security))
+        stack.callback(_close, cluster)
+        client = Client(cluster, timeout=_SECONDS, security=security)
+        stack.callback(_close, client)
+        yield client
+
+
+def _close(what: LocalCluster | Client) -> None:
+    """What has no time to end ends with this process; its work is done."""
+    with contextlib.suppress(TimeoutError):
+        what.close()
 
 
 def _security(scheduler: str) -> Security:

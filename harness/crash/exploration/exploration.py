@@ -20,6 +20,7 @@ from harness.crash.exploration.booted import Booted
 from harness.crash.exploration.classified import Classified
 from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.recorded_disk import RecordedDisk
+from harness.crash.exploration.ways_back import WaysBack
 from harness.crash.recording.phases import EVERYWHERE
 from harness.crash.recording.recording import Recording
 from harness.crash.states.contents import Contents
@@ -50,6 +51,7 @@ class Exploration:
             )
         self.recording, self.seed, self.window = recording, seed, window
         self.booted: list[Booted] = []
+        self._first: dict[CrashState, Booted] = {}  # boot of each state: that others follow
         self.carried: list[Booted] = []
         self.apart: set[CrashState] = set()  # see `tell_apart`
         self.disk = RecordedDisk(recording, contents or Contents())
@@ -130,11 +132,17 @@ class Exploration:
         return [*(each for each in self.booted if not each.sample), *self.carried]
 
     def decided(self) -> dict[StateClass, Booted]:
-        """Which boot decides which class: the first one that agrees."""
+        """Which boot decides which class: the first one that agrees, and whose way back is known to
+        be that of the class (`ways_back`)."""
         classified = self.classified()
         if self._decided is None:
-            self._decided = classified.decided(self.deciders)
+            self._decided = classified.decided(self.deciders, self.ways_back())
         return self._decided
+
+    def ways_back(self) -> WaysBack:
+        """What is read after the probe, by the boots that were asked to come back."""
+        there = [each for each in (*self.booted, *self.carried) if each.proof.came_back]
+        return WaysBack(self.classified(), there)
 
     def deciding(self) -> dict[Booted, list[StateKind]]:
         """Each boot with the kinds of states that it decides, in the order of the logs."""
@@ -169,17 +177,22 @@ class Exploration:
 
     def comes_back(self, state: CrashState, under_way: Iterable[CrashState]) -> bool:
         """Whether a boot of a state is to come back after the probe: it shows an aspect that no
-        boot has come back from, nor one of those under way that are to. In the factory's first boot
-        each single cut is asked: whether an identity stays is the question there."""
+        boot has come back from, nor one of those under way that are to, or content that those have
+        read after the probe. In the factory's first boot each single cut is asked: whether an
+        identity stays is the question there."""
         if not state.nested and self.recording.in_factory(state.first.at):
             return True
-        return aspects.is_new(self, self.like(state), [self.like(each) for each in under_way])
+        one, others = self.like(state), [self.like(each) for each in under_way]
+        return aspects.is_new(self, one, others) or not self.ways_back().known(one, others)
 
     def samples(self) -> list[tuple[Booted, Booted]]:
         """Each boot of the sample with the boot that decides its state. One that nothing decides
         any more, because boots after it have read more, shows nothing."""
         pairs = ((each, self._decider(self.look(each))) for each in self.booted if each.sample)
-        return [(each, by) for each, by in pairs if by is not None]
+        # A state that was booted again, to come back this time, was decided by no rule.
+        return [
+            (e, by) for e, by in pairs if by and (by.carried or e.proof.state != by.proof.state)
+        ]
 
     def checks(self) -> Iterator[tuple[Booted, Booted]]:
         """Each boot, of the sample or not, with each other one that decides its state as well: they
@@ -191,8 +204,8 @@ class Exploration:
                     yield each, by
 
     def _decider(self, one: StateClass) -> Booted | None:
-        agreeing = self.classified().agreeing
-        return next((each for each in self.deciders if agreeing(each, [one])[0]), None)
+        ways = self.ways_back()
+        return next((each for each in self.deciders if ways.decides(each, one)), None)
 
     # What a state is
 
@@ -243,8 +256,10 @@ class Exploration:
             slots=slots,
             content=content,
             sample=sample,
+            late_bits=np.packbits(self.disk.read_late(proof)),
         )
         self.booted.append(booted)
+        self._first.setdefault(proof.state, booted)
         new = self.read_set.add_reads(reads)
         if self.read_set.add_recovered() or new:
             self._classified = None
@@ -296,6 +311,10 @@ class Exploration:
 
     # Logs
 
+    def followed_log(self, state: CrashState) -> str:
+        """SHA-256 of the write log that a second cut is in; of a single one nothing."""
+        return self._first[state.before].proof.log.sha256 if state.before else ""
+
     def _add_log(self, before: CrashState | None) -> None:
         """The cuts in a boot: the one that followed a state, or those that were recorded."""
         stretches = self.recording.stretches
@@ -316,7 +335,7 @@ class Exploration:
     def _written(self, state: CrashState | None) -> Writes:
         """The log of the boot that followed a state; of none, the recording's."""
         if state not in self._writes:
-            each = next((each for each in self.booted if each.proof.state == state), None)
+            each = self._first.get(state) if state else None
             if each is None:
                 raise ConfigurationError(
                     f"{self.recording.folder}: no boot of {state} is known, so nothing follows it"

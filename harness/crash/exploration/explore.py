@@ -6,6 +6,8 @@ of their own decided. Each finished boot is a folder on disk, so an exploration 
 goes on where it was.
 """
 
+import contextlib
+import fcntl
 import logging
 import math
 import re
@@ -20,13 +22,13 @@ from uuid import uuid4
 from dask.distributed import Client, Future, wait
 
 from harness.crash.equivalence.classes import StateClass
-from harness.crash.exploration import audit, carried, ends, summary, workers
+from harness.crash.exploration import audit, carried, ends, questions, summary, workers
 from harness.crash.exploration.cluster import connected
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import PROOFS, Proof
 from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import choose_sample
-from harness.crash.recording.recording import Recording
+from harness.crash.recording.recording import FILE, Recording
 from harness.crash.recording.schema import file_bytes
 from harness.crash.results import results
 from harness.crash.states.cut import CrashState, parse
@@ -36,7 +38,7 @@ from harness.log import progress, step
 logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells every connection
 SEED = "seed"  # file in the recording's folder
 _RETRIES = 2  # of a boot that failed for the lab's fault
-Boot = Callable[[str, CrashState, int, bool, bool], int]  # see `workers.boot`
+Boot = Callable[[str, CrashState, workers.Task], int]  # see `workers.boot`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,7 @@ class _Flying:
     """A boot that has not ended."""
 
     state: CrashState
-    sample: bool
-    comes_back: bool
+    task: workers.Task
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class _Underway:
 
     def comes_back(self, state: CrashState) -> bool:
         """Whether a boot of a state is to come back after the probe."""
-        under_way = [each.state for each in self.flying.values() if each.comes_back]
+        under_way = [each.state for each in self.flying.values() if each.task.comes_back]
         return self.exploration.comes_back(state, under_way)
 
     def _is_bad(self, proof: Proof) -> bool:
@@ -107,11 +108,32 @@ def explore(folder: Path, plan: Plan, *, boot: Boot = workers.boot) -> results.R
     """Explore the recording in `folder`; writes and returns its results.json. `boot` is what a
     worker does with a state.
 
-    Raises LabError when boots fail for the lab's fault more often than they may, ConfigurationError
+    Raises LabError when boots fail for the lab's fault more often than they may, or somebody else
+    explores it, ConfigurationError
     for a phase that the recording has not got, for anything that is not what was recorded, and for
     a scheduler that is open to others.
     """
     recording = Recording.load(folder)
+    with _alone(folder):
+        return _explored(recording, plan, boot)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two explorations of a recording would make boots of the same numbers. LabError for a second
+    one, on this host."""
+    with (folder / FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(
+                f"{folder}: is being explored by another process", hint="wait for it, or end it"
+            ) from None
+        yield
+
+
+def _explored(recording: Recording, plan: Plan, boot: Boot) -> results.Results:
+    folder = recording.folder
     with step("verify", run=str(folder)):
         recording.verify()
     phases = [phase.name for phase in recording.phases]
@@ -254,11 +276,14 @@ def _boot_all(run: _Underway, wanted: Callable[[], Iterator[CrashState]], *, sam
             if state is None:
                 break
             key = f"boot-{run.number:05}-{run.token}"
-            back = sample or run.comes_back(state)
-            future = run.client.submit(
-                run.boot, folder, state, run.number, sample, back, key=key, retries=_RETRIES
+            task = workers.Task(
+                number=run.number,
+                sample=sample,
+                comes_back=sample or run.comes_back(state),
+                follows=run.exploration.followed_log(state),
             )
-            run.flying[future] = _Flying(state, sample, back)
+            future = run.client.submit(run.boot, folder, state, task, key=key, retries=_RETRIES)
+            run.flying[future] = _Flying(state, task)
             run.number += 1
         if not run.flying:
             return
@@ -276,12 +301,26 @@ def _land(run: _Underway, future: Future[int]) -> None:
         ) from error
     folder = run.exploration.recording.folder / PROOFS / f"{future.result():05}"
     proof = Proof.load(folder, run.exploration.recording)
+    _require_asked(landed, proof)
     run.seconds.append(proof.seconds)
-    run.exploration.add(proof, sample=landed.sample)
+    run.exploration.add(proof, sample=landed.task.sample)
     left = 0 if run.bad else len(run.missing())  # what is left may take minutes to be worked out
     done = len(run.exploration.booted)
     mean = sum(run.seconds) / len(run.seconds)
     progress("explore", done, done + left, eta=round(left * mean / max(1, _width(run))))
+
+
+def _require_asked(landed: _Flying, proof: Proof) -> None:
+    """LabError for the proof of another boot than the one that was asked for: of workers that have
+    another harness than this, or another recording."""
+    wanted = (landed.state, landed.task.sample, landed.task.follows)
+    if (proof.state, proof.sample, proof.follows) != wanted:
+        raise LabError(f"{proof.folder}: asked for {landed.state}, a worker booted {proof.state}")
+    if proof.asked != questions.digest():
+        raise LabError(
+            f"{landed.state}: its worker has another harness than this",
+            hint="it was changed while it ran, here or there: end the workers, and explore again",
+        )
 
 
 def _width(run: _Underway) -> int:

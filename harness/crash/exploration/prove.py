@@ -53,6 +53,7 @@ FILE = "proof.json"
 PROOFS = "proofs"  # folder of them, in the recording's
 _FAILED = (Verdict.BRICKED, Verdict.INCONSISTENT)
 
+_ASKED = questions.digest()  # of what was loaded: the files may be others by the end of a boot
 _AGAIN = "delete the proof's folder and explore again"
 
 Runs = Sequence[tuple[Count, Count]]  # (first sector, sectors), sorted
@@ -83,7 +84,7 @@ class Proof:
     boots: Count
     broken: tuple[Invariant, ...]  # only those that do not hold
     reads: Runs  # what the board read before it wrote it, until it had come back from the probe
-    reads_judged: Runs  # and up to the judge's verdict
+    reads_judged: Runs  # and up to the judge's last verdict before the probe
     seconds: Seconds
     log: Digest  # of the write log
     folder: Path
@@ -96,6 +97,8 @@ class Proof:
     accelerator: Accelerated = TCG  # what executed the boot's instructions
     asked: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""  # `questions.digest`
     ended: Seconds = 0.0  # since the epoch; 0: nobody knows
+    # SHA-256 of the write log that a second cut is in: a state may be booted more than once.
+    follows: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     def save(self) -> None:
         """Write proof.json; the last file of a proof, so that a proof that has it is complete."""
@@ -141,6 +144,8 @@ class Proof:
             yield f"state: {str(self.state)[:80]!r} is none of {which}"
         elif self.factory != recording.in_factory(self.state.first.at):
             yield f"factory: {self.factory}, but {self.state} is in {recording.phases[0].name}"
+        if bool(self.follows) != self.state.nested:
+            yield f"follows: {self.follows or 'no boot'}, of {self.state}"
         if self.accelerator != recording.accelerator:
             yield f"accelerator: {self.accelerator}, the recording is of {recording.accelerator}"
         ends = {Verdict.OLD: {"old"}, Verdict.NEW: {"new"}, Verdict.RECOVERED: {"old", "new"}}
@@ -187,11 +192,13 @@ def prove(
     *,
     comes_back: bool = True,
     sample: bool = False,
+    follows: str = "",
 ) -> Proof:
     """Boot a state (`state_file` is its content, `state` only says which) and judge it.
 
     `sample`: another boot has decided it already. `comes_back` False leaves out the reboot after
     the probe, except in the factory's first boot, whose question is whether an identity stays.
+    `follows`: as in `Proof`.
 
     The caller holds the board and runs `serving`. LabError when the bench fails: then there is no
     verdict. The board is off afterwards in any case.
@@ -208,9 +215,11 @@ def prove(
             board.power_on()
             judgement = _held(chosen, judge.judge(boots_before=0))
             trees = _judged_slots(recording, judge, judgement)
-            reads_judged = log.read_set()
             shutil.copyfile(log.write_log, folder / LOG)
             comes_back = comes_back or factory
+            if comes_back and recording.old.product.device:
+                judgement = _stays(judge, judgement)
+            reads_judged = log.read_set()
             judgement = _with_probe(recording, board, judge, judgement, comes_back=comes_back)
             reads = log.read_set()
         finally:
@@ -234,7 +243,8 @@ def prove(
         sample=sample,
         came_back=probe.BACK in {each.name for each in judgement.invariants},
         selected=chosen,
-        asked=questions.digest(),
+        asked=_ASKED,
+        follows=follows,
         accelerator=log.accelerator,
         ended=time.time(),
     )
@@ -278,13 +288,16 @@ def _held(chosen: Selected | None, found: Judgement) -> Judgement:
     return _with(found, chosen.held(found))
 
 
+def _stays(judge: Judge, found: Judgement) -> Judgement:
+    """The judgement with one more invariant: good in the first boot and stuck in the second was
+    seen of designs that keep their selection in a file."""
+    return found if found.verdict in _FAILED else _with(found, *probe.stays(judge, found))
+
+
 def _with_probe(
     recording: Recording, board: Board, judge: Judge, found: Judgement, *, comes_back: bool
 ) -> Judgement:
     """The judgement with two more invariants, unless there is nothing left to ask."""
-    if found.verdict not in _FAILED and comes_back and recording.old.product.device:
-        # Good in the first boot, stuck in the second: seen of designs that keep it in a file.
-        found = _with(found, *probe.stays(judge, found))
     if found.verdict in _FAILED:
         return found
     installed = _with(found, probe.install(recording, board, judge))

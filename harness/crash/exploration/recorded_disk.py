@@ -1,5 +1,6 @@
 """The disk of a recording: the image that was flashed, and what lies where on it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -92,14 +93,26 @@ class RecordedDisk:
         for first, count in self._copies:
             reads[first : first + count] = True
         judged = _mask(proof.reads_judged, sectors)
+        # What the probe's client reads of what it overwrites, it reads to leave out writes that
+        # would change nothing (Mender's BlockFrugalWriter).
+        for probe in self._probed(proof):
+            reads[probe] = judged[probe]
+        return reads
+
+    def read_late(self, proof: Proof) -> Mask:
+        """Those that it read only after the judge's verdict."""
+        sectors = self._recording.sectors
+        late = _mask(proof.reads, sectors) & ~_mask(proof.reads_judged, sectors)
+        for probe in self._probed(proof):
+            late[probe] = False
+        return late
+
+    def _probed(self, proof: Proof) -> Iterator[slice]:
+        """Where the probe is written."""
+        length = -(-self._recording.probe_slot.size // SECTOR)
         for name, images in self.slots.items():
             if proof.slot and name != proof.slot:
-                # What the probe's client reads of what it overwrites, it reads to leave out writes
-                # that would change nothing (Mender's BlockFrugalWriter).
-                length = -(-self._recording.probe_slot.size // SECTOR)
-                probe = slice(images.first, images.first + length)
-                reads[probe] = judged[probe]
-        return reads
+                yield slice(images.first, images.first + length)
 
     def _parsed(self, ids: Ids) -> BootSelection | None:
         """What a copy says; one in a file takes another program to read."""

@@ -1,7 +1,8 @@
 """An exploration as it stands: recording, proofs, audit, and what it has taken of others. It boots
 nothing, and needs no board."""
 
-from harness.crash.exploration import audit, carried, questions
+from harness.crash.exploration import audit, carried
+from harness.crash.exploration.counting import counting
 from harness.crash.exploration.exploration import Exploration
 from harness.crash.exploration.prove import proofs
 from harness.crash.recording.recording import Recording
@@ -17,17 +18,12 @@ def resumed(recording: Recording, *, seed: int, window: int = 0) -> Exploration:
     that followed one of them."""
     exploration = Exploration(recording, seed=seed, window=window)
     carried.carry(exploration)
+    there = [proof for proof in proofs(recording) if exploration.fits(proof)]
     known: set[CrashState | None] = {None}
-    left_out = 0
-    for proof in proofs(recording):
-        if not exploration.fits(proof):
-            continue
-        if proof.asked != questions.digest() or proof.state.before not in known:
-            left_out += 1
-            continue
+    for proof in counting(there):
         known.add(proof.state)
         exploration.add(proof, sample=proof.sample)
-    if left_out:
+    if left_out := len(there) - len(exploration.booted):
         emit("left-out", run=str(recording.folder), boots_of_another_harness=left_out)
     if made := audit.load(recording):
         exploration.tell_apart(state for state in map(parse, made.odd) if state.before in known)

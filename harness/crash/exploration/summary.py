@@ -62,7 +62,7 @@ def results_of(exploration: Exploration, *, seconds: float, jobs: int) -> Result
     for each, count in points.counted("verdicts"):
         verdicts.update({verdict: n * count for verdict, n in each.items()})
     undecided = sum(points.column("undecided"))
-    disagreements = tuple(_disagreements(exploration))
+    unlike = tuple(disagreements(exploration))
     bad = tuple(_bad(exploration))
     nested = _nested(exploration)
     sampled, left = len(exploration.samples()), choose_sample(exploration)
@@ -83,7 +83,7 @@ def results_of(exploration: Exploration, *, seconds: float, jobs: int) -> Result
             undecided=undecided,
             sampled=sampled,
             to_sample=sampled + len(left),
-            disagreements=len(disagreements),
+            disagreements=len(unlike),
             came_back=sum(each.proof.came_back for each in exploration.booted),
             one_way=one_way,
             nested=nested,
@@ -92,7 +92,7 @@ def results_of(exploration: Exploration, *, seconds: float, jobs: int) -> Result
         points=points,
         proofs=proofs,
         bad=bad,
-        disagreements=disagreements,
+        disagreements=unlike,
         audit=audit.made(exploration),
         timing={
             "seconds": round(seconds, 3),
@@ -266,7 +266,7 @@ def _bad_classes(exploration: Exploration, log: Enumerated) -> list[results.Bad]
     return list(found.values())
 
 
-def _disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
+def disagreements(exploration: Exploration) -> Iterator[results.Disagreement]:
     """Boots that came out otherwise than one that decides their state, too."""
     told = set[Booted]()
     for each, by in exploration.checks():

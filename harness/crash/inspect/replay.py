@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.boards import bench
 from harness.boards.board import Board
 from harness.boards.lab import board_options, open_board
+from harness.boards.lab_file import described
 from harness.crash.exploration.prove import PROOFS, Proof, prove, serving
 from harness.crash.exploration.workers import extents_file
 from harness.crash.recording.recording import Recording
@@ -15,25 +16,25 @@ from harness.crash.states.cut import CrashState
 from harness.errors import ConfigurationError
 
 _REPLAYS = "replay-"  # name of a replay's proof, beside the explorer's numbers
+_ELSEWHERE = "elsewhere"  # folder of those on another bench
 
 
 @contextlib.contextmanager
-def state_file(recording: Recording, state: CrashState) -> Iterator[Path]:
-    """The content of a state, as a file for the length of a `with` block.
+def state_file(recording: Recording, state: CrashState) -> Iterator[tuple[Path, str]]:
+    """The content of a state, as a file for the length of a `with` block; and what it `follows`.
 
     ConfigurationError when the recording has no such state.
     """
     with tempfile.TemporaryDirectory(prefix="harness-state-") as name:
         path = Path(name) / "state.json"
-        extents_file(recording, state, path)
-        yield path
+        yield path, extents_file(recording, state, path)
 
 
 def sit_at(
     recording: Recording, state: CrashState, *, board: str = "", lab: Path | None = None
 ) -> None:
     """Boot a state with the user's terminal on the console; when it is left, the power goes off."""
-    with state_file(recording, state) as path, _board(recording, board, lab) as opened:
+    with state_file(recording, state) as (path, _), _board(recording, board, lab) as opened:
         opened.can.record.load_state(path, clock=recording.clock, seed=recording.seed)
         with serving(recording, opened):
             opened.power_on()
@@ -43,21 +44,28 @@ def sit_at(
 def judge(
     recording: Recording, state: CrashState, *, board: str = "", lab: Path | None = None
 ) -> Proof:
-    """Boot a state and judge it; the proof is kept in the recording, for the explorer, too.
+    """Boot a state and judge it; the proof is kept in the recording: for the explorer, too, where
+    the board is the one that was recorded.
 
     ConfigurationError for a state that nothing can be asked of: half provisioned by the harness.
     """
     recording.require_cut(state.first.at)
     recording.verify(releases=False)
-    proofs = recording.folder / PROOFS
-    proofs.mkdir(exist_ok=True)
+    kept = kept_in(recording, board=board, lab=lab)
+    kept.mkdir(exist_ok=True)
     with (
-        state_file(recording, state) as path,
+        state_file(recording, state) as (path, follows),
         _board(recording, board, lab) as opened,
         serving(recording, opened),
     ):
-        folder = Path(tempfile.mkdtemp(prefix=_REPLAYS, dir=proofs))
-        return prove(recording, opened, state, path, folder)
+        folder = Path(tempfile.mkdtemp(prefix=_REPLAYS, dir=kept))
+        return prove(recording, opened, state, path, folder, follows=follows)
+
+
+def kept_in(recording: Recording, *, board: str = "", lab: Path | None = None) -> Path:
+    """Where proofs of that board go: those on another bench decide nothing."""
+    bench = described(lab or recording.lab, board or recording.board)
+    return recording.folder / (PROOFS if bench == recording.bench else _ELSEWHERE)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.resume import resumed
 from harness.crash.exploration.sample import choose_sample
 from harness.crash.exploration.sources import sources
+from harness.crash.exploration.workers import Task
 from harness.crash.recording.recording import FILE, Recording
 from harness.crash.states.cut import CrashState
 from harness.judge.verdict import Verdict
@@ -21,31 +22,29 @@ from tests.unit.crash.logs import content
 from tests.unit.crash.recordings import LAYOUT, OLD, Log
 
 
-def boot(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
+def boot(run: str, state: CrashState, task: Task) -> int:
     """What a worker does: a proof in its folder. What runs is what the boot selection names first,
     if that is whole. The boot counts itself, and takes that back."""
     found = Recording.load(Path(run))
     proofs = prove.proofs(found) if state.nested else []
-    image = content(sources(found, state, proofs))
+    image = content(sources(found, state, proofs, follows=task.follows))
     block, order = recordings.selected(image)
     images = [image[LAYOUT[slot.region].offset :][: len(OLD)] for slot in order]
     whole = (OLD, found.new.slot_image.read_bytes())
     runs, slot = next(each for each in zip(images, order, strict=True) if each[0] in whole)
     verdict = Verdict.OLD if runs == OLD else Verdict.NEW
-    leave(found, number, state, verdict, block, slot=str(slot), sample=sample, came_back=comes_back)
-    return number
+    leave(found, task, state, verdict, block, slot=str(slot))
+    return task.number
 
 
 def leave(
     found: Recording,
-    number: int,
+    task: Task,
     state: CrashState,
     verdict: Verdict,
     block: bytes,
     *,
     slot: str = "",
-    sample: bool = False,
-    came_back: bool = True,
 ) -> None:
     """The proof of a boot that wrote the boot selection and the data partition."""
     counted = block.replace(b"_left=3", b"_left=2")
@@ -55,12 +54,13 @@ def leave(
 
     recordings.proof(
         found,
-        number,
+        task.number,
         state,
         verdict,
         slot=slot,
-        sample=sample,
-        came_back=came_back,
+        sample=task.sample,
+        came_back=task.comes_back,
+        follows=task.follows,
         wrote=write,
     )
 
@@ -71,7 +71,13 @@ def explore(folder: Path) -> None:
     shutil.rmtree(folder / prove.PROOFS, ignore_errors=True)
     explored = resumed(found, seed=1)
     for number, (state, sample) in enumerate(_wanted(explored)):
-        boot(str(folder), state, number, sample, sample or explored.comes_back(state, ()))
+        task = Task(
+            number=number,
+            sample=sample,
+            comes_back=sample or explored.comes_back(state, ()),
+            follows=explored.followed_log(state),
+        )
+        boot(str(folder), state, task)
         proof = Proof.load(folder / prove.PROOFS / f"{number:05}", found)
         explored.add(proof, sample=sample)
     audit.save(audit.audit(explored, explored.deciding()), folder)

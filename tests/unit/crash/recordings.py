@@ -13,6 +13,7 @@ from harness.clients import grub_environment
 from harness.clients.boot_selection import Slot
 from harness.crash.exploration import prove, questions
 from harness.crash.exploration.prove import Proof
+from harness.crash.exploration.sources import followed
 from harness.crash.recording import digests, phases
 from harness.crash.recording.recording import LOG, Recording, own_files
 from harness.crash.states.cut import CrashState, parse
@@ -224,10 +225,13 @@ def proof(
     slot: str = "",
     sample: bool = False,
     came_back: bool = True,
+    follows: str = "",
     wrote: Callable[[Log], object] = lambda _: None,
 ) -> Proof:
     """A boot that somebody has made, kept on disk as a worker keeps it; it read the selection."""
     booted = parse(str(state))
+    if booted.nested and not follows:
+        follows = followed(booted, prove.proofs(found)).log.sha256
     folder = found.folder / prove.PROOFS / f"{number:05}"
     folder.mkdir(parents=True, exist_ok=True)
     create_log(folder / LOG, Origin(model="disk", size=found.base.stat().st_size, base="-"))
@@ -251,6 +255,7 @@ def proof(
         came_back=came_back and not verdict.failed,
         factory=found.in_factory(booted.first.at),
         asked=questions.digest(),
+        follows=follows,
         ended=time.time(),
     )
     made.save()

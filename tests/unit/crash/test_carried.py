@@ -207,6 +207,42 @@ def test_only_what_was_asked_the_same_and_ended_well_is_carried(
     assert used(run) == first_cuts(other) - {first.state, second.state}
 
 
+def test_what_another_harness_had_asked_is_carried_no_more(
+    other: Recording, tmp_path: Path
+) -> None:
+    """It had once been taken, when that was this one."""
+    run = next_one(tmp_path / "next", other.old)
+    carried.take(run, [other.folder])
+    assert used(run)
+    for each in prove.proofs(other):
+        replace(each, asked="0" * 64).save()
+    assert not used(run)
+
+
+def test_of_a_recording_that_contradicts_itself_by_now_nothing_is_carried(
+    other: Recording, tmp_path: Path
+) -> None:
+    """Its results were written before its last boot, of a replay or of one that was interrupted."""
+    run = next_one(tmp_path / "next", other.old)
+    carried.take(run, [other.folder])
+    decided = next(each for each in prove.proofs(other) if not each.state.nested)
+    recordings.proof(other, 999, decided.state, Verdict.BRICKED, sample=True)
+    with pytest.raises(ConfigurationError, match="came out otherwise than others"):
+        resumed(run, seed=1)
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_a_product_with_other_promises_is_judged_otherwise(
+    other: Recording, tmp_path: Path, which: str
+) -> None:
+    run = next_one(tmp_path / "next", other.old)
+    mine = getattr(run, which)
+    product = replace(mine.product, promises=replace(mine.product.promises, attempts=1))
+    changed = replace(mine, product=product)
+    told = "another product in the field" if which == "old" else "another product that is installed"
+    assert told in list(carried._differences(replace(run, **{which: changed}), other))
+
+
 def test_a_version_of_another_name_is_no_end_of_this_one(other: Recording, tmp_path: Path) -> None:
     run = next_one(tmp_path / "next", other.old)
     newer = replace(run.new, version="1.2.0")
@@ -240,6 +276,9 @@ def test_an_honest_one_is_counted_again_and_one_of_changed_proofs_is_refused(
     with pytest.raises(ConfigurationError, match="is another one"):
         recount(run, found)
     replace(proof, verdict=Verdict.RECOVERED).save()
+    with pytest.raises(ConfigurationError, match="came out otherwise"):
+        recount(run, found)
+    replace(proof, seconds=proof.seconds + 1).save()
     with pytest.raises(ConfigurationError, match="not what recording and proofs come to"):
         recount(run, found)
     replace(other, seed=8).save()

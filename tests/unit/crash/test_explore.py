@@ -1,5 +1,6 @@
 """An exploration on a real Dask cluster; a boot takes no time here, and ends as it should."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -12,11 +13,14 @@ import pytest
 from dask.distributed import LocalCluster
 
 from harness.crash.exploration import audit, prove
-from harness.crash.exploration.explore import Plan, explore
+from harness.crash.exploration.explore import Boot, Plan, explore
+from harness.crash.exploration.prove import Proof
 from harness.crash.exploration.resume import resumed
+from harness.crash.exploration.workers import Task
+from harness.crash.recording.recording import FILE as RECORDING
 from harness.crash.recording.recording import Recording
 from harness.crash.results.results import Results
-from harness.crash.states.cut import CrashState
+from harness.crash.states.cut import CrashState, parse
 from harness.errors import ConfigurationError, LabError
 from harness.judge.verdict import Verdict
 from tests.unit.crash.explored import boot, leave
@@ -25,37 +29,35 @@ from tests.unit.crash.recordings import BEFORE, recording
 BAD_FROM, BAD_TO = 12, 18  # log positions at which `boot_bad` ends badly
 
 
-def boot_bad(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
+def boot_bad(run: str, state: CrashState, task: Task) -> int:
     """Some states are lost."""
     if not BAD_FROM <= state.first.at < BAD_TO:
-        return boot(run, state, number, sample, comes_back)
+        return boot(run, state, task)
     found = Recording.load(Path(run))
-    leave(found, number, state, Verdict.BRICKED, BEFORE, sample=sample)
-    return number
+    leave(found, task, state, Verdict.BRICKED, BEFORE)
+    return task.number
 
 
-def boot_and_die(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
+def boot_and_die(run: str, state: CrashState, task: Task) -> int:
     """The third boot takes its worker along, once."""
     died = Path(run) / "died"
-    if number == 2 and not died.exists():
+    if task.number == 2 and not died.exists():
         died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return boot(run, state, number, sample, comes_back)
+    return boot(run, state, task)
 
 
-def boot_fails(run: str, state: CrashState, number: int, sample: bool, comes_back: bool) -> int:
+def boot_fails(run: str, state: CrashState, task: Task) -> int:
     """The bench breaks at the second boot and stays so."""
-    if number == 1:
+    if task.number == 1:
         (Path(run) / f"try-{len(list(Path(run).glob('try-*')))}").touch()
         raise LabError("the bench is on fire")
-    return boot(run, state, number, sample, comes_back)
+    return boot(run, state, task)
 
 
-def boot_forgets_the_way_back(
-    run: str, state: CrashState, number: int, sample: bool, comes_back: bool
-) -> int:
+def boot_forgets_the_way_back(run: str, state: CrashState, task: Task) -> int:
     """Boots of states that nothing has decided never come back; others do as they are asked."""
-    return boot(run, state, number, sample, comes_back and sample)
+    return boot(run, state, replace(task, comes_back=task.comes_back and task.sample))
 
 
 def verdicts(results: Results) -> list[tuple[int, dict[Verdict, int]]]:
@@ -219,6 +221,50 @@ def test_a_bench_that_stays_broken_is_the_labs_fault(tmp_path: Path, cluster: Lo
         explore(found.folder, plan(cluster), boot=boot_fails)
     assert len(list(found.folder.glob("try-*"))) == 3  # and two more tries
     assert explore(found.folder, plan(cluster), boot=boot).complete  # nothing else was lost
+
+
+def boot_another(run: str, state: CrashState, task: Task) -> int:
+    """A worker that has mixed up what it was to do."""
+    return boot(run, parse("14/all"), task)
+
+
+def boot_as_a_decider(run: str, state: CrashState, task: Task) -> int:
+    """The same, of what the boot was for."""
+    return boot(run, state, replace(task, sample=not task.sample))
+
+
+def boot_with_another_harness(run: str, state: CrashState, task: Task) -> int:
+    """A worker in another checkout, or that was started before this one was changed."""
+    number = boot(run, state, task)
+    proof = Proof.load(Path(run) / prove.PROOFS / f"{number:05}", Recording.load(Path(run)))
+    replace(proof, asked="f" * 64).save()
+    return number
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (boot_another, "a worker booted 14/all"),
+        (boot_as_a_decider, "a worker booted"),
+        (boot_with_another_harness, "another harness"),
+    ],
+)
+def test_a_proof_of_something_else_than_was_asked_for_does_not_count(
+    tmp_path: Path, cluster: LocalCluster, wrong: Boot, told: str
+) -> None:
+    found = recording(tmp_path)
+    with pytest.raises(LabError, match=told):
+        explore(found.folder, plan(cluster), boot=wrong)
+
+
+def test_one_exploration_of_a_recording_at_a_time(tmp_path: Path, cluster: LocalCluster) -> None:
+    """Two gave their boots the same numbers, and each deleted what the other had made."""
+    found = recording(tmp_path)
+    with (found.folder / RECORDING).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(LabError, match="is being explored by another process"):
+            explore(found.folder, plan(cluster), boot=boot)
+    explore(found.folder, plan(cluster, budget=0.0), boot=boot)
 
 
 def test_no_scheduler(tmp_path: Path) -> None:

@@ -339,6 +339,22 @@ def test_what_was_good_in_the_first_boot_must_be_in_the_second(
     assert not driven.installed  # nothing is left to ask
 
 
+@dataclass
+class Rereading(Driven):
+    """It reads a sector of slot B in its second boot."""
+
+    def read_set(self) -> list[tuple[int, int]]:
+        return [(0, 2), (16, 1)] if self.boots > 1 else [(0, 2)]
+
+
+def test_what_the_second_boot_reads_of_the_probes_slot_counts(recorded: Recording) -> None:
+    """All reads after the judge's first verdict were taken for those of the probe's client."""
+    folder = recorded.folder.parent / "board"
+    folder.mkdir()
+    board = Rereading(medium=bytearray(recorded.base.read_bytes()), folder=folder)
+    assert proven(by_profile(recorded), board).reads_judged == [(0, 2), (16, 1)]
+
+
 def test_in_the_factory_nothing_is_asked_that_a_site_gives(recorded: Recording) -> None:
     recorded = replace(recorded, phases=(Phase(name="factory", start=0, end=5), *recorded.phases))
     board = device(recorded)

@@ -105,7 +105,7 @@ def test_the_command_writes_it_and_ends_with_3_where_they_differ(
     assert json.loads(done.stdout)["compared"]["update"] == "equal"
     assert "| `update` | new | new | equal |" in page.read_text()
     assert "1 equal, 0 differ, 1 cannot be compared." in page.read_text()
-    finished_run(store, subject, [on_bench(verdict=Verdict.OLD)], signer, **BENCHES)
+    finished_run(store, subject, [on_bench(verdict=Verdict.OLD, minute=2)], signer, **BENCHES)
     done = CliRunner().invoke(cli.app, words)
     assert isinstance(done.exception, LabError)
     assert "differ in update" in str(done.exception)
