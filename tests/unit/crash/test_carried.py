@@ -324,6 +324,12 @@ def test_a_recording_that_is_not_explored_or_is_not_sure_has_no_proofs(
         carried.take(run, [other.folder])
 
 
+def test_a_list_that_leads_nowhere_is_damaged(other: Recording, tmp_path: Path) -> None:
+    (other.folder / carried.FILE).symlink_to(tmp_path / "gone")
+    with pytest.raises(ConfigurationError, match=r"carried\.json"):
+        carried.taken(other.folder)
+
+
 def test_proofs_go_on_to_the_next_but_one(other: Recording, tmp_path: Path) -> None:
     run = next_one(tmp_path / "next", other.old)
     carried.take(run, [other.folder])

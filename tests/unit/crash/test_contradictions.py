@@ -232,6 +232,15 @@ def test_a_contradiction_is_refused(
     assert "explore the recording again" in caught.value.hint
 
 
+@pytest.mark.parametrize("seconds", [1e11, 1e300, -1.0])
+def test_a_time_that_nothing_can_have_taken_is_refused(tmp_path: Path, seconds: float) -> None:
+    """It was an OverflowError when the record was signed, with a run begun in the store."""
+    content = results()
+    content["timing"]["seconds"] = seconds
+    with pytest.raises(ConfigurationError, match=r"timing\.seconds"):
+        load(write_run(tmp_path, content))
+
+
 def test_rows_are_counted_before_they_are_made(tmp_path: Path) -> None:
     """Of a run length of 10^10 nothing is ever unrolled."""
     run = write_run(tmp_path, results())
