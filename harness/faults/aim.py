@@ -10,11 +10,14 @@ The relay's latency is taken off. What was really struck is told by the medium a
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
-_DELAY = re.compile(r"(.+)/(\d+)ms")
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)(s|ms)")
-_BYTES = re.compile(r"(\d{1,3})%|(\d{1,12})")
+MOST_CUTS = 10_000  # of one sweep: each takes minutes
+LONGEST = 3_600_000  # milliseconds: no update is waited for so long
+_DELAY = re.compile(r"(.+)/([0-9]+ms)")
+_TIME = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(s|ms)")
+_BYTES = re.compile(r"([0-9]{1,3})%|([0-9]{1,12})")
 
 
 class StruckPhase(StrEnum):
@@ -71,25 +74,26 @@ class Aim:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-            seconds = int(delayed[2]) / 1000 if delayed else 0.0
+            seconds = _milliseconds(delayed[2]) / 1000 if delayed else 0.0
             return cls(printed=text, kind=kind, seconds=seconds, pattern=pattern, phase=phase)
         if kind is AimKind.TIME:
-            return cls(printed=text, kind=kind, seconds=seconds_of(value), phase=phase)
+            return cls(printed=text, kind=kind, seconds=_milliseconds(value) / 1000, phase=phase)
         return cls(printed=text, kind=kind, byte=_byte(value, size), phase=phase)
 
     @classmethod
-    def at(cls, seconds: float) -> "Aim":
+    def at(cls, milliseconds: int) -> "Aim":
         """A cut at a time."""
-        return cls(printed=f"time:{seconds:g}s", kind=AimKind.TIME, seconds=seconds)
+        seconds = milliseconds / 1000
+        return cls(printed=f"time:{told(milliseconds)}", kind=AimKind.TIME, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """`0s..120s/500ms`: cuts at these times, one after the other."""
+    """`0s..120s/500ms`: cuts at these times, one after the other. All in milliseconds."""
 
-    first: float
-    last: float
-    step: float
+    first: int
+    last: int
+    step: int
 
     @classmethod
     def parse(cls, text: str) -> "Sweep":
@@ -98,27 +102,40 @@ class Sweep:
         first, dots, last = times.partition("..")
         if not dots or not step:
             raise ValueError(f"{text!r} is no sweep: 0s..120s/500ms")
-        found = cls(first=seconds_of(first), last=seconds_of(last), step=seconds_of(step))
+        read = (_milliseconds(each) for each in (first, last, step))
+        found = cls(first=next(read), last=next(read), step=next(read))
         if found.step <= 0 or found.last <= found.first:
             raise ValueError(f"{text!r}: goes nowhere")
         return found
 
     @property
     def aims(self) -> list[Aim]:
-        """All of its cuts."""
-        count = int((self.last - self.first) / self.step + 1e-9) + 1
-        return [Aim.at(round(self.first + number * self.step, 3)) for number in range(count)]
+        """All of its cuts. Raises ValueError for more than anybody has time for."""
+        times = range(self.first, self.last + 1, self.step)
+        if len(times) > MOST_CUTS:
+            raise ValueError(f"{self}: {len(times)} cuts, {MOST_CUTS} are the most; --bisect?")
+        return [Aim.at(each) for each in times]
 
     def __str__(self) -> str:
-        return f"{self.first:g}s..{self.last:g}s/{self.step * 1000:g}ms"
+        return f"{told(self.first)}..{told(self.last)}/{self.step}ms"
 
 
-def seconds_of(text: str) -> float:
+def told(milliseconds: int) -> str:
+    """`12.5s`: a time as it is printed, to the millisecond."""
+    return f"{milliseconds // 1000}.{milliseconds % 1000:03}".rstrip("0").rstrip(".") + "s"
+
+
+def _milliseconds(text: str) -> int:
     """`12.5s` or `500ms`. Raises ValueError."""
-    found = _SECONDS.fullmatch(text)
+    found = _TIME.fullmatch(text)
     if not found:
         raise ValueError(f"{text!r} is no time: 12.5s or 500ms")
-    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+    exact = Decimal(found[1]) * (1 if found[2] == "ms" else 1000)
+    if exact != int(exact):
+        raise ValueError(f"{text!r}: nothing is finer than 1ms")
+    if exact > LONGEST:
+        raise ValueError(f"{text!r}: nothing is later than {told(LONGEST)}")
+    return int(exact)
 
 
 def _byte(text: str, size: int) -> int:

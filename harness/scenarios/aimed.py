@@ -1,11 +1,9 @@
 """Aimed power cuts: an update goes on by itself, and the power goes at what can be seen of it.
 
-What was struck is looked up afterwards (`where_struck`), with the board off: in which phase the
-medium is, and of a slot that is being written, how far. Works on every board; on one that QEMU
-plays the power goes at once, and what no flush has made stable is lost.
+What was struck is looked up afterwards (`harness.scenarios.struck`). Works on every board; on one
+that QEMU plays the power goes at once, and what no flush has made stable is lost.
 """
 
-import hashlib
 import re
 import threading
 import time
@@ -14,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.boards.board import Board
-from harness.clients.boot_selection import Slot, SlotState
+from harness.clients.boot_selection import Slot
 from harness.clients.gateway import HEALTH_LINE
 from harness.errors import DeviceError, LabError
-from harness.faults.aim import Aim, AimKind, StruckPhase
-from harness.judge.judge import Judge
+from harness.faults.aim import Aim, AimKind
 from harness.judge.provision import BOOT_SECONDS, DOWNLOAD_AND_INSTALL_SECONDS
 from harness.log import emit, step
 from harness.product.release import Release
@@ -26,7 +23,6 @@ from harness.scenarios.bench import Bench
 
 _POLL = 0.002  # seconds: what is aimed at is some 10 ms long
 _AFTER = 10.0  # seconds that a cut may come after the last line of an update
-_PIECE = 256 << 10  # bytes to which it is told how much of a slot is written
 _RATE = 1.0  # seconds over which a download's speed is measured
 _CHATTER = "while :; do echo harness-latency; done >{device} & sleep 3; kill $!"
 
@@ -121,50 +117,6 @@ def measure_latency(bench: Bench) -> None:
         talk.join(30)
         if not latency_of(board):
             raise LabError(f"{board.name}: the latency of its relay could not be measured")
-
-
-def where_struck(judge: Judge, shot: Shot, new: Release) -> tuple[StruckPhase, dict[str, object]]:
-    """Which phase the medium of a board that is off is in, and what it says."""
-    medium, target = judge.medium, shot.target
-    copies = medium.copies()
-    told: dict[str, object] = {"copies": [str(copy or "torn") for copy in copies]}
-    chosen = medium.format.counting(copies)
-    if (
-        None in copies
-        or chosen is None
-        or (len(copies) > 1 and not medium.format.redundant(copies))
-    ):
-        return StruckPhase.SWITCH, told
-    choice = chosen.slots[target]
-    if choice.state is SlotState.TRIAL or chosen.primary == target:
-        if choice.state is SlotState.GOOD:
-            return StruckPhase.COMMITTED, told
-        tried = choice.left < judge.attempts
-        return (StruckPhase.TRIED if tried else StruckPhase.SWITCHED), told
-    written = _written(judge, target, new)
-    told["written"] = f"{written / new.slot.size:.1%}"
-    if written >= new.slot.size:  # not selected yet, or not any more
-        return (StruckPhase.REJECTED if shot.boots else StruckPhase.BEFORE_SWITCH), told
-    return (StruckPhase.WRITE if written else StruckPhase.BEFORE_WRITE), told
-
-
-def _written(judge: Judge, target: Slot, new: Release) -> int:
-    """How many bytes of the new slot image are there, from its beginning on."""
-    region, medium = judge.flashed.layout[target.region], judge.board.can.medium_read
-    prefixes, digest = [hashlib.sha256().hexdigest()], hashlib.sha256()
-    with new.slot_image.open("rb") as image:
-        while piece := image.read(_PIECE):
-            digest.update(piece)
-            prefixes.append(digest.hexdigest())
-    size, low, high = new.slot.size, 0, len(prefixes) - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        length = min(middle * _PIECE, size)
-        if medium.sha256(region.offset, length) == prefixes[middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return min(low * _PIECE, size)
 
 
 class _Heard:

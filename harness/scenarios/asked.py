@@ -174,6 +174,7 @@ def cuts(aims: Sequence[str], sweep: str, *, bisect: bool) -> list[str]:
     is none."""
     try:
         swept = Sweep.parse(sweep) if sweep else None
+        times = swept.aims if swept and not bisect else ()
     except ValueError as error:
         raise ConfigurationError(f"--sweep: {error}") from error
     if bisect and swept is None:
@@ -181,7 +182,7 @@ def cuts(aims: Sequence[str], sweep: str, *, bisect: bool) -> list[str]:
     found = [f"aimed-cut[{each}]" for each in aims]
     if swept and bisect:
         return [*found, f"bisected-cuts[{swept}]"]
-    return [*found, *(f"aimed-cut[{each}]" for each in (swept.aims if swept else ()))]
+    return [*found, *(f"aimed-cut[{each}]" for each in times)]
 
 
 def _kind(text: str) -> str:

@@ -150,7 +150,9 @@ def _needs(config: pytest.Config, prefix: str, case: str) -> tuple[Capability | 
         Sweep.parse(case)
         return (Capability.MEDIUM_READ,)
     if prefix == "aimed-cut":
-        aim = Aim.parse(case, size=load(folder).artifact.stat().st_size if folder else _ANY)
+        folders = filter(None, (folder, config.getoption("--from-release")))
+        sizes = [load(each).artifact.stat().st_size for each in folders]  # either may be installed
+        aim = Aim.parse(case, size=min(sizes, default=_ANY))
         return (Capability.MEDIUM_READ,) if aim.phase else ()
     return AskedFaults.parse(case, load(folder)).needs if folder else ()
 

@@ -79,7 +79,7 @@ class Scenario:
             trouble = self.bench.trouble(str(error))
         elif error is None and (problem := self._slowness()):
             trouble = self.bench.trouble(problem)
-        elif error is None and self._unmet and self._ends_well:
+        elif error is None and self._unmet and self.ends_well:
             trouble = LabError(f"{self.id}: {'; '.join(self._unmet)}")
         if trouble:
             self._excuse(trouble)
@@ -156,7 +156,8 @@ class Scenario:
         return judged and all(each.holds for each in self._invariants)
 
     @property
-    def _ends_well(self) -> bool:
+    def ends_well(self) -> bool:
+        """Whether it would pass, as it is."""
         judgement = self._judgement
         return self._is_well and judgement is not None and judgement.verdict in self.expected
 

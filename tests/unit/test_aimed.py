@@ -1,6 +1,5 @@
-"""Aimed cuts: when the relay is asked, and what was struck."""
+"""Aimed cuts: when the relay is asked."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -12,13 +11,12 @@ from typing import Any, cast
 import pytest
 
 from harness.boards.board import CommandResult
-from harness.clients.boot_selection import BootSelection, Slot, SlotChoice, SlotState
+from harness.clients.boot_selection import Slot
 from harness.clients.client import InstallResult
 from harness.errors import DeviceError, LabError
-from harness.faults.aim import Aim, StruckPhase
-from harness.judge.judge import Judge
+from harness.faults.aim import Aim
 from harness.product.release import Release
-from harness.scenarios.aimed import Shot, latency_of, measure_latency, shoot, where_struck
+from harness.scenarios.aimed import latency_of, measure_latency, shoot
 from harness.scenarios.bench import Bench
 from tests.unit.boards.fake import FakeBoard
 
@@ -175,56 +173,3 @@ def test_the_latency_is_measured_by_a_cut(rig: Rig) -> None:
     rig.board.takes = 0.1
     measure_latency(rig.bench)
     assert (latency_of(rig.board), rig.board.is_on) == (0.1, False)
-
-
-NEW = b"n" * (600 << 10)
-
-
-@pytest.mark.parametrize(
-    ("told", "written", "boots", "phase"),
-    [
-        ("AB bad/3 2", 0, 0, StruckPhase.BEFORE_WRITE),
-        ("AB bad/3 2", 300, 0, StruckPhase.WRITE),
-        ("AB bad/3 2", 600, 0, StruckPhase.BEFORE_SWITCH),
-        ("BA trial/3 1", 600, 0, StruckPhase.SWITCH),
-        ("BA trial/3 2", 600, 0, StruckPhase.SWITCHED),
-        ("BA trial/2 2", 600, 1, StruckPhase.TRIED),
-        ("BA good/3 2", 600, 1, StruckPhase.COMMITTED),
-        ("AB bad/3 2", 600, 1, StruckPhase.REJECTED),
-    ],
-)
-def test_what_was_struck_is_what_the_medium_says(
-    tmp_path: Path, told: str, written: int, boots: int, phase: StruckPhase
-) -> None:
-    order, choice, whole = told.split()
-    state, left = choice.split("/")
-    both = whole == "2"
-    chosen = BootSelection(
-        order=(Slot(order[0]), Slot(order[1])),
-        generation=1,
-        slots={
-            Slot.A: SlotChoice(state=SlotState.GOOD, left=3),
-            Slot.B: SlotChoice(state=SlotState(state), left=int(left)),
-        },
-    )
-    image = tmp_path / "slot.img"
-    image.write_bytes(NEW)
-    content = NEW[: written << 10] + b"\0" * (len(NEW) - (written << 10))
-    medium = SimpleNamespace(
-        copies=lambda: [chosen, chosen if both else None],
-        format=SimpleNamespace(counting=lambda _: chosen, redundant=lambda _: both),
-    )
-    reads = SimpleNamespace(
-        sha256=lambda offset, length: hashlib.sha256(content[offset : offset + length]).hexdigest()
-    )
-    judge = SimpleNamespace(
-        medium=medium,
-        attempts=3,
-        flashed=SimpleNamespace(layout={"slot-B": (0, len(NEW))}),
-        board=SimpleNamespace(can=SimpleNamespace(medium_read=reads)),
-    )
-    judge.flashed.layout["slot-B"] = SimpleNamespace(offset=0)
-    new = SimpleNamespace(slot_image=image, slot=SimpleNamespace(size=len(NEW)))
-    shot = Shot(target=Slot.B, boots=boots, asked=1.0, latency=0.0)
-    found, _ = where_struck(cast(Judge, judge), shot, cast(Release, new))
-    assert found is phase

@@ -16,10 +16,11 @@ from harness.judge.provision import BOOT_SECONDS
 from harness.judge.verdict import Judgement, Verdict
 from harness.log import emit
 from harness.product.release import Release
-from harness.scenarios.aimed import Shot, measure_latency, shoot, unmeasured, where_struck
+from harness.scenarios.aimed import Shot, measure_latency, shoot, unmeasured
 from harness.scenarios.bench import Bench
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
+from harness.scenarios.struck import where_struck
 
 ATTEMPTS = 3  # to land in a phase that was asked for
 ANY = frozenset({Verdict.OLD, Verdict.NEW, Verdict.RECOVERED})
@@ -81,39 +82,47 @@ def aimed_cut(bench: Bench, scenario: Scenario, aim: Aim, old: Release, new: Rel
 
 
 def bisected_cuts(
-    bench: Bench, scenario: Scenario, sweep: Sweep, old: Release, new: Release
+    scenario: Scenario,
+    sweep: Sweep,
+    strike: Callable[[Aim], Struck],
+    judged: Callable[[Struck], tuple[Judgement, frozenset[Verdict]]],
 ) -> None:
     """Cuts around each change of what an update comes to, until neighbours are a step apart. The
-    first cut that ends badly is the end: its verdict is the scenario's."""
-    judge = bench.judge(old, new)
-    outcomes: dict[float, str] = {}
+    first cut after which not all is well is the end: its verdict is the scenario's."""
+    cuts: dict[int, dict[str, object]] = {}
+
+    def outcome(at: int) -> str:
+        if at not in cuts:
+            aim = Aim.at(at)
+            scenario.fault = Fault(printed=str(aim), parameters={"cuts": [*cuts.values()]})
+            struck = strike(aim)
+            cut = {"aim": str(aim), "passed": False, **struck.told}
+            cuts[at] = cut
+            parameters = {**struck.told, "cuts": [*cuts.values()]}
+            scenario.fault = Fault(printed=str(aim), parameters=parameters)
+            judgement, expected = judged(struck)
+            cut["verdict"] = str(judgement.verdict)
+            scenario.conclude(judgement, expected=expected, final=struck.final)
+            if not scenario.ends_well:
+                raise _EndedBadly
+            cut["passed"] = True
+        return f"{cuts[at]['struck']}: {cuts[at]['verdict']}"
+
     with scenario:
-
-        def outcome(seconds: float) -> str:
-            if seconds not in outcomes:
-                struck = strike(bench, judge, Aim.at(seconds), old, new)
-                judgement, expected = judged(bench, judge, struck)
-                outcomes[seconds] = f"{struck.phase}: {judgement.verdict}"
-                parameters = {**struck.told, "outcomes": _listed(outcomes)}
-                scenario.fault = Fault(printed=f"time:{seconds:g}s", parameters=parameters)
-                scenario.conclude(judgement, expected=expected, final=struck.final)
-                if judgement.verdict not in expected:
-                    raise _EndedBadly
-            return outcomes[seconds]
-
         try:
             _bisect(outcome, sweep.first, sweep.last, sweep.step)
         except _EndedBadly:
-            emit("found", board=bench.board.name, outcomes=_listed(outcomes))
+            emit("found", aim=scenario.fault.printed if scenario.fault else "", cuts=len(cuts))
 
 
 class _EndedBadly(Exception):
-    """A cut that ended as it must not."""
+    """A cut after which not all was well."""
 
 
-def _bisect(outcome: Callable[[float], str], low: float, high: float, step: float) -> None:
+def _bisect(outcome: Callable[[int], str], low: int, high: int, step: int) -> None:
+    """All in milliseconds."""
     if outcome(low) != outcome(high) and high - low > step:
-        middle = round((low + high) / 2, 3)
+        middle = (low + high) // 2
         _bisect(outcome, low, middle, step)
         _bisect(outcome, middle, high, step)
 
@@ -125,10 +134,6 @@ def ready(bench: Bench, old: Release) -> None:
         measure_latency(bench)
         bench.board.power_on()
         bench.client.await_health(timeout=BOOT_SECONDS)
-
-
-def _listed(outcomes: dict[float, str]) -> list[str]:
-    return [f"{seconds:g}s {told}" for seconds, told in sorted(outcomes.items())]
 
 
 def _told(
@@ -154,4 +159,11 @@ def test_aimed_cut(bench: Bench, releases: Releases, scenario: Scenario, aimed: 
 
 
 def test_bisected_cuts(bench: Bench, releases: Releases, scenario: Scenario, swept: str) -> None:
-    bisected_cuts(bench, scenario, Sweep.parse(swept), *releases.after(scenario))
+    old, new = releases.after(scenario)
+    judge = bench.judge(old, new)
+    bisected_cuts(
+        scenario,
+        Sweep.parse(swept),
+        lambda aim: strike(bench, judge, aim, old, new),
+        lambda struck: judged(bench, judge, struck),
+    )

@@ -37,6 +37,11 @@ def test_an_aim_is_read(text: str, read: tuple[object, ...]) -> None:
         ("bytes:1000", "has 1000 bytes"),
         ("bytes:0", "has 1000 bytes"),
         ("time:5", "is no time"),
+        ("time:\u0665s", "is no time"),
+        ("time:1.0005s", "finer than 1ms"),
+        ("time:0.5ms", "finer than 1ms"),
+        ("time:99999999999s", "nothing is later than 3600s"),
+        ("console:x/9999999999ms", "nothing is later than 3600s"),
     ],
 )
 def test_what_is_no_aim_is_told(text: str, told: str) -> None:
@@ -53,6 +58,32 @@ def test_a_sweep_is_a_cut_at_each_step() -> None:
     for wrong in ("0s..1s", "1s..0s/1ms", "0s..1s/0ms", "0..1/2", "x"):
         with pytest.raises(ValueError, match=r"is no|goes nowhere"):
             Sweep.parse(wrong)
+
+
+def test_a_sweep_is_printed_to_the_millisecond() -> None:
+    assert str(Sweep.parse("1234.567s..1300s/1s")) == "1234.567s..1300s/1000ms"
+    assert [str(aim) for aim in Sweep.parse("1234.567s..1234.569s/1ms").aims] == [
+        *("time:1234.567s", "time:1234.568s", "time:1234.569s")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("0s..1s/0.4ms", "finer than 1ms"),
+        ("0s..1s/0.0004s", "finer than 1ms"),
+        ("0s..100s/1ms", "100001 cuts, 10000 are the most"),
+        ("0s.." + "9" * 400 + "s/1s", "is no time"),
+        ("0s..7200s/1s", "nothing is later than 3600s"),
+    ],
+)
+def test_what_nobody_has_time_for_is_told(text: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        cuts([], text, bisect=False)
+
+
+def test_a_search_may_be_finer_than_a_sweep() -> None:
+    assert cuts([], "0s..100s/1ms", bisect=True) == ["bisected-cuts[0s..100s/1ms]"]
 
 
 def test_what_is_asked_for_becomes_scenarios() -> None:
