@@ -33,6 +33,7 @@ SIGNS = {
     "hang": r"initramfs: this version hangs",
     "hang-late": r"gateway-agent: this version hangs",
     "no-network": r"gateway-health: slot [AB]: rolled back: update server \S+ does not answer",
+    "no-udev": r"gateway-health: slot [AB]: not rolled back: the update client could not commit",
 }
 
 
@@ -87,6 +88,7 @@ def _cases() -> list[ParameterSet]:
         "hang-late": [pytest.mark.needs(Part.WATCHDOG)],
         "failing-service": [],  # ./run test cuts the power in its rollback
         "no-network": [],  # in CI, the control health-always-yes goes the same way
+        "no-udev": [],
     }
     return [
         *(

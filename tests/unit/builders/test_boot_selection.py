@@ -211,7 +211,7 @@ def test_both_copies_lost_keeps_to_the_running_slot(disk: Disk) -> None:
     disk.put(FIRST, bytes(512))
     disk.put(SECOND, b"\xff" * 512)
     shown = disk.show(booted="B")
-    assert (shown["order"], shown["A_state"], shown["B_state"]) == ("B A", "bad", "good")
+    assert (shown["order"], shown["A_state"], shown["B_state"]) == ("B A", "bad", "trial")
     assert (shown["copy1"], shown["copy2"]) == ("bad", "bad")
     disk.run("set-state", "B", "good", booted="B")
     assert disk.show()["copy2"] == "ok"

@@ -147,7 +147,7 @@ def test_both_copies_lost_keeps_to_the_running_slot(disk: Disk) -> None:
     disk.put(FIRST, bytes(SIZE))
     disk.put(SECOND, b"\xff" * SIZE)
     shown = disk.show(booted="B")
-    assert str(shown) == "B>A A=bad/3 B=good/3 gen 0, copy 1 bad, copy 2 bad"
+    assert str(shown) == "B>A A=bad/3 B=trial/3 gen 0, copy 1 bad, copy 2 bad"
     disk.run("select", "B", booted="B")
     assert disk.agreed().primary == "B"
     assert u_boot_environment.redundant(disk.copies)

@@ -82,12 +82,14 @@ def ship(board: LocalBoard) -> None:
         board.program(name, board.moved(path.read_text()))
     for name in ("client", "install"):
         board.program(f"lib-{name}", board.moved((CLIENT / name).read_text()))
+    committed = IMAGES / "common/overlay/usr/lib/gateway/committed"
+    board.program("lib-committed", board.moved(committed.read_text()))
     board.program("rauc", RAUC)
     board.program("mountpoint", "#!/bin/sh\n")
     (board.root / "run/lock").mkdir()
     (board.root / "proc").mkdir()
     (board.root / "proc/cmdline").write_text(
-        "gateway.slot=A rauc.slot=A root=PARTUUID=6a7e0001-02\n"
+        "gateway.slot=A gateway.trial=0 rauc.slot=A root=PARTUUID=6a7e0001-02\n"
     )
     (board.root / "run/gateway-health").write_text("ok\n")
     (board.root / "etc/gateway").mkdir()
