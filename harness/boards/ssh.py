@@ -72,6 +72,8 @@ class SshLink:
         self._key = key
         self._pin = pin
         self._transport: paramiko.Transport | None = None
+        self._epoch = 0  # grows with each hanging up: what began before it ends
+        self._lock = threading.Lock()
         self._changing: tuple[str, int] | None = None  # address of the boot whose network changes
 
     def run(
@@ -83,15 +85,15 @@ class SshLink:
         command itself is never sent twice. A command that a signal killed has return code -1.
         DeviceError when time runs out or the link dies.
         """
-        deadline = Deadline(timeout)
-        transport = self._connected(Deadline(min(timeout, connect or timeout)))
+        deadline, epoch = Deadline(timeout), self._epoch
+        transport = self._connected(Deadline(min(timeout, connect or timeout)), epoch)
         if self._patience:  # connecting was the lab's share of the time
             deadline = Deadline(timeout)
         try:
             with _watchdog(transport, deadline):
                 return _execute(transport, command, stdin, deadline)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            self.close()
+            self._drop(transport)
             if deadline.over:
                 raise DeviceError(f"ssh: no end within {timeout:g} s: {command}") from error
             why = str(error) or "connection lost"
@@ -115,20 +117,38 @@ class SshLink:
     def host_key(self, *, timeout: float) -> str:
         """The public key that the server presents: `ssh-ed25519 AAAA...`; DeviceError as in `run`,
         IdentityChanged when it is not the pinned one."""
-        key = self._connected(Deadline(timeout)).get_remote_server_key()
+        key = self._connected(Deadline(timeout), self._epoch).get_remote_server_key()
         return f"{key.get_name()} {key.get_base64()}"
 
     def close(self) -> None:
-        """Hang up; the next call connects anew."""
-        transport, self._transport = self._transport, None
+        """Hang up; the next call connects anew. What another thread is about ends with a
+        DeviceError, and is not begun again: it is of a boot that is over."""
+        with self._lock:
+            self._epoch += 1
+            self._changing = None
+            transport = self._transport
         if transport:
-            _hang_up(transport)
-            transport.close()
+            self._drop(transport)
 
-    def _connected(self, deadline: Deadline) -> paramiko.Transport:
-        if self._transport and self._transport.is_active():
-            return self._transport
-        self.close()
+    def _drop(self, transport: paramiko.Transport) -> None:
+        with self._lock:
+            if self._transport is transport:
+                self._transport = None
+        _hang_up(transport)
+        transport.close()
+
+    def _require_wanted(self, epoch: int) -> None:
+        if self._epoch != epoch:
+            raise DeviceError("ssh: hung up while connecting")
+
+    def _connected(self, deadline: Deadline, epoch: int) -> paramiko.Transport:
+        with self._lock:
+            self._require_wanted(epoch)
+            transport = self._transport
+        if transport and transport.is_active():
+            return transport
+        if transport:
+            self._drop(transport)
         key = _private_key(self._key)
         if deadline.left() < self._patience:
             deadline = Deadline(self._patience)
@@ -136,12 +156,12 @@ class SshLink:
         pause = threading.Event()
         patience = _ATTEMPT
         while True:
+            self._require_wanted(epoch)
             attempt = Deadline(min(patience, deadline.left()))
             try:
                 transport = self._connect(key, attempt)
                 if self._prepared(transport, attempt):
-                    self._transport = transport
-                    return transport
+                    return self._kept(transport, epoch)
                 transport.close()
                 patience = _CHANGING
             except (paramiko.SSHException, OSError, EOFError) as error:
@@ -152,6 +172,14 @@ class SshLink:
                 revive()
                 revive = None
             pause.wait(min(_PAUSE, deadline.left()))
+
+    def _kept(self, transport: paramiko.Transport, epoch: int) -> paramiko.Transport:
+        with self._lock:
+            if self._epoch == epoch:
+                self._transport = transport
+                return transport
+        transport.close()
+        raise DeviceError("ssh: hung up while connecting")
 
     def _unreachable(self, deadline: Deadline, error: Exception) -> DeviceError | LabError:
         told = f"ssh: no connection within {deadline.seconds:g} s"

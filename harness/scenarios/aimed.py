@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.boards.board import Board
+from harness.boards.hardware.relay import SLOW
 from harness.clients.boot_selection import Slot
 from harness.clients.gateway import HEALTH_LINE
 from harness.errors import DeviceError, LabError
@@ -24,7 +25,8 @@ from harness.scenarios.bench import Bench
 _POLL = 0.002  # seconds: what is aimed at is some 10 ms long
 _AFTER = 10.0  # seconds that a cut may come after the last line of an update
 _RATE = 1.0  # seconds over which a download's speed is measured
-_CHATTER = "while :; do echo harness-latency; done >{device} & sleep 3; kill $!"
+_CHATTER = "while :; do echo harness-latency; done >{device} & sleep 20; kill $!"
+_ENDS = 60.0  # seconds in which an update ends that has lost its board
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class _Update:
         """Wait for the install's end, then reboot."""
         try:
             self.result = self.bench.client.wait_install(DOWNLOAD_AND_INSTALL_SECONDS)
-            if self.result.ok:
+            if self.result.ok and not self.cut:
                 self.rebooting = True
                 self.bench.client.reboot(timeout=60)
         except (DeviceError, LabError) as error:
@@ -80,29 +82,38 @@ def shoot(bench: Bench, aim: Aim, new: Release) -> Shot:
         try:
             _wait(due, update, board, boots)
             asked = time.monotonic() - began
-            update.cut = True
-            board.power_off()
         finally:
-            update.cut = True
-            thread.join(60)
+            update.cut = True  # whatever comes now: it reboots nothing any more
+        board.power_off()
+        thread.join(_ENDS)
+        if thread.is_alive():
+            raise LabError(f"{board.name}: its update has not ended with its power")
     return Shot(target=target, boots=board.boots - boots, asked=round(asked, 3), latency=latency)
 
 
 def latency_of(board: Board) -> float:
-    """What the relay takes, in seconds: the median of what was measured; 0 where nothing was."""
+    """What the relay takes, in seconds: the median of what was measured; 0 where nothing was.
+    LabError for one that nobody could aim with."""
     found = sorted(getattr(getattr(board, "relay", None), "latencies", []))
-    return float(found[len(found) // 2]) if found else 0.0
+    latency = float(found[len(found) // 2]) if found else 0.0
+    if latency > SLOW:
+        raise LabError(
+            f"{board.name}: its power goes {latency:.1f} s after the relay was asked",
+            hint="a cut that late strikes something else (harness doctor)",
+        )
+    return latency
 
 
 def unmeasured(board: Board) -> bool:
-    """Whether it has a relay whose latency nobody knows yet."""
-    return getattr(board, "relay", None) is not None and not latency_of(board)
+    """Whether it has a relay whose latency nobody knows yet, and can be made to print."""
+    relay, device = getattr(board, "relay", None), getattr(board, "console_device", "")
+    return bool(relay is not None and device and not latency_of(board))
 
 
 def measure_latency(bench: Bench) -> None:
     """Cut a board that is up while it talks without a break: then its last byte tells when the
     power went."""
-    board = bench.board
+    board: Any = bench.board
     with step("measure latency", board=board.name):
         heard = _Heard(board)
         talk = threading.Thread(target=_chatter, args=[board], daemon=True)
@@ -113,7 +124,8 @@ def measure_latency(bench: Bench) -> None:
                 raise LabError(f"{board.name}: its console shows nothing of what is written to it")
             time.sleep(_POLL)
         time.sleep(0.5)
-        board.power_off()
+        with board.relay.measuring():
+            board.power_off()
         talk.join(30)
         if not latency_of(board):
             raise LabError(f"{board.name}: the latency of its relay could not be measured")
@@ -216,9 +228,9 @@ def _is_well(board: Board) -> bool:
     return re.search(HEALTH_LINE, text) is not None
 
 
-def _chatter(board: Board) -> None:
+def _chatter(board: Any) -> None:
     """Let it print without a break; ends with the board."""
     try:
-        board.run(_CHATTER.format(device="/dev/console"), timeout=30)
+        board.run(_CHATTER.format(device=board.console_device), timeout=30)
     except (DeviceError, LabError) as error:
         emit("chatter ended", board=board.name, why=error.brief)

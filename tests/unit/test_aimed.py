@@ -1,8 +1,9 @@
 """Aimed cuts: when the relay is asked."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from harness.clients.client import InstallResult
 from harness.errors import DeviceError, LabError
 from harness.faults.aim import Aim
 from harness.product.release import Release
-from harness.scenarios.aimed import latency_of, measure_latency, shoot
+from harness.scenarios.aimed import latency_of, measure_latency, shoot, unmeasured
 from harness.scenarios.bench import Bench
 from tests.unit.boards.fake import FakeBoard
 
@@ -28,6 +29,13 @@ REFUSED = InstallResult(ok=False, output="no", returncode=1, message="no")
 @dataclass
 class Relays:
     latencies: list[float] = field(default_factory=list)
+    measures: bool = False
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        self.measures = True
+        yield
+        self.measures = False
 
 
 @dataclass
@@ -39,6 +47,7 @@ class Cut(FakeBoard):
     at: float = 0.0
     boots: int = 1
     takes: float = 0.0
+    console_device: str = "/dev/console"
 
     @property
     def console_logs(self) -> list[Path]:
@@ -49,6 +58,7 @@ class Cut(FakeBoard):
             file.write(text)
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
+        assert f">{self.console_device} &" in command
         for _ in range(200):
             self.say("harness-latency\n")
             if not self.is_on:
@@ -59,7 +69,7 @@ class Cut(FakeBoard):
     def power_off(self) -> None:
         time.sleep(self.takes)
         self.at, self.is_on = time.monotonic(), False
-        if self.takes:
+        if self.takes and self.relay.measures:
             self.relay.latencies.append(self.takes)
 
 
@@ -71,6 +81,7 @@ class Installing:
     result: InstallResult = DONE
     ends: threading.Event = field(default_factory=threading.Event)
     reboots: int = 0
+    hangs: bool = False
     begins: Callable[[], None] = lambda: None
 
     def status(self, timeout: float) -> Any:
@@ -81,7 +92,7 @@ class Installing:
 
     def wait_install(self, timeout: float) -> InstallResult:
         while not self.ends.wait(0.01):
-            if not self.board.is_on:
+            if not self.board.is_on and not self.hangs:
                 raise DeviceError("the link died")
         return self.result
 
@@ -173,3 +184,46 @@ def test_the_latency_is_measured_by_a_cut(rig: Rig) -> None:
     rig.board.takes = 0.1
     measure_latency(rig.bench)
     assert (latency_of(rig.board), rig.board.is_on) == (0.1, False)
+
+
+def test_it_prints_where_the_lab_file_says_or_is_not_measured(rig: Rig) -> None:
+    rig.board.takes, rig.board.console_device = 0.1, "/dev/ttyS1"
+    assert unmeasured(rig.board)
+    measure_latency(rig.bench)  # what it runs there is looked at
+    assert not unmeasured(rig.board)
+    rig.board.relay.latencies.clear()
+    rig.board.console_device = ""
+    assert not unmeasured(rig.board)
+
+
+def test_a_relay_that_nobody_can_aim_with_is_trouble_of_the_lab(rig: Rig) -> None:
+    rig.board.takes = 1.2
+    with pytest.raises(LabError, match=r"its power goes 1\.[2-9] s after"):
+        measure_latency(rig.bench)
+    with pytest.raises(LabError, match=r"its power goes 1\.[2-9] s after"):
+        unmeasured(rig.board)
+
+
+def test_an_update_that_outlives_its_power_is_trouble_of_the_lab(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.scenarios.aimed._ENDS", 0.3)
+    rig.client.hangs = True
+    with pytest.raises(LabError, match="has not ended with its power"):
+        rig.shoot("time:0s")
+    rig.client.ends.set()  # it has installed after all, on the board that is judged now
+    time.sleep(0.3)
+    assert rig.client.reboots == 0
+
+
+def test_who_interrupts_a_shot_does_not_wait_for_the_update(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.scenarios.aimed._wait", interrupted)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        rig.shoot("console:never")
+    assert time.monotonic() - began < 5

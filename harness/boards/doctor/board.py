@@ -16,6 +16,7 @@ from harness.boards.doctor.bench import ExaminedBench
 from harness.boards.doctor.finding import CouldNotLook, Look
 from harness.boards.doctor.power import cut_seconds
 from harness.boards.doctor.speech import require_all_or_nothing, require_echo, require_text
+from harness.boards.hardware.relay import SLOW
 from harness.deadline import reached_within
 from harness.errors import LabError
 
@@ -24,7 +25,6 @@ _ENOUGH = 6  # of them, to tell text from noise
 _LOGIN = 180.0  # seconds from there to a login prompt
 _NETWORK = 60.0  # seconds from there to an answer at its address
 _COMMAND = 20.0  # seconds for a command on the console
-_SLOW = 1.0  # seconds: a power cut that takes longer hits something else
 _FINEST = 0.05  # seconds: serial adapters deliver in portions
 _DAY = 86400
 _LOOK = 0.1
@@ -113,7 +113,7 @@ class OnBoard:
     def _cut(self) -> str:
         longest = self._bench.patience
         took = cut_seconds(self._bench.line, lambda: self._bench.switch("off"), longest=longest)
-        if took > _SLOW:
+        if took > SLOW:
             raise LabError(
                 f"the board speaks for {took:.1f} s after its relay was switched off",
                 hint="the relay is late, or a large supply keeps the board alive behind it: switch "

@@ -17,6 +17,7 @@ from harness.deadline import Deadline
 from harness.errors import DeviceError, LabError
 from harness.log import emit
 
+CONSOLE_DEVICE = "/dev/console"  # by what a device writes there, unless the lab file says otherwise
 _LINES = 20
 _HEARD = 5.0  # seconds for the lines to come, behind what the kernel says
 _REACH = 15.0  # seconds for a board that is up
@@ -39,7 +40,7 @@ class AfterBoot:
         self.reached = False
         self._board = board
         self._virtual = options.get("virtual", False)
-        self._device = options.get("console_device", "/dev/console")
+        self._device = options.get("console_device", CONSOLE_DEVICE)
         self._ssh = ssh
         self._console = console
         self._boot = 0  # that was looked at last

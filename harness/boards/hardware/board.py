@@ -23,7 +23,7 @@ from harness.boards.capability import Capabilities, Parts
 from harness.boards.console import Console
 from harness.boards.flashed import PIN, begin_with
 from harness.boards.hardware import kind, reach, target
-from harness.boards.hardware.after_boot import AfterBoot
+from harness.boards.hardware.after_boot import CONSOLE_DEVICE, AfterBoot
 from harness.boards.hardware.card import BOARD, HOST, Card
 from harness.boards.hardware.cuts import count_cut
 from harness.boards.hardware.player import Player
@@ -81,6 +81,7 @@ class HardwareBoard:
         self.machine: str = options["machine"]
         self.folder = files.make_folder(run_folder(self.name))
         self.card_serial = options.get("card_serial", "")
+        self.console_device = options.get("console_device", CONSOLE_DEVICE)
         self._options = options
         self._target = bound
         self._check_place = check
@@ -195,9 +196,11 @@ class HardwareBoard:
 
     def power_off(self) -> None:
         """Cut the power; the loss is the card's own."""
-        self._ssh.close()
         was_on = self.is_on
-        self.relay.off()
+        try:
+            self.relay.off()  # first: hanging up takes time
+        finally:
+            self._ssh.close()
         self._console.close_input()
         (self.folder / "state.json").unlink(missing_ok=True)
         self._leave_shell()

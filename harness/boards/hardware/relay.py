@@ -3,11 +3,13 @@
 A stock backend waits for a hung relay for ever, and believes every answer. Here a board counts as
 off when the relay says so, and its console falls silent, also when it is spoken to. Each call
 leaves a `RelayCall`: when it was asked, when it was answered, and when the board was heard last;
-the time between the request and the last byte of a board that was talking is what the cut took.
+the time between the request and the last byte of a board that prints without an end is what the cut
+took.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -16,6 +18,7 @@ from harness.boards.hardware.within import within
 from harness.errors import LabError
 from harness.log import emit
 
+SLOW = 1.0  # seconds: a power cut that takes longer hits something else
 TALKING = 0.05  # seconds: a board that was heard so shortly before is printing without a break
 _NEWLINE = b"\r"  # what a getty, a shell and a bootloader's prompt answer
 
@@ -33,19 +36,22 @@ class PowerDriver(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayCall:
     """One call; times in seconds from the request. `heard`: of the last byte of the console;
-    `talking`: whether the board was printing when it was asked. `said`: what the relay says of
-    itself afterwards (on, off, or that it cannot say)."""
+    `talking`: whether the board was printing when it was asked; `measures`: whether it was made to
+    print for as long as it had power. `said`: what the relay says of itself afterwards (on, off, or
+    that it cannot say)."""
 
     action: str
     answered: float
     heard: float | None
     talking: bool
+    measures: bool
     said: str
 
     @property
     def latency(self) -> float | None:
-        """What a cut took, where that can be known."""
-        return self.heard if self.action == "off" and self.talking else None
+        """What a cut took, where that can be known: a board that falls silent by itself tells
+        nothing of it."""
+        return self.heard if self.action == "off" and self.talking and self.measures else None
 
 
 class Relay:
@@ -63,6 +69,7 @@ class Relay:
     ) -> None:
         self.is_on = True  # until it has been seen to be off
         self.calls: list[RelayCall] = []
+        self._measures = False
         self._board = board
         self._driver = driver
         self._line = line
@@ -94,6 +101,15 @@ class Relay:
         self._line.check()
         self.is_on = False
         return call
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """A block in which the board prints without an end: how long a cut takes can be known."""
+        self._measures = True
+        try:
+            yield
+        finally:
+            self._measures = False
 
     @property
     def latencies(self) -> list[float]:
@@ -132,6 +148,7 @@ class Relay:
             answered=round((answered or time.monotonic()) - asked, 4),
             heard=round(last - asked, 4) if last > asked else None,
             talking=talking,
+            measures=self._measures,
             said=self.says(),
         )
         self.calls.append(call)

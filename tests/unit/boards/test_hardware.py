@@ -1,10 +1,13 @@
 """Boards on labgrid's stock drivers: power that is believed when it is seen, boots by a banner."""
 
 import os
+import subprocess
+import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +18,12 @@ from harness.boards.capability import Capability
 from harness.boards.console import Console
 from harness.boards.hardware import cuts
 from harness.boards.hardware.board import HardwareBoard
+from harness.boards.hardware.relay import RelayCall
 from harness.boards.hardware.serial_line import BootSplitter
 from harness.boards.lab import open_board
 from harness.boards.onlooker import Onlooker
 from harness.deadline import Deadline
-from harness.errors import ConfigurationError, LabError
+from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.trouble import lab_trouble
 from tests.unit.boards.fake_bench import BANNER, FakeDevice, lab, served
 
@@ -92,12 +96,52 @@ def test_a_cut_is_measured_and_counted_for_its_card(opened: Opened) -> None:
         board.power_on()
         heard(board, boots=1)
         time.sleep(0.2)
-        board.power_off()
+        with board.relay.measuring():
+            board.power_off()
         assert 0.25 < board.relay.latencies[0] < 1
         assert cuts.history("CARD-1").cuts == 1
         board.power_on()
         board.power_off()
-    assert cuts.history("CARD-1").cuts == 2
+        assert len(board.relay.latencies) == 1  # whatever it was saying
+        board.power_on()
+        board.power_off()
+    assert cuts.history("CARD-1").cuts == 3
+
+
+def test_a_board_that_falls_silent_by_itself_measures_nothing() -> None:
+    """Its last byte came 30 ms after the request, by chance; the relay took 300."""
+    call = RelayCall(
+        action="off", answered=0.3, heard=0.03, talking=True, measures=False, said="off"
+    )
+    assert call.latency is None
+    assert replace(call, measures=True).latency == 0.03
+    assert replace(call, measures=True, talking=False).latency is None
+
+
+def test_what_another_thread_is_about_ends_with_the_power(opened: Opened) -> None:
+    """An update that waits for its board must not meet the boot after the cut."""
+    device = FakeDevice()
+    ended: list[Exception] = []
+    key = Path(os.environ["HARNESS_HOME"]) / "pki/ssh_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+
+    def update(board: Board) -> None:
+        try:
+            board.run("true", timeout=60)
+        except DeviceError as error:
+            ended.append(error)
+
+    with opened(device) as board:
+        board.power_on()
+        heard(board, boots=1)
+        thread = threading.Thread(target=update, args=[board], daemon=True)
+        thread.start()
+        time.sleep(0.5)
+        board.power_off()
+        board.power_on()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert "hung up" in str(ended[0])
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,36 @@ def test_a_board_that_the_lab_has_cut_off_has_not_failed(
         link.run("true", timeout=3)
 
 
+def test_who_hangs_up_ends_what_is_connecting(server: Server, tmp_path: Path) -> None:
+    """It would be sent to whatever board answers there next."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = gone.getsockname()
+    address = [nobody]
+    link = SshLink(
+        lambda: address[0],
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        key=server.folder / "user",
+        pin=server.folder / "pin",
+        patience=60,
+    )
+    told: list[str] = []
+
+    def update() -> None:
+        try:
+            link.run(f"touch {tmp_path}/rebooted", timeout=60)
+        except DeviceError as error:
+            told.append(error.brief)
+
+    thread = threading.Thread(target=update, daemon=True)
+    thread.start()
+    time.sleep(0.5)
+    link.close()  # the power goes
+    address[0] = ("127.0.0.1", server.port)  # and comes again
+    thread.join(20)
+    assert (told, (tmp_path / "rebooted").exists()) == (["ssh: hung up while connecting"], False)
+    assert link.run("true", timeout=20).returncode == 0
+
+
 def test_another_host_key_is_a_failure_of_the_board(server: Server, link: SshLink) -> None:
     link.run("true", timeout=20)
     pin = server.folder / "pin"
