@@ -135,11 +135,13 @@ def needs(events: Sequence[WalkEvent]) -> tuple[Capability, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """`runs`: the committed version, `old` or `new`. `waits`: what may be installed for the next
-    boot to try; more than one where a power cut came in between. `only_newer`: it refuses to go
-    back from `new` to `old`, and is right."""
+    boot to try; more than one where a power cut came in between. `half`: what an install was of
+    that the power ended, until another one comes to its end. `only_newer`: it refuses to go back
+    from `new` to `old`, and is right."""
 
     runs: str = "old"
     waits: frozenset[str] = frozenset({NOTHING})
+    half: str = NOTHING
     only_newer: bool = False
 
     def target(self, kind: WalkEventKind) -> str:
@@ -163,21 +165,27 @@ class Device:
     def installed(self, kind: WalkEventKind, *, ok: bool) -> "Device":
         """After an install that has ended. One that failed may have cost what was waiting."""
         waits = {self.target(kind)} if ok else {*self.waits, NOTHING}
-        return replace(self, waits=frozenset(waits))
+        return replace(self, waits=frozenset(waits), half=NOTHING if ok else self.half)
 
     def cut(self, kind: WalkEventKind) -> "Device":
         """After an install that the power ended."""
-        waits = {*self.waits, NOTHING, self.target(kind)}
-        return replace(self, waits=frozenset(waits))
+        target = self.target(kind)
+        return replace(self, waits=frozenset({*self.waits, NOTHING, target}), half=target)
 
     def may_run(self, *, portal: bool = False) -> frozenset[str]:
         """What may run, committed, when the next boot has come to its end."""
         stay = {NOTHING, BAD}
         return frozenset(self.runs if portal or each in stay else each for each in self.waits)
 
+    def must_try(self, *, portal: bool = False) -> bool:
+        """Whether the next boot must be the only one, in just what waits: a device that goes back
+        to what it ran before has installed something else than it was told."""
+        return not portal and len(self.waits) == 1 and BAD not in self.waits
+
     def booted(self, version: str) -> "Device":
         """After a boot that ended in `version`."""
-        return Device(runs=version, only_newer=self.only_newer)
+        half = NOTHING if version == self.half != self.runs else self.half
+        return Device(runs=version, half=half, only_newer=self.only_newer)
 
     @property
     def state(self) -> str:
@@ -185,7 +193,9 @@ class Device:
         if len(self.waits) > 1:
             return "unsure"
         [waits] = self.waits
-        return {NOTHING: "nothing", BAD: "bad", self.runs: "same"}.get(waits, "other")
+        if not waits:
+            return INTERRUPTED if self.half else "nothing"
+        return {BAD: "bad", self.runs: "same"}.get(waits, "other")
 
     def after(self, kind: WalkEventKind) -> "Device":
         """As it should be after an event that comes to its end."""
@@ -193,15 +203,17 @@ class Device:
             return self.installed(kind, ok=not self.must_refuse(kind))
         before = self.cut(kind) if kind in INSTALLS else self
         may = before.may_run(portal=kind is WalkEventKind.PORTAL)
-        return self.booted(next(iter(may)) if len(may) == 1 else self.runs)
+        return before.booted(next(iter(may)) if len(may) == 1 else self.runs)
 
 
-STATES = ("nothing", "other", "same", "bad", "unsure")
+INTERRUPTED = "interrupted"  # nothing, and an install was cut
+STATES = ("nothing", "other", "same", "bad", "unsure", INTERRUPTED)
 
 
 @cache
 def covering(length: int = 8) -> tuple[tuple[WalkEvent, ...], ...]:
-    """Walks of at most that many events in which each event comes in each of STATES."""
+    """Walks of at most that many events in which each event comes in each of STATES. What is
+    installed after an interrupted install is booted next: so it shows what it is."""
     left = {(state, kind) for state in STATES for kind in WalkEventKind}
     losses, walks = cycle(_LOSSES), []
     while left:
@@ -221,11 +233,16 @@ def _way_to(
 ) -> tuple[WalkEventKind, ...]:
     """The shortest way from there to an event that is wanted in its state, that event included."""
     ways: deque[tuple[tuple[WalkEventKind, ...], Device]] = deque([((), device)])
+    seen = set[Device]()
     while True:
         way, there = ways.popleft()
+        if there in seen:
+            continue
+        seen.add(there)
         for kind in WalkEventKind:
             if (there.state, kind) in wanted:
-                return (*way, kind)
+                shows = there.state == INTERRUPTED and kind in INSTALLS and kind not in CUTS
+                return (*way, kind, WalkEventKind.REBOOT) if shows else (*way, kind)
         ways.extend(((*way, kind), there.after(kind)) for kind in WalkEventKind)
 
 

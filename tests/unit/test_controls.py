@@ -10,6 +10,7 @@ import pytest
 
 from harness import plugins
 from harness.builders.builder import Ability
+from harness.faults.power import CutPhase, PowerFault
 from harness.judge.verdict import Verdict
 from harness.product import release as releases
 from harness.product.release import Release
@@ -151,3 +152,29 @@ def test_a_control_that_may_fail_for_any_reason_says_which_counts(
         if control.expected is Verdict.INCONSISTENT and not control.because
     ]
     assert unsaid == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "second"),
+    [("write:50%/none", "1.1.0+other"), ("write:10%/none", ""), ("switch/all", "")],
+)
+def test_another_artifact_is_installed_after_half_of_one(
+    both: Releases, controls: dict[str, Any], phase: str, second: str
+) -> None:
+    """A client that goes on where it was cut, whatever it installs then, passed: it was given what
+    it had begun with."""
+    suite, told = importlib.import_module("harness.scenarios.suite.test_power_cut"), Told()
+    fault = PowerFault.parse(phase)
+    old, new = suite.between(both, cast(Scenario, told), fault.phase)
+    good = suite.after_the_cut(cast(Scenario, told), fault.phase, old, new)
+    assert good.version == (second or new.version)
+    assert (told.left, is_newer(good.version, old.version)) == ([], True)
+
+
+def test_who_cannot_make_another_version_is_told_what_was_not_tried(
+    both: Releases, controls: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, told = importlib.import_module("harness.scenarios.suite.test_power_cut"), Told()
+    monkeypatch.setattr(Again, "lacks", lambda *_: {Ability.NEWER: "no recipe"})
+    good = suite.after_the_cut(cast(Scenario, told), CutPhase.WRITE_50, both.old, both.new)
+    assert (good, told.left) == (both.new, ["another-after-the-cut"])

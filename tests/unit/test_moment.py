@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from harness.clients.client import InstallResult
 from harness.errors import DeviceError, LabError
 from harness.faults.power import CutPhase, PowerFault
 from harness.judge.judge import Judge
+from harness.judge.verdict import Verdict
 from harness.medium.model import Loss, PowerCut, Trigger
 from harness.product.layout import Region
 from harness.product.release import Release
@@ -89,6 +91,17 @@ class Device(FakeBoard):
         return PowerCut(position=0, loss=str(loss), unflushed=0, kept=())
 
 
+@dataclass(frozen=True)
+class Told:
+    """A judge that has one thing to say."""
+
+    found: SimpleNamespace
+    asks_server: bool = True
+
+    def judge(self, *, boots_before: int) -> SimpleNamespace:
+        return self.found
+
+
 def bench(device: Device) -> Bench:
     return cast(Bench, SimpleNamespace(board=device, client=device, offer=lambda _: "url"))
 
@@ -154,7 +167,11 @@ def test_a_walk_cuts_a_client_that_has_nothing_to_write(
     suite = pytest.importorskip("harness.scenarios.suite.test_walk")
     device = Device(strikes=strikes)
     walk = suite.Walk(
-        bench=bench(device), judge=JUDGE, versions={"old": SYSTEM, "new": SYSTEM}, bad={}
+        bench=bench(device),
+        judge=JUDGE,
+        versions={"old": SYSTEM, "new": SYSTEM},
+        bad={},
+        slot=Slot.A,
     )
     walk.device = Model(waits=frozenset({"new"} if strikes == "never" else {""}))
     walk._boot = lambda event, begin: device.did.append(f"boot after {event}")
@@ -172,6 +189,48 @@ def test_a_walk_whose_update_is_refused_before_the_cut_fails(moment: Any) -> Non
         judge=JUDGE,
         versions={"old": SYSTEM, "new": SYSTEM},
         bad={},
+        slot=Slot.A,
     )
     with pytest.raises(moment.Missed):
         walk.go(WalkEvent.parse("cut-writing/all"))
+
+
+@pytest.mark.parametrize(
+    ("waits", "event", "found", "wrong"),
+    [
+        ("new", "reboot", ("new", 1, "B"), ""),
+        ("new", "cut/all", ("new", 1, "B"), ""),
+        ("new", "reboot", ("new", 2, "B"), "in 2 boots"),
+        ("", "reboot", ("old", 1, "A"), ""),
+        ("", "reboot", ("old", 3, "A"), "in 3 boots"),
+        ("old", "reboot", ("old", 1, "B"), ""),
+        ("old", "reboot", ("old", 4, "A"), "in 4 boots"),
+        ("old", "reboot", ("old", 1, "A"), "from slot A"),  # it was installed in the other one
+        ("bad", "reboot", ("old", 4, "A"), ""),
+        ("new", "portal", ("old", 2, "A"), ""),
+        ("new,", "reboot", ("old", 4, "A"), ""),  # who knows what was there
+    ],
+)
+def test_a_walk_boots_what_waits_and_at_once(
+    moment: Any, waits: str, event: str, found: tuple[str, int, str], wrong: str
+) -> None:
+    """What was called installed, and did not boot, ended in the version before; which was allowed,
+    where that version was the one that had been asked for."""
+    suite = pytest.importorskip("harness.scenarios.suite.test_walk")
+    final, boots, slot = found
+    told = SimpleNamespace(
+        verdict=Verdict.RECOVERED if boots > 1 else Verdict.NEW,
+        final=final,
+        boots=boots,
+        slot=slot,
+        invariants=(),
+    )
+    server = SimpleNamespace(be_ill=lambda *_: None)
+    there = cast(Bench, SimpleNamespace(board=Device(), client=Device(), server=server))
+    walk = suite.Walk(bench=there, judge=Told(told), versions={}, bad={}, slot=Slot.A)
+    walk.device = Model(waits=frozenset(waits.split(",")))
+    walk_event = WalkEvent.parse(event)
+    with pytest.raises(DeviceError, match=wrong) if wrong else nullcontext():
+        walk._boot(walk_event, lambda: None)
+    if not wrong:
+        assert (walk.device.runs, walk.slot) == (final, slot)

@@ -56,9 +56,69 @@ def test_the_walks_of_a_night_take_every_step_from_every_state() -> None:
         there = Device()
         for event in walk:
             waits = "+".join(sorted("run" if w == there.runs else w for w in there.waits))
-            seen.add((waits if waits in ("", "run", "bad") else waits.count("+"), event.kind))
+            kind = waits if waits in ("", "run", "bad") else waits.count("+")
+            seen.add(("half" if there.half and waits == "" else kind, event.kind))
             there = there.after(event.kind)
-    assert seen == set(product(("", "run", "bad", 0, 1), WalkEventKind))
+    assert seen == set(product(("", "half", "run", "bad", 0, 1), WalkEventKind))
+
+
+def test_the_walks_of_a_night_notice_an_install_that_goes_on_with_another_artifact() -> None:
+    """A client that goes on where it was cut, whatever it installs now, makes a mixture that does
+    not boot; the device fell back to what it was allowed to run, and all walks passed."""
+    noticed = []
+    for number, walk in enumerate(covering(), 1):
+        there, half, mixed = Device(), "", False
+        for event in (*walk, WalkEvent(kind=WalkEventKind.REBOOT)):
+            kind = event.kind
+            if kind in INSTALLS and not there.must_refuse(kind):
+                target = str(kind) if there.target(kind) == BAD else there.target(kind)
+                cut = kind is WalkEventKind.CUT_WRITING
+                mixed, half = not cut and half not in ("", target), target if cut else ""
+            elif kind not in INSTALLS and mixed:  # it falls back
+                if there.must_try(portal=kind is WalkEventKind.PORTAL):
+                    noticed.append((number, str(kind)))
+                mixed = False
+            there = there.after(kind)
+    assert noticed
+
+
+@pytest.mark.parametrize(
+    ("events", "half"),
+    [
+        ("cut-writing/none", "new"),
+        ("cut-switching/none", "new"),
+        ("cut-writing/none,reboot", "new"),
+        ("cut-writing/none,flip", "new"),
+        ("cut-writing/none,same", ""),
+        ("cut-writing/none,update", ""),
+        ("update", ""),
+    ],
+)
+def test_what_an_interrupted_install_has_left(events: str, half: str) -> None:
+    there = Device()
+    for event in parse(events):
+        there = there.after(event.kind)
+    assert there.half == half
+
+
+def test_what_was_cut_and_runs_all_the_same_was_not_interrupted() -> None:
+    there = Device().cut(WalkEventKind.CUT_SWITCHING)
+    assert (there.booted("new").half, there.booted("old").half) == ("", "new")
+
+
+@pytest.mark.parametrize(
+    ("before", "portal", "tried"),
+    [
+        (device(NOTHING), False, True),
+        (device("new"), False, True),
+        (device("old"), False, True),
+        (device("new"), True, False),
+        (device(BAD), False, False),
+        (device("new", NOTHING), False, False),
+    ],
+)
+def test_what_is_tried_in_the_next_boot(before: Device, portal: bool, tried: bool) -> None:
+    assert before.must_try(portal=portal) is tried
 
 
 def test_a_walk_of_a_night_has_a_name() -> None:
@@ -73,7 +133,7 @@ def test_a_walk_of_a_night_has_a_name() -> None:
         ("update", "old", "other"),
         ("panics", "old", "bad"),
         ("refused", "old", "nothing"),
-        ("cut-switching/all", "old", "nothing"),
+        ("cut-switching/all", "old", "interrupted"),
         ("reboot", "old", "nothing"),
     ],
 )
@@ -140,7 +200,7 @@ def test_who_may_go_back_is_not_right_to_refuse() -> None:
 
 
 def test_a_cut_install_may_have_come_to_its_end() -> None:
-    assert device(BAD).cut(WalkEventKind.CUT_WRITING) == device(BAD, NOTHING, "new")
+    assert device(BAD).cut(WalkEventKind.CUT_WRITING).waits == {BAD, NOTHING, "new"}
 
 
 @pytest.mark.parametrize(

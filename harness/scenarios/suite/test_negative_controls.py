@@ -222,6 +222,16 @@ CONTROLS = {
         expected=Verdict.BRICKED,
         ci=False,
     ),
+    "resume-any": NegativeControl(
+        variants=("resume-any",),
+        scenario=test_power_cut.test_power_cut,
+        case={"fault": PowerFault.parse("write:50%/all")},
+        needs=test_power_cut.NEEDS,
+        because="second-update does not hold: recovered old",  # a mixture was installed, and left
+        expected=Verdict.INCONSISTENT,
+        bootloaders=("grub",),
+        ci=False,
+    ),
     "host-key-each-boot": NegativeControl(
         variants=("host-key-each-boot",),
         scenario=test_update.test_update,

@@ -11,6 +11,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from harness.boards.capability import Capability
+from harness.builders import builder
+from harness.builders.builder import Ability
 from harness.clients.boot_selection import Slot, SlotState
 from harness.errors import DeviceError, LabError
 from harness.evidence.record import Fault
@@ -19,6 +21,7 @@ from harness.judge.judge import Judge
 from harness.judge.verdict import Verdict
 from harness.medium.model import Loss, PowerCut
 from harness.product.release import Release
+from harness.scenarios import products
 from harness.scenarios.bench import Bench, Instant
 from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
@@ -152,6 +155,7 @@ def power_cut(
         state = (key, cut.kept, cut.torn)  # the same writes kept of the same instant: one state
         there = what_is_there(judge, instant, cut)
         final, expected = must_end(fault.phase, judge, instant.target)
+        there["second_update"] = good.version
         if state in bench.judged:
             there["same_state_as"] = scenario.adopt(bench.judged[state], expected)
         scenario.fault = replace(scenario.fault, parameters=there)
@@ -164,6 +168,18 @@ def power_cut(
         after = bench.judge(old, good)
         scenario.second_update(after, judgement)
         bench.judged[state] = scenario.judged()
+
+
+def after_the_cut(scenario: Scenario, phase: CutPhase, old: Release, new: Release) -> Release:
+    """What is installed when the device runs `old` again. With half of the slot written it is not
+    what was cut: a client that goes on from there must ask whether it is still the same. Where
+    nobody can make a third version, the scenario says so."""
+    if phase is not CutPhase.WRITE_50:
+        return new
+    if why := builder.lacking(old, Ability.NEWER):
+        scenario.leave("another-after-the-cut", why)
+        return new
+    return products.alike(old, version=f"{old.version}+other", follows=True)
 
 
 # What `./run test` can afford: most phases once; an exploration tries all losses at each write.
@@ -200,7 +216,7 @@ def _cases() -> list[ParameterSet]:
 @pytest.mark.parametrize("fault", _cases())
 def test_power_cut(bench: Bench, releases: Releases, scenario: Scenario, fault: PowerFault) -> None:
     old, new = between(releases, scenario, fault.phase)
-    good = new
+    good = after_the_cut(scenario, fault.phase, old, new)
     if fault.phase is CutPhase.ROLLBACK:  # there must be something to roll back from
         new = releases.variant_of(new, "failing-service")
     power_cut(bench, scenario, fault, old, new, good=good)

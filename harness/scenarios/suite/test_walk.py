@@ -59,6 +59,7 @@ class Walk:
     judge: Judge
     versions: dict[str, Release]  # old, new
     bad: dict[WalkEventKind, Release]
+    slot: str  # that it runs from
     device: Device = field(default_factory=Device)
     last: Judgement | None = None
 
@@ -143,8 +144,20 @@ class Walk:
             raise DeviceError(
                 f"{told}, may run {' or '.join(sorted(may))}", details="; ".join(broken)
             )
-        self.last = found
+        if self.device.must_try(portal=portal):
+            self._require_tried(event, found)
+        self.last, self.slot = found, found.slot
         self.device = self.device.booted(found.final)
+
+    def _require_tried(self, event: WalkEvent, found: Judgement) -> None:
+        """What waits is in the other slot, and there must be no second boot: a device that fell
+        back may run what it was told to, and not what it has installed."""
+        waits = NOTHING not in self.device.waits
+        if found.boots == 1 and not (waits and found.slot == self.slot):
+            return
+        told = f"after {event}: {found.final} runs from slot {found.slot} in {found.boots} boots"
+        wanted = f"not slot {self.slot}, but what is installed" if waits else "what ran"
+        raise DeviceError(told, details=f"must run: {wanted}, at the first boot")
 
 
 def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[WalkEvent]) -> None:
@@ -166,6 +179,7 @@ def walk(bench: Bench, releases: Releases, scenario: Scenario, events: Sequence[
             judge=judge,
             versions={"old": old, "new": new},
             bad=bad,
+            slot=str(bench.client.status(timeout=60).slot),
             device=Device(only_newer=only_newer),
         )
         room = bench.room()
