@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 
 from harness.errors import ConfigurationError
-from harness.faults.manners import Manner, ServerFault
+from harness.faults.manners import PORTALS, Manner, ServerFault
+from harness.updates.answers import PAGE, FileAnswer, another, chunked, endless, etag, half, page
 from harness.updates.loop import LOOPBACK, LoopServer, cannot_listen
 
 _ELSEWHERE = "elsewhere/"
-_STRANGE = "<html>Welcome!</html>\n"
-_PIECE = 64 << 10  # bytes
-_INVERTED = bytes(range(255, -1, -1))
 HEALTH, HEALTHY = "/health", "ok\n"  # what is asked, and what is said: a portal says something else
 
 
@@ -92,7 +88,7 @@ class UpdateServer(LoopServer):
         self, fault: ServerFault | None, *, since: Callable[[], bool] = lambda: True
     ) -> None:
         """Answer so from now on, or from when `since` says so; None: as usual."""
-        self._fault, self._strange, self._since = fault, fault.times if fault else 0, since
+        self._fault, self._strange, self._since = fault, fault.answers if fault else 0, since
         self.strange_answers = 0
 
     def break_off(self, then: Callable[[], None]) -> None:
@@ -142,7 +138,7 @@ class UpdateServer(LoopServer):
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == HEALTH:
             self._ill -= 1
-            return web.Response(text=HEALTHY if self._ill < 0 else _STRANGE)
+            return web.Response(text=HEALTHY if self._ill < 0 else PAGE)
         name, manner = request.match_info["name"], self._manner
         self._count(request, name)
         if instead := self._instead(request, name):
@@ -150,11 +146,28 @@ class UpdateServer(LoopServer):
         path = self._files.get(name.removeprefix(_ELSEWHERE))
         if path is None:
             return web.Response(status=404, text="no such file\n")
+        return await self._file(request, path, manner)
+
+    async def _file(
+        self, request: web.Request, path: Path, manner: Manner | None
+    ) -> web.StreamResponse:
         if manner is Manner.CHUNKED:
-            return await _chunked(request, path)
+            return await chunked(request, path)
         if cut := self._cut(request.method, path):
-            return await _half(request, *cut)
-        return _FileAnswer(path, ranges=manner is not Manner.NO_RANGES)
+            return await half(request, *cut)
+        if manner is Manner.NO_IF_RANGE:
+            return await self._replaced(request, path)
+        return FileAnswer(path, ranges=manner is not Manner.NO_RANGES)
+
+    async def _replaced(self, request: web.Request, path: Path) -> web.StreamResponse:
+        """Another file until somebody has all of it; then a range of this one for whoever asks,
+        whatever he has."""
+        content = another(path.read_bytes())
+        if self._strange > 0 and (request.http_range.start or 0) < len(content):
+            self._strange -= 1
+            return await endless(request, content, '"before"')
+        self._strange = 0
+        return web.FileResponse(path)
 
     def _count(self, request: web.Request, name: str) -> None:
         """Whether this answer is going to be another one than usual."""
@@ -163,15 +176,17 @@ class UpdateServer(LoopServer):
             Manner.NO_HEAD: request.method == "HEAD",
             Manner.REDIRECT: not name.startswith(_ELSEWHERE),
             Manner.PORTAL: self._strange > 0,
+            Manner.PORTAL_RANGES: self._strange > 0,
             Manner.CHANGED: self._strange > 0 and request.method == "GET",
+            Manner.NO_IF_RANGE: self._strange > 0,
         }
         self.strange_answers += self._manner is not None and met.get(self._manner, True)
 
     def _instead(self, request: web.Request, name: str) -> web.Response | None:
         """The answer of a server that has no file to give in its manner."""
-        if self._manner is Manner.PORTAL and self._strange > 0:
+        if self._manner in PORTALS and self._strange > 0:
             self._strange -= 1
-            return web.Response(text=_STRANGE, content_type="text/html")
+            return page(request, ranges=self._manner is Manner.PORTAL_RANGES)
         if self._manner is Manner.NO_HEAD and request.method == "HEAD":
             return web.Response(status=405)
         if self._manner is Manner.REDIRECT and not name.startswith(_ELSEWHERE):
@@ -182,69 +197,13 @@ class UpdateServer(LoopServer):
         """Content and ETag of the answer, when it has to end in its middle."""
         if method == "GET" and self._manner is Manner.CHANGED and self._strange > 0:
             self._strange -= 1
-            return _another(path.read_bytes()), '"before"'
+            return another(path.read_bytes()), '"before"'
         if method == "GET" and self._halfway:
             then, self._halfway = self._halfway, None
             then()
-            return path.read_bytes(), _etag(path)
+            return path.read_bytes(), etag(path)
         return None
 
     @property
     def _manner(self) -> Manner | None:
         return self._fault.manner if self._fault and self._since() else None
-
-
-async def _chunked(request: web.Request, path: Path) -> web.StreamResponse:
-    """A file of which nobody is told how long it is."""
-    response = web.StreamResponse()
-    response.enable_chunked_encoding()
-    response.force_close()
-    await response.prepare(request)
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            await response.write(piece)
-    await response.write_eof()
-    return response
-
-
-def _another(content: bytes) -> bytes:
-    """A file that is as long, and the same in its first quarter."""
-    quarter = len(content) // 4
-    return content[:quarter] + content[quarter:].translate(_INVERTED)
-
-
-async def _half(request: web.Request, content: bytes, etag: str) -> web.StreamResponse:
-    """An answer that ends in its middle, as when the server is started anew."""
-    response = web.StreamResponse(headers={"ETag": etag, "Accept-Ranges": "bytes"})
-    response.content_length = len(content)
-    await response.prepare(request)
-    await response.write(content[: len(content) // 2])
-    if request.transport:
-        request.transport.close()
-    return response
-
-
-def _etag(path: Path) -> str:
-    """As aiohttp makes it."""
-    seen = path.stat()
-    return f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
-
-
-class _FileAnswer(web.FileResponse):
-    """A file, of which a range is sent to who has the rest of this very one (RFC 9110, 13.1.5).
-
-    aiohttp sends the range to whoever asks with an ETag, even of another file. Without `ranges` it
-    is always the whole file.
-    """
-
-    def __init__(self, path: Path, *, ranges: bool) -> None:
-        super().__init__(path)
-        self._ranges = ranges
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        asked = request.headers.get("If-Range", "")
-        other = asked.endswith('"') and asked != _etag(self._path)
-        if other or not self._ranges:
-            kept = [(name, each) for name, each in request.headers.items() if name != "Range"]
-            request = request.clone(headers=CIMultiDict(kept))
-        return await super().prepare(request)

@@ -14,7 +14,7 @@ import pytest
 from harness.boards.capability import Capability
 from harness.clients.client import InstallResult
 from harness.evidence.record import Fault
-from harness.faults.manners import Manner, ServerFault
+from harness.faults.manners import PORTALS, Manner, ServerFault
 from harness.faults.network import BREAKING, NetworkFault
 from harness.judge.provision import DOWNLOAD_AND_INSTALL_SECONDS
 from harness.judge.verdict import Verdict
@@ -163,7 +163,7 @@ def another_server(
     must be asked for. What changes meanwhile may be given up, for the next call. A portal comes
     then, and may stay for longer than one call asks: it must not cost what there is."""
     judge = bench.judge(old, new)
-    portal = fault.manner is Manner.PORTAL
+    portal = fault.manner in PORTALS
     with scenario:
         bench.running(old)
         first = len(bench.proxy.requests)
@@ -179,6 +179,9 @@ def another_server(
             bench.proxy.disarm()
         scenario.fault = Fault(printed=str(fault), parameters={"client": result.output[-1000:]})
         require_struck(bench, scenario, bench.proxy.downloads(first), new)
+        if fault.manner is Manner.NO_IF_RANGE:
+            behind = any(each.status == 416 for each in bench.proxy.downloads(first))
+            scenario.injected(behind, "nobody asked for what comes after the end of the other file")
         if portal:
             result = result if result.ok else bench.install(new)
             _must_have_kept(scenario, bench.proxy.downloads(first), new)

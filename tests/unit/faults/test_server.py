@@ -131,3 +131,27 @@ def test_another_file_takes_the_name_in_the_middle(server: UpdateServer) -> None
     assert broken.value.partial[quarter:] != CONTENT[quarter:half]
     again = ask(server)
     assert (again.body, again.headers["ETag"] != '"before"') == (CONTENT, True)
+
+
+def test_a_range_of_another_file_for_whoever_asks(server: UpdateServer) -> None:
+    """Once all of the file that had the name is there: its end was never told."""
+    server.behave(ServerFault(manner=Manner.NO_IF_RANGE))
+    quarter, half = len(CONTENT) // 4, len(CONTENT) // 2
+    for first in (0, half):
+        with pytest.raises(http.client.IncompleteRead) as broken:
+            ask(server, first=first)
+        other = broken.value.partial
+        assert len(other) == len(CONTENT) - first
+        assert other[quarter - len(CONTENT) :] != CONTENT[-len(other) :][quarter - len(CONTENT) :]
+    answer = ask(server, first=len(CONTENT))
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{len(CONTENT)}")
+    assert answer.headers["ETag"] is None
+    assert (ask(server, first=half).body, ask(server).body) == (CONTENT[half:], CONTENT)
+
+
+def test_a_portal_s_page_may_be_a_file(server: UpdateServer) -> None:
+    server.behave(ServerFault.parse("server:portal-rangesx4"))
+    whole, rest, behind = ask(server), ask(server, first=6), ask(server, first=1000)
+    assert (whole.status, rest.status, behind.status) == (200, 206, 416)
+    assert rest.body == whole.body[6:]
+    assert behind.headers["Content-Range"] == f"bytes */{len(whole.body)}"
