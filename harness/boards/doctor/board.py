@@ -10,15 +10,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import pexpect
-
 from harness.boards.doctor.bench import ExaminedBench
 from harness.boards.doctor.finding import CouldNotLook, Look
 from harness.boards.doctor.power import cut_seconds
 from harness.boards.doctor.speech import require_all_or_nothing, require_echo, require_text
 from harness.boards.hardware.relay import SLOW
+from harness.boards.hardware.within import speaking
 from harness.deadline import reached_within
-from harness.errors import LabError
+from harness.errors import DeviceError, LabError
 
 _SPEAK = 30.0  # seconds from power to the first bytes
 _ENOUGH = 6  # of them, to tell text from noise
@@ -126,7 +125,7 @@ class OnBoard:
     def _own_word(self, command: str) -> str:
         """What a command says on the board itself; empty when it lets nobody in."""
         shell: Any = self._bench.parts.shell
-        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF, LabError):
+        with contextlib.suppress(DeviceError, LabError), speaking("console"):
             self._bench.console.rewind()
             self._bench.target.activate(shell)
             try:

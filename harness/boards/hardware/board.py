@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pexpect
 from labgrid import Environment
 from labgrid.util.expect import PtxExpect
 
@@ -24,11 +23,12 @@ from harness.boards.console import Console
 from harness.boards.flashed import PIN, begin_with
 from harness.boards.hardware import kind, reach, target
 from harness.boards.hardware.after_boot import CONSOLE_DEVICE, AfterBoot
-from harness.boards.hardware.card import BOARD, HOST, Card
+from harness.boards.hardware.card import BOARD, HOST, Card, CardLook
 from harness.boards.hardware.cuts import count_cut
 from harness.boards.hardware.player import Player
 from harness.boards.hardware.relay import Relay
 from harness.boards.hardware.serial_line import SerialLine, SerialTap
+from harness.boards.hardware.within import speaking
 from harness.boards.lab_file import BoardOptions
 from harness.boards.lock import BoardLock
 from harness.boards.pulse import Pulse
@@ -59,9 +59,9 @@ def opened(
     lock.acquire()
     try:
         with target.bound(environment, name, lab=lab, options=options) as (bound, check):
-            board = HardwareBoard(bound, options=options, check=check)
+            board = HardwareBoard(bound, lab=lab, options=options, check=check)
             try:
-                board.open(lab)
+                board.open()
                 yield board
             except BaseException:  # what comes after it matters less
                 with contextlib.suppress(HarnessError):
@@ -73,10 +73,13 @@ def opened(
 
 
 class HardwareBoard:
-    """`harness.boards.board.Board` on a labgrid target of stock drivers. `check` raises LabError
-    when its place is not ours any more."""
+    """`harness.boards.board.Board` on a labgrid target of stock drivers, of the lab file `lab`.
+    `check` raises LabError when its place is not ours any more."""
 
-    def __init__(self, bound: Any, *, options: BoardOptions, check: Callable[[], None]) -> None:
+    def __init__(
+        self, bound: Any, *, lab: Path, options: BoardOptions, check: Callable[[], None]
+    ) -> None:
+        self._lab = lab
         self.name: str = bound.name
         self.machine: str = options["machine"]
         self.folder = files.make_folder(run_folder(self.name))
@@ -108,6 +111,8 @@ class HardwareBoard:
             pin=self.folder / PIN,
             prepare=options.get("ssh_prepare", ""),
             patience=options.get("ssh_patience", 0),
+            revive=self._reset_network if options.get("network_reset") else None,
+            answers_itself=self._answers_itself if options.get("network_reset") else None,
         )
         self._after_boot = AfterBoot(self.name, options, self._ssh, self._console)
         self._player = Player(self.name, options)
@@ -115,14 +120,14 @@ class HardwareBoard:
         self._pause = threading.Event()
         self._prompt_boot = 0
 
-    def open(self, lab: Path) -> None:
+    def open(self) -> None:
         """Hear its console, see that it is off, and that it is what the lab file says it is."""
         self._pulse.open()
         self._console.reopen()
         target.activate(self._target, self._serial)
         self.relay.off()
         look = self.card.look() if self.card and self.card.where() == HOST else None
-        kind.require_told(lab, self.name, self._options, self._parts.service.address, look)
+        self._require_told(look)
 
     @property
     def can(self) -> Capabilities:
@@ -227,11 +232,8 @@ class HardwareBoard:
 
     def expect(self, pattern: str, timeout: float) -> str:
         """Wait for a regular expression in what the console says next."""
-        try:
+        with self._speaking(f"no {pattern!r} on the console", timeout):
             _, _, match, _ = self._serial.expect(pattern, timeout=timeout)
-        except pexpect.TIMEOUT as error:
-            self._check_place()
-            raise self._silent(f"no {pattern!r} on the console", timeout) from error
         return bytes(match.group()).decode(errors="replace")
 
     def login(self, timeout: float) -> None:
@@ -243,11 +245,8 @@ class HardwareBoard:
         self._leave_shell()
         shell = self._parts.shell
         shell.login_timeout = math.ceil(timeout)
-        try:
+        with self._speaking("no login on the console", timeout):
             self._target.activate(shell)
-        except pexpect.TIMEOUT as error:
-            self._check_place()
-            raise self._silent("no login on the console", timeout) from error
 
     def run(self, command: str, *, timeout: float) -> CommandResult:
         """Run a command over SSH; the first one of a boot after a look at console and card."""
@@ -310,6 +309,11 @@ class HardwareBoard:
             if self._serial.state.name == "active":
                 self._target.deactivate(self._serial)
 
+    def _require_told(self, look: CardLook | None) -> None:
+        """Of a card, too, that is seen later: at first the board may have it."""
+        address = self._parts.service.address
+        kind.require_told(self._lab, self.name, self._options, address, look)
+
     def _card_of(self, mux: Any, storage: Any) -> Card | None:
         if mux is None:
             return None
@@ -319,18 +323,34 @@ class HardwareBoard:
             storage,
             serial=self.card_serial,
             is_off=lambda: not self.relay.is_on,
+            require=self._require_told,
         )
 
     def _ask_itself(self, command: str) -> list[str]:
         """What a command prints on the board, over the console; nothing when it lets nobody in."""
         said: list[str] = []
-        with contextlib.suppress(DeviceError, pexpect.TIMEOUT), step("ask itself", board=self.name):
+        with contextlib.suppress(DeviceError), step("ask itself", board=self.name):
             self.login(_LOGIN)
             try:
-                said, _, _ = self._parts.shell.run(command, timeout=_LOGIN)
+                with self._speaking("no end of a command on the console", _LOGIN):
+                    said, _, _ = self._parts.shell.run(command, timeout=_LOGIN)
             finally:
                 self._leave_shell()
         return said
+
+    @contextlib.contextmanager
+    def _speaking(self, what: str, timeout: float) -> Iterator[None]:
+        """A block in which labgrid speaks with the board; `what` is said when it says nothing."""
+        try:
+            with speaking(f"console of {self.name}"):
+                yield
+        except DeviceError as error:
+            self._check_place()
+            raise self._silent(what, timeout) from error
+
+    def _reset_network(self) -> None:
+        """What a person at the bench does when the lab's own network hangs: over the console."""
+        self._ask_itself(self._options["network_reset"])
 
     def _answers_itself(self) -> bool:
         """Whether its SSH server answers on the board."""

@@ -61,13 +61,22 @@ class CardLook:
 
 class Card:
     """A board's medium behind a mux (`MediumRead`, `MediumWrite`). `is_off` says whether the board
-    has no power; `serial` names the only device that may be written."""
+    has no power; `serial` names the only device that may be written; `require` raises for what must
+    not be used."""
 
     live = False
 
     def __init__(
-        self, board: str, mux: Mux, storage: Storage, *, serial: str, is_off: Callable[[], bool]
+        self,
+        board: str,
+        mux: Mux,
+        storage: Storage,
+        *,
+        serial: str,
+        is_off: Callable[[], bool],
+        require: Callable[[CardLook], None] = lambda _: None,
     ) -> None:
+        self._require = require
         self._board = board
         self._mux = mux
         self._storage = storage
@@ -164,6 +173,7 @@ class Card:
     def _open(self, *, write: bool, least: int) -> Iterator[CardLink]:
         with self._link() as link:
             look = self._settled(link)
+            self._require(look)
             if refused := self._refusals(look, write=write, least=least):
                 raise LabError(
                     f"{self._storage.path} is not used for {self._board}: {'; '.join(refused)}",

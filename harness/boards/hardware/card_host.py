@@ -130,13 +130,16 @@ class HostCard:
         return "usb" if "/usb" in str(self._folder) else "disk"
 
     def _serial(self) -> str:
-        """Of a loop device the name of its file; else what card or reader calls itself."""
+        """Of a loop device the name of its file; else what card or reader calls itself. A reader
+        that has no name has none: not that of the hub or the controller that it is plugged into."""
         if backing := _text(self._folder / "loop/backing_file"):
             return Path(backing).name
         for folder in (self._folder, *self._folder.parents):
             for name in ("device/cid", "device/serial", "cid", "serial"):
                 if found := _text(folder / name):
                     return found
+            if (folder / "idVendor").exists() or (folder / "cid").exists():
+                break  # the USB device, or the card
         return ""
 
 

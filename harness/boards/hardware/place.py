@@ -6,6 +6,7 @@ process is dead is given back by the next run on that host.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -15,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from labgrid.remote.client import start_session
+from labgrid.remote.client import ClientSession, ensure_event_loop
 from labgrid.remote.common import Reservation, ReservationState
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
 from labgrid.resource.common import ResourceManager
 from labgrid.resource.remote import RemotePlaceManager
+from labgrid.util.proxy import proxymanager
 
 from harness.boards.hardware.within import told
-from harness.errors import ConfigurationError, LabError
+from harness.errors import ConfigurationError, HarnessError, LabError
 from harness.log import WAITING, emit, step
 
 _ANSWER = 20.0  # seconds for the coordinator
+_PORT = 20408  # labgrid's own
 _POLL = 1.0  # seconds between two looks at a place that another has
 _USER = "harness"
 
@@ -58,7 +61,7 @@ class LabPlace:
         self._token = ""
         self._host = os.environ.setdefault("LG_HOSTNAME", socket.gethostname())
         os.environ["LG_USERNAME"] = own_user()
-        self._session = self._asked(lambda: start_session(coordinator))
+        self._session = self._asked(lambda: _session(coordinator))
         # By which targets get their resources: a second session of one process, over the same
         # connection, is none to the coordinator.
         manager = RemotePlaceManager.get()
@@ -177,23 +180,43 @@ class LabPlace:
 
     def _asked(self, call: Callable[[], Any]) -> Any:
         """The coordinator's answer; all that labgrid and gRPC raise for none is one LabError."""
-        try:
-            return call()
-        except grpc.aio.AioRpcError as error:
-            raise LabError(
-                f"coordinator {self._coordinator}: {error.details() or error.code().name}"
-            ) from error
-        except Exception as error:  # labgrid's have no root in common
-            raise LabError(f"coordinator {self._coordinator}: {told(error)}") from error
+        return _asked(self._coordinator, call)
+
+
+def _asked(coordinator: str, call: Callable[[], Any]) -> Any:
+    """As `LabPlace._asked`."""
+    try:
+        return call()
+    except HarnessError:
+        raise
+    except TimeoutError as error:
+        raise LabError(f"coordinator {coordinator}: no answer within {_ANSWER:g} s") from error
+    except grpc.aio.AioRpcError as error:
+        raise LabError(
+            f"coordinator {coordinator}: {error.details() or error.code().name}"
+        ) from error
+    except Exception as error:  # labgrid's have no root in common
+        raise LabError(f"coordinator {coordinator}: {told(error)}") from error
+
+
+def _session(coordinator: str) -> Any:
+    """A session with a coordinator that answers: labgrid's `start_session`, which waits for ever
+    for one that hangs."""
+    loop = ensure_event_loop()
+    session = ClientSession(proxymanager.get_grpc_address(coordinator, default_port=_PORT), loop)
+    try:
+        loop.run_until_complete(asyncio.wait_for(session.start(), _ANSWER))
+    except BaseException:
+        with contextlib.suppress(Exception):  # what has not begun cannot be ended well
+            _hang_up(session)
+        raise
+    return session
 
 
 def held(coordinator: str) -> dict[str, str]:
     """The places of a coordinator, and of each who has it, empty: nobody. LabError when it does not
     answer. Not for a process that has a place: a second session of one is none."""
-    try:
-        session = start_session(coordinator)
-    except Exception as error:  # labgrid's have no root in common
-        raise LabError(f"coordinator {coordinator}: {told(error)}") from error
+    session = _asked(coordinator, lambda: _session(coordinator))
     try:
         places = session.places.values()
         return {each.name: _held_by(each) if each.acquired else "" for each in places}
@@ -202,8 +225,8 @@ def held(coordinator: str) -> dict[str, str]:
 
 
 def _hang_up(session: Any) -> None:
-    session.loop.run_until_complete(session.stop())
-    session.loop.run_until_complete(session.close())
+    for end in (session.stop, session.close):
+        session.loop.run_until_complete(asyncio.wait_for(end(), _ANSWER))
 
 
 def _held(places: list[Any]) -> str:

@@ -4,11 +4,14 @@ Stock drivers wait without end (a hung relay never returns), and raise whatever 
 KeyError, BrokenPipeError, requests' and gRPC's errors. None of them is the device's failure.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from harness.errors import HarnessError, LabError
+import pexpect
+
+from harness.errors import DeviceError, HarnessError, LabError
 
 _Answer = TypeVar("_Answer")
 
@@ -35,6 +38,23 @@ def within(seconds: float, what: str, call: Callable[[], _Answer], *, hint: str 
     if isinstance(failures[0], HarnessError):
         raise failures[0]
     raise LabError(f"{what}: {told(failures[0])}", hint=hint) from failures[0]
+
+
+@contextlib.contextmanager
+def speaking(what: str) -> Iterator[None]:
+    """A block in which labgrid's ShellDriver speaks with a board: what is waited for in vain is a
+    DeviceError, all else (bare exceptions, bytes that are no text) trouble of the lab."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except pexpect.ExceptionPexpect as error:
+        raise DeviceError(f"{what}: {told(error)}") from error
+    except Exception as error:  # labgrid's have no root in common
+        raise LabError(
+            f"{what}: {told(error)}",
+            hint="the speed of the serial line, a second reader, or the lab file's ShellDriver",
+        ) from error
 
 
 def told(error: BaseException) -> str:

@@ -6,6 +6,8 @@ labgrid's model `rest`. Each can be made to fail as such things do.
 
 import contextlib
 import http.server
+import re
+import shlex
 import socket
 import threading
 import time
@@ -29,6 +31,8 @@ class FakeDevice:
     lies: bool = False  # the relay says the opposite
     garbled: bool = False
     talks: bool = False  # without a break
+    answers: bytes | None = None  # somebody is logged in, and each command prints this
+    commands: list[str] = field(default_factory=list)
     fed: str = '{"boots": []}'  # what its host says that it gave it
     on: bool = False
     relay: bool = False
@@ -77,11 +81,27 @@ class FakeDevice:
 
     def _listen(self, connection: socket.socket) -> None:
         try:
-            while connection.recv(100):
-                if self.on:
+            line = b""
+            while data := connection.recv(100):
+                if self.on and self.answers is None:
                     self.say(b"\r\nlogin: ")
+                elif self.on:
+                    *lines, line = (line + data).split(b"\n")
+                    for each in lines:
+                        self.say(self._done(each.decode(), self.answers or b"") + b"\r\n# ")
         except OSError:
             return
+
+    def _done(self, line: str, prints: bytes) -> bytes:
+        """As labgrid's ShellDriver has a shell do it: between markers."""
+        found = re.match(r"(?:echo |MARKER=)'(.*?)''(.*?)'( run (.*))?", line)
+        if not found:
+            return b""
+        marker = (found[1] + found[2]).encode()
+        if not found[3]:
+            return marker
+        self.commands.append(shlex.split(found[4])[0])
+        return marker + prints + marker + b" 0"
 
     def _talk(self, connection: socket.socket) -> None:
         while connection in self.connections:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.hardware.card import BOARD, HOST, Card
+from harness.boards.hardware.card import BOARD, HOST, Card, CardLook
+from harness.boards.hardware.card_host import HostCard
+from harness.boards.hardware.kind import require_told
 from harness.errors import ConfigurationError, LabError
 from harness.log import Event, sink
 from tests.unit.boards.fake_bench import FakeMux, LocalStorage
@@ -126,6 +128,53 @@ def test_another_card_than_the_named_one_is_refused(
     with pytest.raises(LabError, match=told):
         reader.card(serial).flash(image)
     assert reader.file.read_bytes() == b"\xee" * SIZE
+
+
+def test_a_card_that_makes_a_board_virtual_is_looked_at_whenever_it_is_used(
+    reader: Reader, image: Path
+) -> None:
+    """When the board was opened, the board itself had it."""
+
+    def told(look: CardLook) -> None:
+        require_told(Path("lab.yaml"), "desk", {}, "192.0.2.1", look)
+
+    storage = LocalStorage(reader.loop)
+    card = Card("desk", reader.mux, storage, serial=SERIAL, is_off=lambda: True, require=told)
+    with pytest.raises(ConfigurationError, match=r"virtual is missing: its card is a loop device"):
+        card.flash(image)
+    assert reader.file.read_bytes() == b"\xee" * SIZE
+
+
+USB = "devices/pci0000:00/0000:00:14.0/usb1/1-3"
+
+
+@pytest.mark.parametrize(
+    ("files", "block", "serial"),
+    [
+        ({f"{USB}/serial": "READER-1"}, f"{USB}/1-3:1.0/host6/block/sda", "READER-1"),
+        ({}, f"{USB}/1-3:1.0/host6/block/sda", ""),  # of the host controller, and not its own
+        (
+            {"devices/mmc0/mmc0:0001/cid": "CARD-7"},
+            "devices/mmc0/mmc0:0001/block/mmcblk0",
+            "CARD-7",
+        ),
+        (
+            {"devices/mmc0/mmc0:0001/cid": "", "devices/mmc0/serial": "HOST"},
+            "devices/mmc0/mmc0:0001/block/mmcblk0",
+            "",
+        ),
+    ],
+)
+def test_a_reader_without_a_serial_has_not_that_of_what_it_is_plugged_into(
+    tmp_path: Path, files: dict[str, str], block: str, serial: str
+) -> None:
+    usb = {f"{USB}/idVendor": "0bda", f"{USB}/../idVendor": "1d6b", f"{USB}/../serial": "0000:00"}
+    (tmp_path / block).mkdir(parents=True)
+    for name, text in {**(usb if USB in block else {}), **files}.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    card = HostCard("/dev/null")
+    card._folder = tmp_path / block
+    assert card._serial() == serial
 
 
 def test_a_mounted_card_is_refused(reader: Reader, image: Path, tmp_path: Path) -> None:

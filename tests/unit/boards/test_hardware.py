@@ -1,5 +1,6 @@
 """Boards on labgrid's stock drivers: power that is believed when it is seen, boots by a banner."""
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -219,6 +220,53 @@ def test_what_is_no_hardware_must_say_so(opened: Opened) -> None:
     told = r"options\.virtual is missing: its address 127.0.0.1 is this host"
     with pytest.raises(ConfigurationError, match=told), opened(FakeDevice(), "virtual: false"):
         pytest.fail("it was opened")
+
+
+def test_a_network_of_the_lab_that_hangs_is_set_up_again_and_is_no_failure(
+    opened: Opened,
+) -> None:
+    """As on boards that QEMU plays: `network_reset` over the console, and who answers itself has
+    not failed."""
+    device = FakeDevice(answers=b"SSH-2.0-fake\r\n")
+    options = "virtual: true\n      network_reset: set it up\n      ssh_patience: 2"
+    key = Path(os.environ["HARNESS_HOME"]) / "pki/ssh_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    with opened(device, options) as board:
+        board.power_on()
+        heard(board, boots=1)
+        with pytest.raises(DeviceError, match="no connection within 2 s"):  # it never could be
+            board.run("true", timeout=1)
+        assert device.commands == ["set it up"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "kind"),
+    [(b"fine\r\n", None), (b"\xf8\xff", LabError), (None, DeviceError)],
+)
+def test_what_a_shell_on_the_console_does_not_say_is_told(
+    opened: Opened, shell: bytes | None, kind: type[Exception] | None
+) -> None:
+    """labgrid's driver raises what was under it: UnicodeDecodeError for bytes that are no text."""
+    device = FakeDevice(answers=shell)
+    with opened(device) as board:
+        assert isinstance(board, HardwareBoard)
+        board.power_on()
+        heard(board, boots=1)
+        asked = contextlib.nullcontext() if kind is None else pytest.raises(kind)
+        with asked:
+            board.login(5)
+            assert kind is not DeviceError
+            with board._speaking("no end", 5):
+                said, _, _ = board._parts.shell.run("true", timeout=5)
+                assert said == ["fine"]
+
+
+def test_a_shell_that_wants_another_password_is_trouble_of_the_lab(opened: Opened) -> None:
+    device = FakeDevice(says=BANNER + b"login: Password: ")
+    with opened(device) as board, pytest.raises(LabError, match="no password set"):
+        board.power_on()
+        board.wait_boots(1, timeout=5)
+        board.login(10)
 
 
 def test_a_board_has_one_user(opened: Opened, tmp_path: Path) -> None:

@@ -258,6 +258,18 @@ def test_a_scenario_whose_lab_is_started_again_is_tried_again(
     assert record["console_logs"][0] == "console/update/try-2/boot-1.log"
 
 
+def test_a_coordinator_that_hangs_is_trouble_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "_ANSWER", 1.0)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(LabError, match=f"coordinator {address}: no answer within 1 s"):
+            place.held(address)
+        with pytest.raises(LabError, match="no answer within 1 s"):
+            place.LabPlace(address)
+    assert time.monotonic() - began < 10
+
+
 def test_a_place_that_is_none_is_told(shared: Shared) -> None:
     shared.client("-p", "desk", "delete")
     opened = open_board(shared.lab(), "desk")
