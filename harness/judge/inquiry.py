@@ -24,6 +24,7 @@ class Inquiry:
     """Its answers; `invariants` are all that follow from them alone."""
 
     status: DeviceStatus
+    services: Services
     invariants: tuple[Invariant, ...]
     not_checked: tuple[NotChecked, ...] = ()
 
@@ -39,7 +40,9 @@ class Inquiry:
     ) -> Self:
         """Ask for everything; DeviceError when it does not answer. The status comes last, for the
         medium is compared with it."""
-        answers = [_no_failed_units(board)]
+        services = Services.look(board, timeout=REACH_SECONDS)
+        failed = services.failed
+        answers = [Invariant.of("no-failed-units", not failed, ", ".join(failed))]
         answers += [_keeps_data(board, client.data_folder)] if has_sentinel else []
         answers += [reaches_server(board)] if asks_server and client.keeps_server else []
         status = client.status(timeout=REACH_SECONDS)
@@ -47,12 +50,8 @@ class Inquiry:
         healthy = Invariant.of("healthy", status.health == "ok", status.health)
         untold = asks_server and not client.keeps_server
         left = (NotChecked(name="update-server-reachable", why=_UNTOLD),) if untold else ()
-        return cls(status=status, invariants=(same, healthy, *answers), not_checked=left)
-
-
-def _no_failed_units(board: Board) -> Invariant:
-    failed = Services.look(board, timeout=REACH_SECONDS).failed
-    return Invariant.of("no-failed-units", not failed, ", ".join(failed))
+        told = (same, healthy, *answers)
+        return cls(status=status, services=services, invariants=told, not_checked=left)
 
 
 def _keeps_data(board: Board, folder: str) -> Invariant:

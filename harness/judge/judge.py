@@ -95,13 +95,14 @@ class Judge:
         inspected, not_checked = self._inspect(status, running)
         more = self.board.boots - until
         stayed = Invariant.of("stayed-up", more == 0, f"{more} resets while it was looked at")
-        return Judgement.by(
+        found = Judgement.by(
             (known, *asked.invariants, *claims[0], *inspected, stayed),
             final=running,
             boots=boots,
             slot=str(status.slot),
             not_checked=(*asked.not_checked, *claims[1], *not_checked),
         )
+        return replace(found, services=asked.services)
 
     def _claims(self, status: DeviceStatus) -> tuple[list[Invariant], list[NotChecked]]:
         """Whether the slot that commands of a profile name is the one that runs. Our own programs
@@ -145,11 +146,12 @@ class Judge:
             invariants=(*found.invariants, again),
         )
 
-    def stays_well(self) -> Invariant:
+    def stays_well(self, before: Services | None = None) -> Invariant:
         """Look again at a board that was well, a dwell later: what its health check saw was one
-        instant. Returns at once when it resets; DeviceError when it cannot be reached any more."""
+        instant. `before`: what ran when it was judged; None: what runs now. Returns at once when
+        it resets; DeviceError when it cannot be reached any more."""
         boots = self.board.boots
-        before = Services.look(self.board, timeout=REACH_SECONDS)
+        before = before or Services.look(self.board, timeout=REACH_SECONDS)
         if outlive := before.outlive(self.dwell):
             return Invariant.of("stays-well", False, "; ".join(outlive))
         with step("dwell", board=self.board.name):

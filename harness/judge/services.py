@@ -19,6 +19,7 @@ _COMMAND = (
     "systemctl list-units --all --plain --no-legend --no-pager && echo && "
     "systemctl show --no-pager --property Id --property SubState --property NRestarts "
     "--property WantedBy --property RequiredBy --property WatchdogUSec --property Result "
+    "--property Type --property ExecMainStartTimestampMonotonic "
     "'*.service'"
 )
 # Each distribution has them watched for three minutes; a product that wants that seen says so by
@@ -34,7 +35,8 @@ _WAITS = ("auto-restart", "auto-restart-queued")  # it has ended, and RestartSec
 class Services:
     """Units that have failed; how often each service was restarted; of the services those that run,
     wait to be started again, are wanted in each boot (what only somebody asks for, D-Bus, a timer,
-    a socket, may end when it has done that), and ended well; and the seconds of each watchdog."""
+    a socket, may end when it has done that), and ended well; those of the wanted that were started
+    in this boot, are there to stay, and do not run; and the seconds of each watchdog."""
 
     failed: tuple[str, ...] = ()
     restarts: Mapping[str, int] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class Services:
     waiting: frozenset[str] = frozenset()
     wanted: frozenset[str] = frozenset()
     in_order: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
     watchdogs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -62,15 +65,17 @@ class Services:
         rows = [line.lstrip("●* ").split(maxsplit=4) for line in units.splitlines()]
         shows = [_properties(each) for each in re.split(r"\n\n+", shown.strip())]
         found = {each.get("Id", ""): each for each in shows if not _LOGIN.match(each.get("Id", ""))}
+        wanted = frozenset(
+            u for u, each in found.items() if each.get("WantedBy") or each.get("RequiredBy")
+        )
         return cls(
             failed=tuple(row[0] for row in rows if len(row) > 3 and row[2] == "failed"),
             restarts={unit: int(each.get("NRestarts") or 0) for unit, each in found.items()},
             running=frozenset(u for u, each in found.items() if each.get("SubState") == "running"),
             waiting=frozenset(u for u, each in found.items() if each.get("SubState") in _WAITS),
-            wanted=frozenset(
-                u for u, each in found.items() if each.get("WantedBy") or each.get("RequiredBy")
-            ),
+            wanted=wanted,
             in_order=frozenset(u for u, each in found.items() if each.get("Result") == "success"),
+            ended=frozenset(u for u in wanted if _has_ended(found[u])),
             watchdogs={u: _seconds(each.get("WatchdogUSec", "")) for u, each in found.items()},
         )
 
@@ -87,15 +92,16 @@ class Services:
         ]
 
     def gone(self, later: Self, *, may_end: Collection[str] = ()) -> list[str]:
-        """What ran then and does not run, or has been started anew, now; in words. Of
-        `may_end` only what did not end in good order."""
+        """What ran then, or before anybody looked, and does not run, or has been started anew, now;
+        in words. Of `may_end` only what did not end in good order."""
         fine = later.in_order & set(may_end)
         more = {
             unit: number - self.restarts.get(unit, 0)
             for unit, number in later.restarts.items()
             if unit not in fine
         }
-        ended = (self.running & self.wanted) - later.running - later.waiting - fine
+        ended = (self.running & self.wanted) | later.ended
+        ended = ended - later.running - later.waiting - fine
         return [
             *(f"{unit} does not run any more" for unit in sorted(ended)),
             *(
@@ -108,6 +114,13 @@ class Services:
                 for unit in sorted(later.waiting - fine)
             ),
         ]
+
+
+def _has_ended(shown: Mapping[str, str]) -> bool:
+    """Whether a service that is there to stay was started, and is over. A oneshot has done what it
+    is for, and one whose conditions did not hold was never started."""
+    started = shown.get("ExecMainStartTimestampMonotonic", "0") not in ("0", "")
+    return started and shown.get("SubState") == "dead" and shown.get("Type") != "oneshot"
 
 
 def _seconds(text: str) -> float:

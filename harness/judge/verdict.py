@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
+from harness.judge.services import Services
+
 
 class Verdict(StrEnum):
     """How a board ended; only the last two are failures."""
@@ -45,7 +47,8 @@ class NotChecked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What became of the board, what was checked for that, and what could not be."""
+    """What became of the board, what was checked for that, and what could not be. `services`: what
+    ran when it was asked; None of one that was not."""
 
     verdict: Verdict
     final: str  # "old", "new", or "" where nothing known runs
@@ -53,6 +56,7 @@ class Judgement:
     invariants: tuple[Invariant, ...]
     slot: str = ""  # that it runs from, "" where nobody could say
     not_checked: tuple[NotChecked, ...] = ()
+    services: Services | None = None
 
     @classmethod
     def by(

@@ -166,7 +166,7 @@ class Scenario:
         if judgement.verdict.failed:
             return
         try:
-            self._invariants.append(judge.stays_well())
+            self._invariants.append(judge.stays_well(judgement.services))
         except DeviceError as error:
             require_lab(self.bench.board, str(error))
             self.must("stays-well", False, str(error))

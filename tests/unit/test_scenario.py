@@ -215,7 +215,7 @@ class FakeJudge:
 
     stays: Invariant | Exception
 
-    def stays_well(self) -> Invariant:
+    def stays_well(self, before: object) -> Invariant:
         if isinstance(self.stays, Exception):
             raise self.stays
         return self.stays

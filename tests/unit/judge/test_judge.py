@@ -474,6 +474,57 @@ def test_what_may_end_is_the_products_to_say(later: str, ends: bool, told: str) 
     assert told in found.detail
 
 
+DEAD = WELL.replace("Id=ssh.service\nNRestarts=0\nSubState=running", "Id=ssh.service\n{}")
+
+
+@pytest.mark.parametrize(
+    ("shown", "ends", "told"),
+    [
+        ("SubState=dead\nType=simple\nExecMainStartTimestampMonotonic=7", False, "does not run"),
+        ("SubState=dead\nType=notify\nExecMainStartTimestampMonotonic=7", False, "does not run"),
+        (
+            "SubState=dead\nType=simple\nExecMainStartTimestampMonotonic=7\nResult=success",
+            True,
+            "",
+        ),
+        ("SubState=dead\nType=oneshot\nExecMainStartTimestampMonotonic=7", False, ""),
+        (
+            "SubState=dead\nType=simple\nExecMainStartTimestampMonotonic=0",
+            False,
+            "",
+        ),  # no condition
+        ("SubState=exited\nType=forking\nExecMainStartTimestampMonotonic=7", False, ""),
+        ("SubState=dead\nType=simple", False, ""),  # a systemd that does not say it
+    ],
+)
+def test_what_ended_before_it_was_first_looked_at(shown: str, ends: bool, told: str) -> None:
+    """A product's main service ended in good order 2 s after its start: it did not run at the first
+    look, nor at the second, and nobody missed it."""
+    units = DEAD.replace("{}", shown)
+    judge = judge_of(Talking(HEALTHY, units=units, after_a_while=units))
+    promises = replace(PROMISES, ends=("ssh.service",) if ends else ())
+    new = replace(judge.new, product=replace(judge.new.product, promises=promises))
+    found = replace(judge, new=new).stays_well()
+    assert found.holds == (not told), found.detail
+    assert told in found.detail
+
+
+def test_what_a_timer_calls_may_end() -> None:
+    shown = "SubState=dead\nType=simple\nExecMainStartTimestampMonotonic=7"
+    units = DEAD.replace("{}", shown).replace("WantedBy=multi-user.target", "WantedBy=", 1)
+    assert judge_of(Talking(HEALTHY, units=units, after_a_while=units)).stays_well().holds
+
+
+def test_what_runs_is_looked_at_as_soon_as_it_is_well() -> None:
+    """What ends while the medium is read was never seen to run."""
+    board = Talking(HEALTHY, units=WELL, after_a_while=WELL)
+    found = judged(board)
+    board.units = board.after_a_while = WELL.replace("=running", "=dead", 1)
+    assert judge_of(board).stays_well().holds  # nobody knows
+    told = judge_of(board).stays_well(found.services)
+    assert told.detail == "ssh.service does not run any more"
+
+
 @pytest.mark.parametrize(
     ("was", "now"),
     [
