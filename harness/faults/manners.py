@@ -1,7 +1,7 @@
 """How an update server may answer, within HTTP or in its name, and not as the one that was tested.
 
-RFC 9110 lets a server ignore Range (14.2), refuse HEAD, send elsewhere, and not say how long its
-answer is; a captive portal answers whatever was asked with a page of its own.
+RFC 9110 lets a server ignore Range (14.2), send elsewhere, and not say how long its answer is; a
+captive portal answers whatever was asked with a page of its own.
 """
 
 import re
@@ -15,7 +15,6 @@ class Manner(StrEnum):
     NO_RANGES = "no-ranges"  # the whole file, whatever range was asked for
     NO_ETAG = "no-etag"  # nothing says which file it is
     CHUNKED = "chunked"  # nor how long; and no ranges
-    NO_HEAD = "no-head"  # HEAD is refused
     REDIRECT = "redirect"  # the file is elsewhere
     NO_IF_RANGE = "no-if-range"  # a range for whoever asks, also where another file had the name
     PORTAL = "portal"  # a page instead of the file, a few times

@@ -173,7 +173,6 @@ class UpdateServer(LoopServer):
         """Whether this answer is going to be another one than usual."""
         met = {
             Manner.NO_RANGES: "Range" in request.headers,
-            Manner.NO_HEAD: request.method == "HEAD",
             Manner.REDIRECT: not name.startswith(_ELSEWHERE),
             Manner.PORTAL: self._strange > 0,
             Manner.PORTAL_RANGES: self._strange > 0,
@@ -187,8 +186,6 @@ class UpdateServer(LoopServer):
         if self._manner in PORTALS and self._strange > 0:
             self._strange -= 1
             return page(request, ranges=self._manner is Manner.PORTAL_RANGES)
-        if self._manner is Manner.NO_HEAD and request.method == "HEAD":
-            return web.Response(status=405)
         if self._manner is Manner.REDIRECT and not name.startswith(_ELSEWHERE):
             return web.Response(status=302, headers={"Location": f"/{_ELSEWHERE}{name}"})
         return None

@@ -174,11 +174,14 @@ def another_server(
             result = bench.client.install(bench.offer(new), timeout=seconds)
             if portal and not result.ok:  # a call that meets nobody else
                 result = bench.client.install(bench.offer(new), timeout=seconds)
+            answers = bench.server.strange_answers
         finally:
             bench.server.behave(None)
             bench.proxy.disarm()
-        scenario.fault = Fault(printed=str(fault), parameters={"client": result.output[-1000:]})
+        told = {"client": result.output[-1000:], "answers": answers}
+        scenario.fault = Fault(printed=str(fault), parameters=told)
         require_struck(bench, scenario, bench.proxy.downloads(first), new)
+        scenario.injected(answers > 0, f"no answer of the server was {fault.manner}")
         if fault.manner is Manner.NO_IF_RANGE:
             behind = any(each.status == 416 for each in bench.proxy.downloads(first))
             scenario.injected(behind, "nobody asked for what comes after the end of the other file")

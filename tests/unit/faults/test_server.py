@@ -81,13 +81,6 @@ def test_nobody_is_told_how_long_it_is(server: UpdateServer) -> None:
     assert (answer.headers["Content-Length"], answer.body) == (None, CONTENT)
 
 
-def test_head_is_refused(server: UpdateServer) -> None:
-    assert ask(server, method="HEAD").status == 200
-    server.behave(ServerFault(manner=Manner.NO_HEAD))
-    assert ask(server, method="HEAD").status == 405
-    assert ask(server).body == CONTENT
-
-
 def test_the_file_is_elsewhere(server: UpdateServer) -> None:
     server.behave(ServerFault(manner=Manner.REDIRECT))
     answer = ask(server)
