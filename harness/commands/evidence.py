@@ -46,7 +46,8 @@ def compare(
 ) -> None:
     """Show what a release's scenarios came to on QEMU boards beside what they came to on a bench.
 
-    Ends with exit code 3 where they differ: one of the two does not show what happens.
+    Ends with exit code 3 where they differ, where the bench has no verdict of what it tried, and
+    where nothing is equal: one of the two does not show what happens.
 
     [dim]harness compare build/all/rpi4-1.1.0 --store build/all/evidence[/]
     """
@@ -61,16 +62,20 @@ def compare(
     compared = comparison.compare([each.evidence for each in found.evidence])
     if output:
         files.write_whole(output, comparison.page(subject, compared).encode())
-    differ = [each.scenario for each in compared if each.differs]
+    problems = comparison.problems(compared)
+    told: dict[str, dict[str, str]] = {}
+    for each in compared:
+        told.setdefault(str(each.kind), {})[each.scenario] = each.told
     answer(
         as_json,
         comparison.comparison_table(compared),
-        compared={each.scenario: each.told for each in compared},
-        differ=differ,
+        compared=told,
+        problems=problems,
     )
-    if differ:
+    if problems:
         raise LabError(
-            f"{subject.machine} {subject.version}: verdicts of QEMU board and bench differ in "
-            f"{', '.join(differ)}",
+            f"{subject.machine} {subject.version}: a bench does not show what QEMU boards do: "
+            f"{problems[0]}" + (f" (and {len(problems) - 1} more)" if problems[1:] else ""),
+            details="\n".join(problems),
             hint="their runs have the console logs of both: one of them shows what went wrong",
         )

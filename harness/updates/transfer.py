@@ -47,6 +47,38 @@ class _EndedByFaultError(ConnectionError):
     """The fault has ended the connection."""
 
 
+class _Slowed:
+    """A transfer held up to the bytes a second of `fault` (None: it is not). Over a link that is
+    slower still nothing is: that is no strike."""
+
+    def __init__(self, fault: NetworkFault | None) -> None:
+        self._rate = fault.value if fault else 0
+        self._fault = fault
+        self._held = self._free = 0  # pieces, and those before which the other side had to wait
+
+    @property
+    def most(self) -> int:
+        """Bytes of one piece."""
+        return max(1, min(CHUNK, self._rate // 20)) if self._rate else CHUNK
+
+    @property
+    def counts(self) -> bool:
+        """Whether it would have gone faster."""
+        return 2 * self._free > self._held
+
+    def take(self) -> NetworkFault | None:
+        """The fault, once."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    async def hold_up(self, piece: bytes, device: Wire) -> None:
+        """The time that a piece may take, and whether the other side had all before it by then."""
+        if self._rate:
+            await asyncio.sleep(len(piece) / self._rate)
+            self._held += 1
+            self._free += device.waits
+
+
 class Connection:
     """Passes messages between `device` and `server` until one of them, or a fault, ends it."""
 
@@ -116,8 +148,22 @@ class Connection:
     async def _body(self, answer: Head, request: Request) -> None:
         """Pass the body on, piece by piece, looking for the fault's byte in each."""
         carries_artifact = answer.status in (200, 206)
-        slow = self._slowness(request) if carries_artifact else None
-        most = max(1, min(CHUNK, slow // 20)) if slow else CHUNK
+        fault = self._faults.lasting(NetworkFaultKind.RATE, request) if carries_artifact else None
+        slowed = _Slowed(fault)
+        try:
+            await self._pieces(answer, request, slowed, carries_artifact=carries_artifact)
+        finally:
+            self._count(slowed, request)
+
+    def _count(self, slowed: "_Slowed", request: Request) -> None:
+        """Once a transfer: whether it was slowed down is known at its end."""
+        if (fault := slowed.take()) and slowed.counts:
+            self._faults.strike(fault, request)
+
+    async def _pieces(
+        self, answer: Head, request: Request, slowed: "_Slowed", *, carries_artifact: bool
+    ) -> None:
+        most = slowed.most
         while answer.length is None or request.sent < answer.length:
             left = most if answer.length is None else min(most, answer.length - request.sent)
             chunk = await self._server.read(left)
@@ -131,17 +177,10 @@ class Connection:
                 chunk = await self._perform(fault, request, chunk[before:])
                 await self._pass(chunk[:1], request)  # it does not strike there again
                 chunk = chunk[1:]
+            await slowed.hold_up(chunk, self._device)
+            if answer.length == request.sent + len(chunk):  # who has all of it may look at once
+                self._count(slowed, request)
             await self._pass(chunk, request)
-            if slow:
-                await asyncio.sleep(len(chunk) / slow)
-
-    def _slowness(self, request: Request) -> int | None:
-        """Bytes a second that this transfer is slowed down to."""
-        fault = self._faults.lasting(NetworkFaultKind.RATE, request)
-        if not fault:
-            return None
-        self._faults.strike(fault, request)
-        return fault.value
 
     def _due(self, request: Request, size: int) -> NetworkFault | None:
         """The fault, when its byte is one of the next `size` bytes."""

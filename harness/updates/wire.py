@@ -108,6 +108,11 @@ class Wire:
             await asyncio.sleep(_POLL)
         return left
 
+    @property
+    def waits(self) -> bool:
+        """Whether the other side has all that was sent to it, as `unacknowledged` tells."""
+        return not self._queued() + self._unread()
+
     def reset(self) -> None:
         """End with a TCP reset: SO_LINGER with 0 seconds (socket(7))."""
         connection = self._writer.get_extra_info("socket")

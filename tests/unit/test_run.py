@@ -21,6 +21,52 @@ exit "$CODE"
 """
 
 
+@pytest.mark.parametrize(
+    ("qemu", "bench", "compare", "code"),
+    [
+        (0, 0, 0, 0),
+        (0, 3, 0, 3),
+        (0, 3, 4, 4),
+        (4, 3, 3, 4),
+        (4, 0, 0, 4),
+        (3, 4, 0, 4),
+        (1, 4, 0, 1),
+    ],
+)
+def test_a_night_goes_on_whatever_fails_and_ends_as_the_worst_of_it(
+    qemu: int, bench: int, compare: int, code: int
+) -> None:
+    done = night(
+        f"scenarios() {{ echo qemu; return {qemu}; }}; has_bench() {{ :; }};"
+        f"on_a_bench() ( echo bench; exit {bench} );"
+        f"bench_beside_qemu() {{ echo compare; return {compare}; }}"
+    )
+    assert (done.stdout.split(), done.returncode) == (["qemu", "bench", "compare"], code)
+
+
+def test_without_a_bench_nothing_is_compared() -> None:
+    done = night(
+        "scenarios() { echo qemu; }; has_bench() { return 1; }; on_a_bench() { echo bench; };"
+        "bench_beside_qemu() { echo compare; return 2; }"
+    )
+    assert (done.stdout.split(), done.returncode) == (["qemu"], 0)
+
+
+def night(stand_ins: str) -> subprocess.CompletedProcess[str]:
+    """The nightly, whose parts are stood in for."""
+    begin = "source <(sed '/^case /,$d' run); setup() { :; }; fuzz() { :; }; designs() { :; };"
+    begin += "deployed() { :; }; releases() { :; };"
+    end = "set -- nightly; source <(sed -n '/^case /,$p' run)"
+    return subprocess.run(
+        ["bash", "-c", f"{begin} {stand_ins}; {end}", ROOT / "run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_step_on_a_bench_ends_as_its_scenarios_do(tmp_path: Path, code: int) -> None:
     for name in ("run", "harness/system.sh", "harness/prerequisites"):

@@ -19,6 +19,14 @@ LABS = Path(__file__).parents[3] / "labs"
 ALONE = [LABS / "bench.yaml", LABS / "qemu.yaml"]
 
 
+def test_a_board_that_is_played_has_the_same_remedies_on_a_bench() -> None:
+    """A hang of QEMU's USB network is the lab's, whoever shows the board."""
+    played = board_options(LABS / "qemu.yaml")["rpi4-qemu"]
+    shown = board_options(LABS / "virtual-rack.yaml")["rpi4-virtual-1"]
+    for key in ("ssh_prepare", "ssh_patience", "network_reset"):
+        assert played[key] == shown[key]
+
+
 @pytest.mark.parametrize("file", ALONE, ids=lambda file: file.name)
 def test_labgrid_accepts_every_lab_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

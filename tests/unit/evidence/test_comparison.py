@@ -64,7 +64,39 @@ def test_each_scenario_is_compared(run: Any) -> None:
         "starved": "lab trouble on gateway-qemu: QEMU ended with exit code 1",
         "aimed": "not run on a QEMU board",
     }
-    assert comparison.summary(list(compared.values())) == "1 equal, 2 differ, 5 cannot be compared"
+    assert comparison.summaries(list(compared.values())) == [
+        "virtual: 1 equal, 2 differ, 5 cannot be compared"
+    ]
+    assert compared["update"].boards == f"gateway-qemu, {BENCH}"
+    assert comparison.problems(list(compared.values())) == [
+        f"bad: differ (gateway-qemu, {BENCH})",
+        f"dies: differ (gateway-qemu, {BENCH})",
+        f"late: no verdict of the bench (gateway-qemu, {BENCH})",
+    ]
+
+
+def test_each_kind_of_bench_is_compared_by_itself(run: Any) -> None:
+    """A virtual board's verdict does not stand for that of a real one."""
+    real: Any = {"board": "desk", "benches": {"desk": BoardTold(kind=Kind.REAL)}}
+    runs = [
+        run(record()),
+        run(record(verdict=Verdict.OLD, board="desk"), **real),
+        run(on_bench(minute=5), **BENCHES),
+    ]
+    compared = comparison.compare(runs)
+    assert {(each.kind, each.told) for each in compared} == {
+        (Kind.REAL, "differ"),
+        (Kind.VIRTUAL, "equal"),
+    }
+    assert comparison.problems(compared) == [
+        "update: differ (gateway-qemu, desk)",
+        "real: no scenario came to the same on both",
+    ]
+
+
+def test_where_nothing_is_equal_nothing_is_shown(run: Any) -> None:
+    compared = comparison.compare([run(record("one")), run(on_bench("other"), **BENCHES)])
+    assert comparison.problems(compared) == ["virtual: no scenario came to the same on both"]
 
 
 def test_a_failure_is_not_forgotten_and_trouble_is(run: Any) -> None:
@@ -98,14 +130,14 @@ def test_the_command_writes_it_and_ends_with_3_where_they_differ(
 ) -> None:
     signer, page = signing.load_signer(), tmp_path / "page.md"
     words = ["compare", str(tmp_path / "release"), "--store", str(store.folder)]
-    finished_run(store, subject, [record(), record("a|b")], signer)
-    finished_run(store, subject, [on_bench(), on_bench("a|b", None)], signer, **BENCHES)
+    finished_run(store, subject, [record(), record("a|b", None)], signer)
+    finished_run(store, subject, [on_bench(), on_bench("a|b")], signer, **BENCHES)
     done = CliRunner().invoke(cli.app, [*words, "--output", str(page), "--json"])
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["compared"]["update"] == "equal"
-    assert "| `update` | new | new | equal |" in page.read_text()
-    assert "1 equal, 0 differ, 1 cannot be compared." in page.read_text()
-    finished_run(store, subject, [on_bench(verdict=Verdict.OLD, minute=2)], signer, **BENCHES)
+    assert json.loads(done.stdout)["compared"]["virtual"]["update"] == "equal"
+    assert f"| `update` | new | new | equal | gateway-qemu, {BENCH} |" in page.read_text()
+    assert "virtual: 1 equal, 0 differ, 1 cannot be compared." in page.read_text()
+    finished_run(store, subject, [on_bench(verdict=Verdict.OLD, minute=9)], signer, **BENCHES)
     done = CliRunner().invoke(cli.app, words)
     assert isinstance(done.exception, LabError)
-    assert "differ in update" in str(done.exception)
+    assert "QEMU boards do: update: differ" in str(done.exception)

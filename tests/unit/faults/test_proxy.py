@@ -153,12 +153,12 @@ def test_what_has_no_end_is_there_all_through(proxy: Proxy, tmp_path: Path) -> N
     got = tmp_path / "got"
     assert curl(proxy.url(NAME), got).returncode == RESET
     assert [each.fault for each in proxy.strikes] == [
-        "rate:2M",
         "flip@10",
         "flip@12",
         "reset@70000",
+        "rate:2M",  # it is known at the end of a transfer whether that was slowed down
     ]
-    assert (proxy.struck, proxy.done, proxy.met[0]) == (True, 3, "rate:2M")
+    assert (proxy.struck, proxy.done, proxy.met[-1]) == (True, 3, "rate:2M")
     assert [i for i, byte in enumerate(got.read_bytes()[:20]) if byte != CONTENT[i]] == [10, 12]
 
 
@@ -255,6 +255,20 @@ def test_a_weak_network_is_slow(proxy: Proxy, server: UpdateServer, tmp_path: Pa
         assert (tmp_path / fault).read_bytes() == bytes(20_000)
     assert 0.45 < seconds[0] < 2
     assert 0.3 <= seconds[1] < 2
+
+
+def test_a_rate_that_the_network_does_not_reach_has_not_struck(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    """Nothing is slowed down by 2 MB/s where a quarter of that comes through."""
+    for limit, struck in (("500k", False), ("100M", True)):
+        proxy.arm(NetworkFault.parse("rate:2M"))
+        run(
+            ["curl", "-fsS", "--limit-rate", limit, "-o", tmp_path / "got", proxy.url(NAME)],
+            timeout=30,
+        )
+        assert (tmp_path / "got").read_bytes() == CONTENT
+        assert proxy.struck is struck
 
 
 def test_keep_alive_carries_several_requests(proxy: Proxy, tmp_path: Path) -> None:
