@@ -25,7 +25,7 @@ from harness.boards.lab_file import BoardOptions, Kind
 from harness.boards.qemu.device import run_folder
 from harness.deadline import reached_within
 from harness.errors import ConfigurationError, HarnessError, LabError
-from harness.log import WAITING, emit
+from harness.log import WAITING, emit, step
 from harness.process import detach, interact
 
 ERROR = "holder.json"  # in a board's run folder: what its holder ended with
@@ -82,9 +82,11 @@ def power(board: str, action: str, *, lab: Path) -> str:
         raise ConfigurationError(f"power: no action {action!r}", hint=", ".join(ACTIONS))
     _known(lab, board)
     if action in ("off", "cut", "cycle"):
-        _off(lab, board)
+        with step("power off", board=board):
+            _off(lab, board)
     if action in ("on", "cycle") and not _is_on(board):
-        _on(lab, board)
+        with step("power on", board=board):
+            _on(lab, board)
     return _told(_status(lab, board))
 
 
@@ -150,8 +152,11 @@ def address_of(board: str) -> tuple[str, int] | None:
 
 def _held(lab: Path, boards: Sequence[str]) -> dict[str, str]:
     """Who has boards of a shared lab, or why nobody can say."""
+    if not boards:
+        return {}
     try:
-        return target.places_held(load_lab(lab), boards) if boards else {}
+        with step("ask who has the boards", lab=str(lab)):
+            return target.places_held(load_lab(lab), boards)
     except LabError as error:
         return dict.fromkeys(boards, error.brief)
 

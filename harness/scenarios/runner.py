@@ -193,7 +193,8 @@ def _collected(selection: Selection, release: Release) -> Collection:
     """What the workers will run: a selection that names nothing which this machine has is told
     before anything is begun."""
     words = [*settings(selection), *places(), *filters(selection)]
-    found = collection.collect([*words, "--collect-only", "-qq", "-p", "no:cacheprovider"])
+    with step("collect scenarios", machine=release.machine):
+        found = collection.collect([*words, "--collect-only", "-qq", "-p", "no:cacheprovider"])
     if found.code:
         nothing = found.code == pytest.ExitCode.NO_TESTS_COLLECTED  # the first line says it all
         raise ConfigurationError(

@@ -28,8 +28,11 @@ for disk in /sys/block/mmcblk? /sys/block/sd? /sys/block/vd?; do
     echo "disk ${disk##*/} $(cat "$disk/ro") $(cat "$disk/device/cid" 2>/dev/null)"
 done
 echo "virt $(systemd-detect-virt 2>/dev/null || true)"
-dmesg 2>/dev/null | grep -E 'I/O error, dev|mmc[0-9]+: .*error|blk_update_request: .*error' |
-    tail -n 3
+# Of the controllers that have a card: an SDIO device's troubles (a Pi's WiFi) are not the card's.
+cards=$(for at in /sys/block/mmcblk?/device; do basename "$(readlink -f "$at")"; done 2>/dev/null |
+    sed -n 's/^\(mmc[0-9]*\):.*/\1/p' | sort -u | paste -sd'|')
+errors="I/O error, dev|blk_update_request: .*error|(${cards:-no card}): .*error"
+dmesg 2>/dev/null | grep -E "$errors" | tail -n 3
 true"""
 
 

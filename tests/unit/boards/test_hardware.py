@@ -26,6 +26,7 @@ from harness.boards.onlooker import Onlooker
 from harness.deadline import Deadline
 from harness.errors import ConfigurationError, DeviceError, LabError
 from harness.judge.trouble import lab_trouble
+from harness.log import Event, sink
 from tests.unit.boards.fake_bench import BANNER, FakeDevice, lab, served
 
 Opened = Callable[..., AbstractContextManager[Board]]
@@ -289,7 +290,11 @@ def test_a_bench_session_holds_a_board(opened: Opened, tmp_path: Path) -> None:
     with served(device):
         lab_file.write_text(lab(device))
         assert "its power is not known" in bench.power("desk", "status", lab=lab_file)
-        assert "boot 1 since flashing" in bench.power("desk", "on", lab=lab_file)
+        steps: list[Event] = []
+        with sink(steps.append):
+            assert "boot 1 since flashing" in bench.power("desk", "on", lab=lab_file)
+        begun = [each["step"] for each in steps if each["event"] == "begin"]
+        assert begun == ["power on", "ask who has the boards"]
         [status] = bench.status(lab=lab_file)
         assert (status.power, status.boots, status.ssh_port) == ("on", 1, 9)
         assert bench.address_of("desk") == ("127.0.0.1", 9)
