@@ -134,12 +134,12 @@ class HostCard:
         that has no name has none: not that of the hub or the controller that it is plugged into."""
         if backing := _text(self._folder / "loop/backing_file"):
             return Path(backing).name
-        for folder in (self._folder, *self._folder.parents):
-            for name in ("device/cid", "device/serial", "cid", "serial"):
-                if found := _text(folder / name):
-                    return found
-            if (folder / "idVendor").exists() or (folder / "cid").exists():
-                break  # the USB device, or the card
+        for name in ("device/cid", "device/serial", "serial"):
+            if found := _text(self._folder / name):
+                return found
+        for folder in self._folder.parents:
+            if (folder / "idVendor").exists():  # the USB device
+                return _text(folder / "serial")
         return ""
 
 

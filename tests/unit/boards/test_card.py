@@ -153,6 +153,7 @@ USB = "devices/pci0000:00/0000:00:14.0/usb1/1-3"
     [
         ({f"{USB}/serial": "READER-1"}, f"{USB}/1-3:1.0/host6/block/sda", "READER-1"),
         ({}, f"{USB}/1-3:1.0/host6/block/sda", ""),  # of the host controller, and not its own
+        ({"devices/pci0000:00/serial": "DISK"}, "devices/pci0000:00/host1/block/sdb", ""),
         (
             {"devices/mmc0/mmc0:0001/cid": "CARD-7"},
             "devices/mmc0/mmc0:0001/block/mmcblk0",
@@ -172,6 +173,7 @@ def test_a_reader_without_a_serial_has_not_that_of_what_it_is_plugged_into(
     (tmp_path / block).mkdir(parents=True)
     for name, text in {**(usb if USB in block else {}), **files}.items():
         (tmp_path / name).write_text(f"{text}\n")
+    (tmp_path / block / "device").symlink_to((tmp_path / block).parents[1])
     card = HostCard("/dev/null")
     card._folder = tmp_path / block
     assert card._serial() == serial
