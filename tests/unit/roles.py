@@ -37,6 +37,8 @@ def _word(release: Release, both: Releases) -> str:
     """A variant of a version counts as that version, unless it is there to be bad."""
     if set(release.variants) & {"kernel-panic", "failing-service", "no-kernel", "no-network"}:
         return "bad"
+    if set(release.variants) & {"stuck-boot", "emergency", "health-crashes"}:
+        return "bad"
     if set(release.variants) & {"hang", "hang-late", "no-initramfs", "init-missing", "no-udev"}:
         return "bad"
     return "old" if release.version.startswith(both.old.version) else "new"

@@ -6,6 +6,7 @@ to bring the board back.
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,14 @@ SIGNS = {
     "no-initramfs": r"boot selection: slot [AB] does not load",
     "hang": r"initramfs: this version hangs",
     "hang-late": r"gateway-agent: this version hangs",
+    "stuck-boot": r"gateway-stuck: this version waits for ever",
+    "emergency": r"Failed to mount [^\r\n]*(var-site|place of the site)",
+    "health-crashes": r"gateway-health: this version's check crashes",
     "no-network": r"gateway-health: slot [AB]: rolled back: update server \S+ does not answer",
     "no-udev": r"gateway-health: slot [AB]: not rolled back: the update client could not commit",
 }
+# Seconds that systemd begins to count late, of a boot that it ends when its time is over.
+_LATE = {"stuck-boot": 120.0}
 
 
 def _must_have_run(
@@ -61,6 +67,9 @@ def bad_update(
     bad = releases.variant_of(candidate, variant, follows=True)
     flashed = releases.old if updated else candidate
     judge = bench.judge(candidate, bad, flashed=flashed)
+    if late := _LATE.get(variant):
+        seconds = judge.limits.boot_seconds + late
+        judge = replace(judge, budget=replace(judge.limits, boot_seconds=seconds))
     with scenario:
         scenario.fault = Fault(printed=variant, parameters={"slot": bad.slot.sha256})
         bench.running(flashed)
@@ -86,6 +95,9 @@ def _cases() -> list[ParameterSet]:
         "init-missing": [],
         "hang": [pytest.mark.needs(Part.WATCHDOG)],
         "hang-late": [pytest.mark.needs(Part.WATCHDOG)],
+        "stuck-boot": [],
+        "emergency": [],
+        "health-crashes": [],
         "failing-service": [],  # ./run test cuts the power in its rollback
         "no-network": [],  # in CI, the control health-always-yes goes the same way
         "no-udev": [],

@@ -250,3 +250,28 @@ def test_the_late_counter_differs_in_nothing_else() -> None:
     [counted] = [n for n, line in enumerate(lines) if line.strip() == "count_down"]
     [loaded] = [n for n, line in enumerate(lines) if line.strip().startswith("if initrd ")]
     assert counted > loaded
+
+
+def test_negative_control_does_not_read_back(tmp_path: Path) -> None:
+    """Of a disk that refuses writes; of one that does not, it counts as the product does."""
+    machine = Machine(_image(tmp_path, RECIPE / "variants/count-not-read-back/boot"))
+    block = environment_block(generation=5, order="B A", states=("good", "trial"))
+    machine.write(block, block)
+    for _ in range(3):
+        said = machine.boot(pwrite=DISKS["refuses"])
+        assert "slot B, trial, 2" in said
+        assert "cannot be counted" not in said
+    for left in (2, 1, 0):
+        assert f"slot B, trial, {left}" in machine.boot()
+    assert "slot A, good, 2" in machine.boot()
+
+
+def test_what_is_not_read_back_differs_in_nothing_else() -> None:
+    product = Path("images/legacy-gateway/boot/grub.cfg").read_text().splitlines()
+    other = Path("images/legacy-gateway/variants/count-not-read-back/boot/grub.cfg").read_text()
+    comment, *lines = other.splitlines()
+    assert comment.startswith("# Negative control")
+    left = [line for line in product if line not in lines]
+    assert [line for line in lines if line not in product] == ["    set counted=yes"]
+    begins, ends = (product.index(f"function {name} {{") for name in ("count_down", "leave_trial"))
+    assert all(line in product[begins:ends] for line in left)

@@ -10,6 +10,8 @@ GATEWAY_REMOVES[init-missing] = "/usr/sbin/init /sbin/init"
 GATEWAY_REMOVES[no-kernel] = "/boot/vmlinuz"
 GATEWAY_REMOVES[no-initramfs] = "/boot/initrd.img"
 GATEWAY_REMOVES[no-network] = "/etc/systemd/network/10-wired.network"
+GATEWAY_REMOVES[trial-unlimited] = "/usr/lib/systemd/system-generators/gateway-trial"
+GATEWAY_REMOVES[emergency-prompt] = "/etc/systemd/system/emergency.service.d/gateway.conf"
 
 # nooelint: oelint.task.noanonpython - before anything is built
 python () {
