@@ -75,9 +75,9 @@ class Console:
 
     def close_input(self) -> None:
         """Forget what was typed and not read; there is no FIFO while the board is off."""
-        if self._input is not None:
-            os.close(self._input)
-            self._input = None
+        closed, self._input = self._input, None
+        if closed is not None:
+            os.close(closed)
         self.fifo.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> int:

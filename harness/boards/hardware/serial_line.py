@@ -151,9 +151,9 @@ class SerialLine:
         try:
             ready, _, _ = select.select(sources, [], [], _WAIT if waited else 0)
         except (OSError, ValueError):
-            if typed != self._console.input:  # closed meanwhile: another boot, or none
-                return b""
-            raise
+            for each in waited:
+                os.fstat(each)  # where it is the port that has gone
+            return b""  # the input was closed meanwhile: another boot, or none
         if typed is not None and typed in ready:
             with contextlib.suppress(OSError):
                 self._port.write(os.read(typed, 1024))

@@ -1,6 +1,7 @@
 """Boards on labgrid's stock drivers: power that is believed when it is seen, boots by a banner."""
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import threading
@@ -10,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import serial  # type: ignore[import-untyped]
 
 from harness.boards import bench
 from harness.boards.board import Board
@@ -20,7 +24,7 @@ from harness.boards.console import Console
 from harness.boards.hardware import cuts
 from harness.boards.hardware.board import HardwareBoard
 from harness.boards.hardware.relay import RelayCall
-from harness.boards.hardware.serial_line import BootSplitter
+from harness.boards.hardware.serial_line import BootSplitter, SerialLine
 from harness.boards.lab import open_board
 from harness.boards.onlooker import Onlooker
 from harness.deadline import Deadline
@@ -332,3 +336,18 @@ def test_a_local_port_is_read_as_well(opened: Opened, tmp_path: Path) -> None:
             assert text(board) == ["boot selection: slot A\nlogin: "]
     os.close(hand)
     os.close(terminal)
+
+
+def test_an_input_that_is_closed_under_its_reader_is_no_failure_of_the_line(tmp_path: Path) -> None:
+    """By another boot, which may open its own under the same number."""
+    ours, theirs = os.openpty()
+    gone = fcntl.fcntl(ours, fcntl.F_DUPFD, 500)  # a number that nobody else gets
+    os.close(gone)
+    console = cast(Console, SimpleNamespace(input=gone))
+    with serial.Serial(os.ttyname(theirs)) as port:
+        assert SerialLine("desk", cast(Any, port), console, banner="boot")._next() == b""
+    dead = cast(Any, SimpleNamespace(fileno=lambda: gone))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        SerialLine("desk", dead, console, banner="boot")._next()
+    os.close(ours)
+    os.close(theirs)
