@@ -19,9 +19,9 @@ from harness.product.layout import Region
 from harness.product.release import Release
 from harness.scenarios.asked import AskedFaults
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS
 from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
+from tests.unit.suite_module import suite_module
 
 LAYOUT = {name: Region(512 * n, 512) for n, name in enumerate(("slot-A", "slot-B", "data"), 1)} | {
     "boot-selection": Region(8192, 1024)
@@ -31,9 +31,7 @@ SYSTEM = SimpleNamespace(layout=LAYOUT, slot=SimpleNamespace(size=512), version=
 
 @pytest.fixture
 def suite(pytestconfig: pytest.Config) -> Any:
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    return pytest.importorskip("harness.scenarios.suite.around")
+    return suite_module(pytestconfig, "around")
 
 
 @dataclass

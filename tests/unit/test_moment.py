@@ -19,10 +19,10 @@ from harness.medium.model import Loss, PowerCut, Trigger
 from harness.product.layout import Region
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS
 from harness.scenarios.walk import Device as Model
 from harness.scenarios.walk import WalkEvent
 from tests.unit.boards.fake import FakeBoard
+from tests.unit.suite_module import suite_module
 
 LAYOUT = {"slot-A": Region(512, 512), "slot-B": Region(1024, 512)} | {
     "boot-selection": Region(8192, 1024)
@@ -32,9 +32,7 @@ SYSTEM = cast(Release, SimpleNamespace(layout=LAYOUT, slot=SimpleNamespace(size=
 
 @pytest.fixture
 def moment(pytestconfig: pytest.Config) -> Any:
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    return pytest.importorskip("harness.scenarios.suite.moment")
+    return suite_module(pytestconfig, "moment")
 
 
 @dataclass

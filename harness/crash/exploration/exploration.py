@@ -65,6 +65,7 @@ class Exploration:
         self._classified: Classified | None = None
         self._decided: dict[StateClass, Booted] | None = None
         self._second: list[StateClass] | None = None
+        self._ways_back: WaysBack | None = None
 
     # What there is
 
@@ -113,7 +114,7 @@ class Exploration:
         return bool(new)
 
     def _forget(self) -> None:
-        self._decided = self._second = None
+        self._decided = self._second = self._ways_back = None
 
     def _classify(self) -> Classified:
         footprint = self.read_set.survey({str(state): self.left(state) for state in self.apart})
@@ -141,8 +142,11 @@ class Exploration:
 
     def ways_back(self) -> WaysBack:
         """What is read after the probe, by the boots that were asked to come back."""
-        there = [each for each in (*self.booted, *self.carried) if each.proof.came_back]
-        return WaysBack(self.classified(), there)
+        classified = self.classified()
+        if self._ways_back is None:
+            there = [each for each in (*self.booted, *self.carried) if each.proof.came_back]
+            self._ways_back = WaysBack(classified, there)
+        return self._ways_back
 
     def deciding(self) -> dict[Booted, list[StateKind]]:
         """Each boot with the kinds of states that it decides, in the order of the logs."""

@@ -287,17 +287,18 @@ def test_qemu_that_cannot_start_says_why(lab: Path, image: Path) -> None:
             broken.power_on()
 
 
-_HOLDS = """
+_ON = """
 import sys, time
 from pathlib import Path
 from harness.boards.lab import open_board
+from harness.errors import LabError
 with open_board(Path(sys.argv[1]), "one") as board:
     board.flash(Path(sys.argv[2]))
     board.power_on()
     board.expect("boot", 20)
     print("on", flush=True)
-    time.sleep(60)
 """
+_HOLDS = f"{_ON}    time.sleep(60)\n"
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
@@ -338,16 +339,7 @@ def _commands(folder: Path) -> list[str]:
     return found
 
 
-_STOPPED = """
-import sys
-from pathlib import Path
-from harness.boards.lab import open_board
-from harness.errors import LabError
-with open_board(Path(sys.argv[1]), "one") as board:
-    board.flash(Path(sys.argv[2]))
-    board.power_on()
-    board.expect("boot", 20)
-    print("on", flush=True)
+_STOPPED = f"""{_ON}
     sys.stdin.readline()
     try:
         board.check_lab()
