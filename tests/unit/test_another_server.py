@@ -10,9 +10,9 @@ from harness.errors import LabError
 from harness.faults.manners import ServerFault
 from harness.judge.verdict import Judgement, Verdict
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS
 from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
+from tests.unit.suite_module import suite_module
 
 NEW = Judgement(verdict=Verdict.NEW, final="new", boots=1, invariants=())
 RELEASE = cast(Any, SimpleNamespace(artifact=Path(__file__)))
@@ -23,9 +23,7 @@ def test_a_manner_that_nobody_met_was_not_injected(
     strange: int, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     """Of a client that never sends HEAD, a server that refuses HEAD proved nothing, and passed."""
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    suite = pytest.importorskip("harness.scenarios.suite.test_network")
+    suite = suite_module(pytestconfig, "test_network")
     server = SimpleNamespace(strange_answers=0)
 
     def behave(fault: ServerFault | None, **_: object) -> None:

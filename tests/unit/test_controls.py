@@ -15,10 +15,11 @@ from harness.judge.verdict import Verdict
 from harness.product import release as releases
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS, Releases
+from harness.scenarios.plugin import Releases
 from harness.scenarios.scenario import Scenario
 from harness.version import is_newer
 from tests.unit.evidence.samples import make_release
+from tests.unit.suite_module import suite_module
 
 
 class Again:
@@ -95,9 +96,7 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
 
 def suite_controls(pytestconfig: pytest.Config) -> dict[str, Any]:
     """Those of the suite, which can be imported where its markers are known."""
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    suite = importlib.import_module("harness.scenarios.suite.test_negative_controls")
+    suite = suite_module(pytestconfig, "test_negative_controls")
     return cast(dict[str, Any], suite.CONTROLS)
 
 

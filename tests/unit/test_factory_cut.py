@@ -9,8 +9,8 @@ import pytest
 from harness.boards.qemu.nbd.watch import Watch
 from harness.product.layout import Region
 from harness.product.release import load
-from harness.scenarios.plugin import MARKERS
 from tests.unit.evidence.samples import make_release
+from tests.unit.suite_module import suite_module
 
 DATA = Region(offset=1 << 20, length=256 << 20)
 # The first writes of a gateway's first boot into its data partition, as a write log has them: bytes
@@ -30,9 +30,7 @@ WRITES = (
 
 @pytest.fixture
 def suite(pytestconfig: pytest.Config) -> Any:
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    return pytest.importorskip("harness.scenarios.suite.test_factory_cut")
+    return suite_module(pytestconfig, "test_factory_cut")
 
 
 def test_a_cut_is_read_back_as_it_prints(suite: Any) -> None:

@@ -15,9 +15,9 @@ from harness.evidence.record import Record
 from harness.judge.trouble import lab_trouble
 from harness.judge.verdict import Judgement, Verdict
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS
 from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
+from tests.unit.suite_module import suite_module
 
 OLD, NEW = (
     cast(Any, SimpleNamespace(version=version, slot=SimpleNamespace(sha256=version)))
@@ -97,9 +97,7 @@ class OnTrial(FakeBoard):
 @pytest.fixture
 def go(pytestconfig: pytest.Config, tmp_path: Path) -> Callable[[OnTrial], Record]:
     """Through the scenario: its record."""
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    suite = pytest.importorskip("harness.scenarios.suite.test_trial")
+    suite = suite_module(pytestconfig, "test_trial")
 
     def scenario(device: OnTrial) -> Record:
         kept: list[Record] = []

@@ -1,6 +1,5 @@
 """What the suite's explorations leave: a control's record, and one about the release itself."""
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +13,10 @@ from harness.evidence.record import Record
 from harness.judge.verdict import Verdict
 from harness.product.release import Release
 from harness.scenarios.bench import Bench
-from harness.scenarios.plugin import MARKERS
 from harness.scenarios.scenario import Scenario
 from tests.unit.boards.fake import FakeBoard
 from tests.unit.crash import explored, recordings
+from tests.unit.suite_module import suite_module
 
 BROKEN = cast(
     Release,
@@ -27,9 +26,7 @@ BROKEN = cast(
 
 @pytest.fixture(scope="module")
 def suite(pytestconfig: pytest.Config) -> Any:
-    for line in MARKERS:
-        pytestconfig.addinivalue_line("markers", line)
-    return importlib.import_module("harness.scenarios.suite.test_crash")
+    return suite_module(pytestconfig, "test_crash")
 
 
 @pytest.fixture(scope="module")
